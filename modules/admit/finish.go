@@ -1,0 +1,127 @@
+package admit
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/verdict"
+)
+
+// accessLog writes the last line about each request of one site, and its event and metric.
+type accessLog struct {
+	logger *zap.Logger
+	house  *gatehouse.App
+	site   string
+}
+
+func newAccessLog(house *gatehouse.App, site string) accessLog {
+	return accessLog{logger: house.AccessLog(), house: house, site: site}
+}
+
+func (h *Handler) finish(w *writer, r *http.Request, req *gatehouse.Request, v verdict.Verdict) {
+	h.log.write(w, r, req, v)
+}
+
+// write is called exactly once a request (I3).
+func (l accessLog) write(w *writer, r *http.Request, req *gatehouse.Request, v verdict.Verdict) {
+	took := time.Since(req.Start)
+	status := w.status
+	if status == 0 { // nothing was written: the server sends an empty 200, or the error routes answer
+		status = http.StatusOK
+		if v.Given() {
+			status = v.Reason.Status()
+		}
+	}
+	count(l.site, status, v.Reason, took)
+	if v.Given() {
+		l.publish(req, r, v, status)
+	}
+	line := l.logger.Check(zapcore.InfoLevel, "request")
+	if line == nil {
+		return
+	}
+	fields := make([]zap.Field, 0, 24)
+	fields = append(fields,
+		zap.String("request_id", req.ID),
+		zap.String("site", l.site),
+		zap.String("host", clip(r.Host, 255)),
+		zap.Stringer("client_ip", req.ClientIP),
+		zap.String("proto", r.Proto),
+		zap.String("method", clip(r.Method, 32)),
+		zap.String("path", loggedPath(r, req)),
+		zap.Int("status", status),
+		zap.Int64("bytes", w.bytes),
+		zap.Float64("duration_ms", milliseconds(took)),
+	)
+	if upstream, ok := upstreamTime(r); ok {
+		fields = append(fields, zap.Float64("upstream_ms", upstream))
+	}
+	if user := req.Identity.Name(); user != "" {
+		fields = append(fields, zap.String("user", user), zap.String("session", req.Identity.Session()))
+	}
+	if rule := req.Grant.Rule(); rule != "" {
+		fields = append(fields, zap.String("grant", rule))
+	}
+	if v.Given() {
+		fields = append(fields, zap.String("reason", string(v.Reason)))
+		if v.Detail != "" {
+			fields = append(fields, zap.String("detail", clip(v.Detail, 512)))
+		}
+	}
+	for _, a := range req.Notes() {
+		fields = append(fields, zap.String(a.Key, a.Value))
+	}
+	if agent := r.UserAgent(); agent != "" {
+		fields = append(fields, zap.String("user_agent", clip(agent, 256)))
+	}
+	line.Write(fields...)
+}
+
+func (l accessLog) publish(req *gatehouse.Request, r *http.Request, v verdict.Verdict, status int) {
+	state, err := l.house.State()
+	if err != nil {
+		return // the access log still says it
+	}
+	e := req.Event(event.RequestRefused)
+	e.Method, e.Path, e.Status = clip(r.Method, 32), loggedPath(r, req), status
+	e.Reason, e.Detail, e.Attrs = v.Reason, clip(v.Detail, 512), req.Notes()
+	state.Bus.Publish(e)
+}
+
+// loggedPath is the judged path, or what the client sent when it has none. Queries are never logged: they carry
+// tokens and personal data.
+func loggedPath(r *http.Request, req *gatehouse.Request) string {
+	if req.Path.Decoded != "" {
+		return clip(req.Path.Decoded, 1024)
+	}
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	path, _, _ = strings.Cut(path, "#")
+	return clip(path, 1024)
+}
+
+// upstreamTime is how long the backend took to begin its answer.
+func upstreamTime(r *http.Request) (float64, bool) {
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return 0, false
+	}
+	v, _ := repl.Get("http.reverse_proxy.upstream.latency")
+	d, ok := v.(time.Duration)
+	return milliseconds(d), ok
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func clip(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}

@@ -1,0 +1,261 @@
+package admit
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/clientip"
+	"gatehouse.internal/modules/internal/page"
+	"gatehouse.internal/modules/internal/reqpath"
+	"gatehouse.internal/modules/internal/verdict"
+)
+
+func init() {
+	caddy.RegisterModule(Handler{})
+	caddy.RegisterModule(OutsideError{})
+}
+
+// Handler opens and closes every request of a site. It must be the first of the row.
+type Handler struct {
+	// What logs, metrics and pages call the site. Default: its first host name.
+	Name string `json:"name,omitempty"`
+	// Accept %2F in paths, for applications that put whole names into a segment. Routes then judge it as a slash.
+	EncodedSlashes bool `json:"encoded_slashes,omitempty"`
+	// Accept // inside paths.
+	EmptySegments bool `json:"empty_segments,omitempty"`
+	// Further methods to accept, such as WebDAV's.
+	Methods []string `json:"methods,omitempty"`
+	// Request headers that would be dropped because some backends take them for identity or routing, but that this
+	// site's application uses for something else.
+	KeepHeaders []string `json:"keep_headers,omitempty"`
+	// Where the site's directive stands, for error messages: file:line.
+	Source string `json:"source,omitempty"`
+
+	site   *gatehouse.Site
+	logger *zap.Logger
+	paths  reqpath.Options
+	keep   map[string]bool
+	allow  string
+	log    accessLog
+}
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.gatehouse_admit", New: func() caddy.Module { return new(Handler) }}
+}
+
+// Provision finds the house and has it harden the server that the site is part of.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	where := h.Source
+	if where != "" {
+		where += ": "
+	}
+	for _, m := range h.Methods {
+		if slices.Contains(neverAccepted, strings.ToUpper(m)) || m != strings.ToUpper(m) || m == "" {
+			return fmt.Errorf("%smethods: %q cannot be accepted; name methods in capitals, and never CONNECT or TRACE", where, m)
+		}
+	}
+	h.keep = make(map[string]bool, len(h.KeepHeaders))
+	for _, name := range h.KeepHeaders {
+		if !keepable(name) {
+			return fmt.Errorf("%skeep_header: %q is the gateway's own header; it cannot come from a client", where, name)
+		}
+		h.keep[http.CanonicalHeaderKey(name)] = true
+	}
+	house, err := gatehouse.House(ctx)
+	if err != nil {
+		return err
+	}
+	strangers := newOutside(house)
+	hosts, err := house.Harden(ctx, outsideErrorJSON, caddyhttp.HandlerFunc(strangers.unknownHost))
+	if err != nil {
+		return fmt.Errorf("%s%w", where, err)
+	}
+	if err := gatehouse.RegisterMetrics(ctx, requests, seconds); err != nil {
+		return err
+	}
+	name := h.Name
+	if name == "" && len(hosts) > 0 {
+		name = hosts[0]
+	}
+	h.site = &gatehouse.Site{Name: cmp.Or(name, "default"), House: house}
+	h.logger = ctx.Logger()
+	h.paths = reqpath.Options{AllowEncodedSlash: h.EncodedSlashes, AllowEmptySegments: h.EmptySegments}
+	h.allow = strings.Join(append(slices.Clone(methods), h.Methods...), ", ")
+	h.log = newAccessLog(house, h.site.Name)
+	return nil
+}
+
+// Gates implements [gatehouse.Gate].
+func (*Handler) Gates() {}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if gatehouse.FromContext(r.Context()) != nil {
+		return caddyhttp.Error(http.StatusInternalServerError, errors.New("the gate stands twice in this site"))
+	}
+	req, w := h.open(rw, r)
+	err := h.run(w, r, req, next)
+	var v verdict.Verdict
+	switch {
+	case err == nil:
+	case errors.As(err, &v): // a room decided; the first verdict is the one that counts
+		v, _ = req.Verdict()
+	default:
+		v = explain(err)
+		if operatorAnswers(r) && req.Grant.Given() {
+			h.finish(w, r, req, v)
+			return err
+		}
+	}
+	if v.Given() && w.status == 0 {
+		h.refuse(w, r, req, v)
+	}
+	h.finish(w, r, req, v)
+	if v.Given() && w.status < 400 && w.status != 0 && v.Reason != verdict.LoginRequired {
+		panic(http.ErrAbortHandler) // the answer had begun: cut it, so that it cannot look complete
+	}
+	return nil
+}
+
+// open makes the request's Request and puts it where the rooms find it.
+func (h *Handler) open(rw http.ResponseWriter, r *http.Request) (*gatehouse.Request, *writer) {
+	req := &gatehouse.Request{ID: newID(), Site: h.site, Start: time.Now(), Navigation: page.Navigation(r)}
+	gatehouse.Attach(r, req)
+	w := newWriter(rw, r, req)
+	w.stamp() // whatever answers after an error finds the headers there
+	return req, w
+}
+
+// run judges the request's shape and lets the rooms have it; a panic in any of them is an internal error (I6).
+func (h *Handler) run(w *writer, r *http.Request, req *gatehouse.Request, next caddyhttp.Handler) (err error) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if p == http.ErrAbortHandler {
+			h.finish(w, r, req, verdict.Verdict{Reason: verdict.UpstreamDown, Detail: "the answer was cut short"})
+			panic(p)
+		}
+		h.logger.Error("a room panicked", zap.Any("panic", p), zap.String("request_id", req.ID), zap.Stack("stack"))
+		err = verdict.Verdict{Reason: verdict.Internal, Detail: "panic"}
+		if _, given := req.Verdict(); !given {
+			err = req.Deny(verdict.Internal, "panic")
+		}
+	}()
+	if err := h.admit(r, req); err != nil {
+		return err
+	}
+	return next.ServeHTTP(w, r)
+}
+
+// admit settles what the request is, or refuses it.
+func (h *Handler) admit(r *http.Request, req *gatehouse.Request) error {
+	address, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	client, err := clientip.Parse(address)
+	if err != nil {
+		return req.Deny(verdict.ClientUnknown, "no client address: "+err.Error())
+	}
+	req.ClientIP = client
+	if r.TLS == nil {
+		return req.Deny(verdict.PlainHTTP, "not TLS")
+	}
+	if !r.TLS.HandshakeComplete {
+		return req.Deny(verdict.TooEarly, "0-RTT data")
+	}
+	if !acceptsMethod(r.Method, h.Methods) {
+		return req.Deny(verdict.BadMethod, "")
+	}
+	path, err := reqpath.FromRequest(r, h.paths)
+	if err != nil {
+		return req.Deny(verdict.BadPath, err.Error())
+	}
+	req.Path = path
+	path.Apply(r)
+	websocket, refused := checkUpgrade(r)
+	if refused.Given() {
+		return req.Refuse(refused)
+	}
+	cleanHead(r, websocket, h.keep)
+	r.Header["X-Request-Id"] = []string{req.ID}
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
+		// The proxy in front may have passed on what the client wrote further left; only the judged address goes on.
+		r.Header["X-Forwarded-For"] = []string{client.String()}
+	}
+	return nil
+}
+
+// refuse renders the verdict. A person's page load that a login would help goes there; everything else gets the
+// reason, as a page or a problem document.
+func (h *Handler) refuse(w *writer, r *http.Request, req *gatehouse.Request, v verdict.Verdict) {
+	if v.Reason == verdict.BadMethod {
+		w.Header().Set("Allow", h.allow)
+	}
+	if v.Location != "" && req.Navigation && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		w.Header().Set("Location", v.Location)
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusFound)
+		return
+	}
+	page.WriteRefusal(w, r, page.Refusal{
+		Reason: v.Reason, RequestID: req.ID, Site: h.site.Name, LoginURL: v.Location, RetryAfter: v.RetryAfter,
+	})
+}
+
+// explain turns an error that no room gave into a verdict.
+func explain(err error) verdict.Verdict {
+	v := verdict.Verdict{Reason: verdict.Internal, Detail: err.Error()}
+	var he caddyhttp.HandlerError
+	if !errors.As(err, &he) {
+		return v
+	}
+	switch he.StatusCode {
+	case http.StatusBadGateway:
+		v.Reason = verdict.UpstreamDown
+	case http.StatusGatewayTimeout:
+		v.Reason = verdict.UpstreamTimeout
+	case http.StatusServiceUnavailable:
+		v.Reason = verdict.Unavailable
+	case http.StatusRequestEntityTooLarge:
+		v.Reason = verdict.BodyTooLarge
+	case http.StatusRequestTimeout:
+		v.Reason = verdict.RequestTimeout
+	case http.StatusBadRequest:
+		v.Reason = verdict.BadRequest
+	case http.StatusMethodNotAllowed:
+		v.Reason = verdict.BadMethod
+	case http.StatusNotFound:
+		v.Reason = verdict.NotFound
+	case http.StatusMisdirectedRequest:
+		v.Reason = verdict.Misdirected
+	case 499:
+		v.Reason = verdict.ClientClosed
+	}
+	return v
+}
+
+// operatorAnswers reports whether the server has error routes besides ours.
+func operatorAnswers(r *http.Request) bool {
+	srv, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	return ok && srv.Errors != nil && len(srv.Errors.Routes) > 1
+}
+
+var (
+	outsideErrorJSON = json.RawMessage(`{"handler":"gatehouse_outside_error"}`)
+
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ gatehouse.Gate              = (*Handler)(nil)
+)

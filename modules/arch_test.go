@@ -1,0 +1,397 @@
+package modules_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "gatehouse.internal/"
+
+// foundations lists the L0 packages in order: each may import only those before it.
+var foundations = []string{
+	"secret", "clientip", "reqpath", "prefixset", "cookie", "identity", "verdict", "event", "page",
+	"store", "store/storetest", "keyring", "gatetest",
+}
+
+// rooms lists the L2 packages.
+var rooms = []string{"admit", "waf", "authn", "idp/oidc", "idp/local", "authz", "forward"}
+
+// roomFiles are the files of a room that may import Caddy; the rest is its engine.
+var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
+
+// doors are further files of a room that may import Caddy, and why.
+var doors = map[string]string{
+	"admit/writer.go":  "wraps Caddy's response writer",
+	"admit/finish.go":  "reads Caddy's replacer and writes its logger",
+	"admit/outside.go": "handlers for what never reaches a site",
+	"authn/portal.go":  "the portal's handler",
+	"authn/outcome.go": "the portal's other half",
+	"authn/flow.go":    "knows the portal's prefix, which the house owns",
+}
+
+// engines names what a room may import besides the standard library, Caddy, x/ and lower layers.
+var engines = map[string][]string{
+	"waf":       {"github.com/corazawaf/coraza/", "github.com/corazawaf/coraza-coreruleset/", module + "rules"},
+	"idp/oidc":  {"github.com/coreos/go-oidc/", "github.com/go-jose/go-jose/"},
+	"idp/local": nil,
+}
+
+type file struct {
+	dir, name string // dir relative to the repository, with slashes
+	ast       *ast.File
+	fset      *token.FileSet
+}
+
+// files parses every non-test Go file below the given top-level folders.
+func files(t *testing.T, tops ...string) []file {
+	t.Helper()
+	var all []file
+	for _, top := range tops {
+		err := filepath.WalkDir(filepath.Join("..", top), func(p string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				if err == nil && (d.Name() == "testdata" || d.Name() == "node_modules") {
+					return filepath.SkipDir
+				}
+				return err
+			}
+			if !strings.HasSuffix(p, ".go") || strings.HasSuffix(p, "_test.go") {
+				return nil
+			}
+			fset := token.NewFileSet()
+			parsed, err := parser.ParseFile(fset, p, nil, parser.ParseComments)
+			if err != nil {
+				return err
+			}
+			rel, _ := filepath.Rel("..", filepath.Dir(p))
+			all = append(all, file{filepath.ToSlash(rel), filepath.Base(p), parsed, fset})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(all) == 0 {
+		t.Fatalf("no Go files below %v: the test looks in the wrong place", tops)
+	}
+	return all
+}
+
+func (f file) imports() (paths []string) {
+	for _, i := range f.ast.Imports {
+		paths = append(paths, strings.Trim(i.Path.Value, `"`))
+	}
+	return paths
+}
+
+func isCaddy(p string) bool {
+	return strings.HasPrefix(p, "github.com/caddyserver/caddy/") || p == module+"modules/gatehouse"
+}
+
+func TestLayers(t *testing.T) {
+	for _, f := range files(t, "modules", "cmd", "rules", "testenv") {
+		for _, imp := range f.imports() {
+			if why := forbidden(f, imp); why != "" {
+				t.Errorf("%s/%s imports %s: %s", f.dir, f.name, imp, why)
+			}
+		}
+	}
+}
+
+// forbidden says why the file may not import the package, or "".
+func forbidden(f file, imp string) string {
+	inner, isOurs := strings.CutPrefix(imp, module)
+	switch {
+	case f.dir == "rules":
+		if isOurs || isCaddy(imp) {
+			return "rules are data: they know nobody"
+		}
+	case strings.HasPrefix(f.dir, "testenv"):
+		if isOurs && !strings.HasPrefix(inner, "testenv") {
+			return "testenv is a stranger to the code: it talks HTTP and CLI to the binary"
+		}
+	case strings.HasPrefix(f.dir, "cmd/"):
+		if isOurs && inner != "modules/standard" {
+			return "cmd sees the front door only"
+		}
+	case strings.HasPrefix(f.dir, "modules/internal/"):
+		return forbiddenInFoundation(strings.TrimPrefix(f.dir, "modules/internal/"), imp)
+	case f.dir == "modules/gatehouse":
+		if isOurs && !strings.HasPrefix(inner, "modules/internal/") {
+			return "the house does not know its rooms"
+		}
+	case f.dir == "modules/standard", f.dir == "modules":
+	case strings.HasPrefix(f.dir, "modules/"):
+		return forbiddenInRoom(strings.TrimPrefix(f.dir, "modules/"), f.name, imp)
+	default:
+		return "a package in an unknown place: add it to the floor plan and to this test"
+	}
+	return ""
+}
+
+func forbiddenInFoundation(pkg, imp string) string {
+	at := slices.Index(foundations, pkg)
+	if at < 0 {
+		return "this foundation is not in the ordered list: add it where it belongs"
+	}
+	if isCaddy(imp) && pkg != "gatetest" {
+		return "foundations know no Caddy, so that they can be tested and fuzzed without a server"
+	}
+	if inner, ok := strings.CutPrefix(imp, module+"modules/internal/"); ok {
+		if other := slices.Index(foundations, inner); other < 0 || other >= at {
+			return "a foundation may import only those listed before it"
+		}
+		return ""
+	}
+	if strings.HasPrefix(imp, module) && pkg != "gatetest" {
+		return "a foundation imports nothing above it"
+	}
+	return ""
+}
+
+func forbiddenInRoom(dir, name, imp string) string {
+	room := roomOf(dir)
+	if room == "" {
+		return "a room that is not in the list of rooms"
+	}
+	if isCaddy(imp) && !slices.Contains(roomFiles, name) && doors[dir+"/"+name] == "" {
+		return "engine files are free of Caddy; it belongs into module.go or caddyfile.go"
+	}
+	inner, isOurs := strings.CutPrefix(imp, module)
+	if !isOurs {
+		for owner, libs := range engines {
+			for _, lib := range libs {
+				if owner != room && strings.HasPrefix(imp, lib) {
+					return "this library is " + owner + "'s engine; a third-party library has one owner"
+				}
+			}
+		}
+		return ""
+	}
+	if slices.Contains(engines[room], imp) || inner == "modules/gatehouse" || strings.HasPrefix(inner, "modules/internal/") {
+		return ""
+	}
+	if roomOf(strings.TrimPrefix(inner, "modules/")) == room {
+		return ""
+	}
+	return "rooms never import each other: share a value on Request, an event, a store keyspace or an interface of the house"
+}
+
+func roomOf(dir string) string {
+	for _, r := range rooms {
+		if dir == r || strings.HasPrefix(dir, r+"/") {
+			return r
+		}
+	}
+	return ""
+}
+
+// cardHeadings are the six parts of a room card, in order.
+var cardHeadings = []string{"# What", "# Place", "# Reads / Writes", "# Invariants", "# Fails", "# Cost"}
+
+func TestRoomCards(t *testing.T) {
+	for _, dir := range append([]string{"gatehouse", "standard"}, rooms...) {
+		src, err := os.ReadFile(filepath.Join(filepath.FromSlash(dir), "doc.go"))
+		if err != nil {
+			t.Errorf("room %s has no card: %v", dir, err)
+			continue
+		}
+		at := 0
+		for _, heading := range cardHeadings {
+			i := strings.Index(string(src[at:]), "// "+heading+"\n")
+			if i < 0 {
+				t.Errorf("%s/doc.go: heading %q is missing or out of order", dir, heading)
+				break
+			}
+			at += i + len(heading)
+		}
+	}
+}
+
+func TestEveryPackageHasOnePackageDoc(t *testing.T) {
+	docs, seen := map[string][]string{}, map[string]bool{}
+	for _, f := range files(t, "modules", "rules", "cmd") {
+		seen[f.dir] = true
+		if f.ast.Doc != nil {
+			docs[f.dir] = append(docs[f.dir], f.name)
+		}
+	}
+	for dir := range seen {
+		if len(docs[dir]) != 1 {
+			t.Errorf("%s: package documentation in %v, want it in exactly one file", dir, docs[dir])
+		}
+	}
+}
+
+// TestFileSizes keeps files readable; the few that may be longer say why.
+func TestFileSizes(t *testing.T) {
+	longer := map[string]string{
+		"modules/internal/page/text.go": "one table: every text a person sees",
+	}
+	const limit = 420
+	for _, f := range files(t, "modules", "rules", "cmd") {
+		lines := f.fset.File(f.ast.Pos()).LineCount()
+		if name := f.dir + "/" + f.name; lines > limit && longer[name] == "" {
+			t.Errorf("%s has %d lines, more than %d: split it by concern, or say here why not", name, lines, limit)
+		}
+	}
+}
+
+// minters says who may call the constructors of capabilities. Whoever else could would let requests through.
+var minters = map[string]struct{ callers []string }{
+	"identity.Prove":   {[]string{"modules/authn"}},
+	"verdict.Mint":     {[]string{"modules/authz"}},
+	"gatehouse.Attach": {[]string{"modules/admit"}},
+}
+
+func TestWhoMintsCapabilities(t *testing.T) {
+	called := map[string]bool{}
+	for _, f := range files(t, "modules", "cmd") {
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			pkg, ok := sel.X.(*ast.Ident)
+			if !ok {
+				return true
+			}
+			name := pkg.Name + "." + sel.Sel.Name
+			rule, ok := minters[name]
+			if !ok {
+				return true
+			}
+			called[name] = true
+			if !slices.Contains(rule.callers, f.dir) {
+				t.Errorf("%s: %s may be used by %v only", f.fset.Position(n.Pos()), name, rule.callers)
+			}
+			return true
+		})
+	}
+	for name := range minters {
+		if !called[name] {
+			t.Errorf("nobody calls %s: the test no longer guards anything", name)
+		}
+	}
+}
+
+// writers says which room may write which field of gatehouse.Request; see the room cards.
+var writers = map[string]string{
+	"ID": "modules/admit", "ClientIP": "modules/admit", "Path": "modules/admit", "Site": "modules/admit",
+	"Start": "modules/admit", "Navigation": "modules/admit", "WAF": "modules/waf",
+	"Identity": "modules/authn", "Challenger": "modules/authn", "Grant": "modules/authz",
+}
+
+func TestOneWriterPerField(t *testing.T) {
+	written := map[string]bool{}
+	for _, f := range files(t, "modules") {
+		if f.dir == "modules/gatehouse" || strings.HasPrefix(f.dir, "modules/internal/") {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.AssignStmt:
+				for _, lhs := range n.Lhs {
+					if sel, ok := lhs.(*ast.SelectorExpr); ok && isRequest(sel.X) {
+						checkWriter(t, f, sel.Sel, written)
+					}
+				}
+			case *ast.CompositeLit:
+				if typ, ok := n.Type.(*ast.SelectorExpr); ok && fmt.Sprint(typ.X) == "gatehouse" && typ.Sel.Name == "Request" {
+					for _, e := range n.Elts {
+						if kv, ok := e.(*ast.KeyValueExpr); ok {
+							checkWriter(t, f, kv.Key.(*ast.Ident), written)
+						}
+					}
+				}
+			}
+			return true
+		})
+	}
+	for field := range writers {
+		if !written[field] {
+			t.Errorf("nobody writes Request.%s: the field is dead or the test blind", field)
+		}
+	}
+}
+
+// isRequest recognises the house's Request by the name every room gives it: req. TestRequestIsCalledReq keeps that.
+func isRequest(x ast.Expr) bool {
+	id, ok := x.(*ast.Ident)
+	return ok && id.Name == "req"
+}
+
+func checkWriter(t *testing.T, f file, field *ast.Ident, written map[string]bool) {
+	t.Helper()
+	owner, ok := writers[field.Name]
+	if !ok {
+		return
+	}
+	written[field.Name] = true
+	if f.dir != owner && path.Dir(f.dir) != owner {
+		t.Errorf("%s: Request.%s is written by %s only", f.fset.Position(field.Pos()), field.Name, owner)
+	}
+}
+
+// TestRequestIsCalledReq makes sure that TestOneWriterPerField sees every write: parameters and results of
+// gatehouse.Of and FromContext are called req.
+func TestRequestIsCalledReq(t *testing.T) {
+	for _, f := range files(t, "modules") {
+		if f.dir == "modules/gatehouse" {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.Field:
+				star, ok := n.Type.(*ast.StarExpr)
+				if !ok {
+					return true
+				}
+				sel, ok := star.X.(*ast.SelectorExpr)
+				if !ok || sel.Sel.Name != "Request" || fmt.Sprint(sel.X) != "gatehouse" {
+					return true
+				}
+				for _, name := range n.Names {
+					if name.Name != "req" && name.Name != "_" {
+						t.Errorf("%s: call a *gatehouse.Request req, so that its writers can be checked", f.fset.Position(n.Pos()))
+					}
+				}
+			case *ast.AssignStmt:
+				call, ok := n.Rhs[0].(*ast.CallExpr)
+				if !ok {
+					return true
+				}
+				sel, ok := call.Fun.(*ast.SelectorExpr)
+				if !ok || fmt.Sprint(sel.X) != "gatehouse" || (sel.Sel.Name != "Of" && sel.Sel.Name != "FromContext") {
+					return true
+				}
+				if id, ok := n.Lhs[0].(*ast.Ident); !ok || id.Name != "req" {
+					t.Errorf("%s: call a *gatehouse.Request req, so that its writers can be checked", f.fset.Position(n.Pos()))
+				}
+			}
+			return true
+		})
+	}
+}
+
+// TestTopLevel keeps the top level of the repository as it is.
+func TestTopLevel(t *testing.T) {
+	allowed := []string{"cmd", "modules", "rules", "caddyfiles", "testenv", "go.mod", "go.sum", "Makefile", "README.md", "LICENSE", "bin", "dist"}
+	entries, err := os.ReadDir("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") && !slices.Contains(allowed, e.Name()) {
+			t.Errorf("%s stands at the top level, where only %v may", e.Name(), allowed)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package authn
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/cookie"
+	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/identity"
+	"gatehouse.internal/modules/internal/page"
+	"gatehouse.internal/modules/internal/store"
+	"gatehouse.internal/modules/internal/verdict"
+)
+
+const flowBucket store.Bucket = "flow"
+
+var errFlowUsed = errors.New("the login flow was used before")
+
+// claim marks the flow as used, on every node: it yields one session at the most.
+func (p *Portal) claim(r *http.Request, f flow) error {
+	state, err := p.house.State()
+	if err != nil {
+		return err
+	}
+	// Twice the lifetime, since the clocks of two nodes may differ.
+	_, err = state.Store.Put(r.Context(), store.Key{Bucket: flowBucket, ID: f.ID}, nil,
+		store.PutOptions{Match: store.Absent, TTL: 2 * flowLifetime})
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		return errFlowUsed
+	case err != nil:
+		return fmt.Errorf("claiming a login flow: %w", err)
+	}
+	return nil
+}
+
+// again answers a login step whose flow could not be claimed. Whoever is logged in already, after a double click or
+// a reload of the callback, just goes where the login was to lead.
+func (p *Portal) again(w http.ResponseWriter, req *gatehouse.Request, f flow, err error) error {
+	if !errors.Is(err, errFlowUsed) {
+		return req.Deny(verdict.Unavailable, err.Error())
+	}
+	if req.Identity.Known() {
+		seeOther(w, f.ReturnTo)
+		return nil
+	}
+	return req.Refuse(verdict.Verdict{Reason: verdict.LoginExpired, Detail: err.Error(), Location: loginAgain(f.ReturnTo)})
+}
+
+// succeed makes the session. The one the browser had before ends: whoever planted it must not share the new one.
+func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, who identity.Identity, f flow) error {
+	state, err := p.house.State()
+	if err != nil {
+		return req.Deny(verdict.Unavailable, err.Error())
+	}
+	sessions, err := p.sessions()
+	if err != nil {
+		return req.Deny(verdict.Unavailable, err.Error())
+	}
+	if err := p.end(r); err != nil {
+		return req.Deny(verdict.Unavailable, err.Error())
+	}
+	if req.Identity.Known() {
+		state.Bus.Publish(req.Event(event.SessionEnded))
+	}
+	token, proof, err := sessions.Create(r.Context(), who, hostOf(r), p.limits)
+	if err != nil {
+		return req.Deny(verdict.Unavailable, err.Error())
+	}
+	err = cookie.Set(w.Header(), sessionCookie, token, cookie.Options{SameSite: http.SameSiteLaxMode})
+	if err != nil {
+		return req.Deny(verdict.Internal, err.Error())
+	}
+	for _, kind := range []event.Kind{event.LoginSucceeded, event.SessionCreated} {
+		e := req.Event(kind)
+		e.User, e.Session = proof.Name(), proof.Session()
+		state.Bus.Publish(e)
+	}
+	req.Note("login", proof.Name())
+	seeOther(w, f.ReturnTo)
+	return nil
+}
+
+// failed tells the person, in the form they came from where that helps, and says it as an event of its own (NAT-08).
+func (p *Portal) failed(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, idp gatehouse.IdentityProvider, token string, err error) error {
+	var le *gatehouse.LoginError
+	if !errors.As(err, &le) {
+		return req.Deny(verdict.Internal, "identity provider "+idp.Name()+": "+err.Error())
+	}
+	if state, err := p.house.State(); err == nil {
+		e := req.Event(event.LoginFailed)
+		e.Reason, e.Status, e.Detail = le.Reason, le.Reason.Status(), le.Error()
+		e.Attrs = []event.Attr{{Key: "provider", Value: idp.Name()}, {Key: "attempted_user", Value: le.User}}
+		state.Bus.Publish(e)
+	}
+	if le.Message != "" && idp.Form() && page.Navigation(r) {
+		req.Note("login_failed", string(le.Reason))
+		if s := retryAfter(le.After); s != "" {
+			w.Header().Set("Retry-After", s)
+		}
+		p.showLogin(w, r, req, le.Reason.Status(), token, le.User, page.Message(le.Message))
+		return nil
+	}
+	return req.Refuse(verdict.Verdict{
+		Reason: le.Reason, Detail: idp.Name() + ": " + le.Error(), Location: loginPath, RetryAfter: le.After,
+	})
+}
+
+// retryAfter is the header's value: whole seconds, rounded up; "" when there is nothing to wait for.
+func retryAfter(d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+}

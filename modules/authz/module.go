@@ -1,0 +1,91 @@
+package authz
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/verdict"
+)
+
+func init() { caddy.RegisterModule(Handler{}) }
+
+// Handler lets pass what the site's policy allows, and mints the grant without which nothing reaches the backend.
+type Handler struct {
+	Policy
+	// Where the site's directive stands, for error messages: file:line.
+	Source string `json:"source,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.gatehouse_authorize", New: func() caddy.Module { return new(Handler) }}
+}
+
+// Provision refuses a policy that needs a login where nobody can log in.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	house, err := gatehouse.House(ctx)
+	if err != nil {
+		return err
+	}
+	if h.needsLogin() && len(house.Providers()) == 0 {
+		return h.at(errors.New("nobody can log in: put `local` or `oidc <issuer> <client-id> <secret>` into the gatehouse global option"))
+	}
+	return nil
+}
+
+// Validate implements caddy.Validator.
+func (h *Handler) Validate() error {
+	if err := h.Policy.Validate(); err != nil {
+		return h.at(err)
+	}
+	return nil
+}
+
+func (h *Handler) needsLogin() bool {
+	for _, r := range h.Routes {
+		if !r.Allow.Empty() {
+			return true
+		}
+	}
+	return !h.Allow.Empty()
+}
+
+func (h *Handler) at(err error) error {
+	if h.Source == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", h.Source, err)
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	req, err := gatehouse.Of(r)
+	if err != nil {
+		return err
+	}
+	if strings.HasPrefix(req.Path.Folded+"/", gatehouse.PortalPrefix) { // the portal's, in any spelling; no backend's
+		return req.Deny(verdict.NotFound, "the portal has no such page")
+	}
+	d := h.Decide(req.Path, req.Identity)
+	switch {
+	case d.Allowed:
+		req.Grant = verdict.Mint(d.Rule)
+		return next.ServeHTTP(w, r)
+	case !req.Identity.Known():
+		return req.ChallengeLogin(r, d.Rule)
+	default:
+		return req.Deny(verdict.Forbidden, d.Rule)
+	}
+}
+
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

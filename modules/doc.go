@@ -1,0 +1,2 @@
+// Package modules holds the house: README.md is its floor plan, arch_test.go keeps it.
+package modules

@@ -1,0 +1,27 @@
+// Package forward tells the backend who the user is, as the last word before the proxy.
+//
+// # What
+//
+// Sets the identity headers that the site chose, from the proof alone, and takes the gateway's own cookies out.
+//
+// # Place
+//
+// The last room before the backend, so that nothing can be rewritten after it.
+//
+// # Reads / Writes
+//
+// Reads Request.Grant and Identity. Writes none of Request's fields. No store keyspace.
+//
+// # Invariants
+//
+// Nothing passes without a Grant (I1). A header is either absent or the gateway's own (I2): it is deleted before it
+// is set. No value holds a control character, and a role with a comma is not forwarded. The session cookie stays here.
+//
+// # Fails
+//
+// 500 internal without a Grant.
+//
+// # Cost
+//
+// No store operation; one allocation per header.
+package forward

@@ -1,0 +1,56 @@
+package forward
+
+import (
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/cookie"
+	"gatehouse.internal/modules/internal/verdict"
+)
+
+func init() { caddy.RegisterModule(Handler{}) }
+
+// Handler sends the request on to the backend, which learns who the user is.
+type Handler struct {
+	// What the backend is told: user, provider, name, email, roles. Default: user and roles.
+	Fields []Field `json:"fields"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.gatehouse_forward", New: func() caddy.Module { return new(Handler) }}
+}
+
+// Provision fills in the default.
+func (h *Handler) Provision(caddy.Context) error {
+	if h.Fields == nil {
+		h.Fields = defaultFields
+	}
+	return nil
+}
+
+// Validate implements caddy.Validator.
+func (h *Handler) Validate() error { return validate(h.Fields) }
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	req, err := gatehouse.Of(r)
+	if err != nil {
+		return err
+	}
+	if !req.Grant.Given() {
+		return req.Deny(verdict.Internal, "forward was reached without a grant")
+	}
+	cookie.Strip(r.Header, CookiePrefix)
+	apply(r.Header, h.Fields, req.Identity)
+	return next.ServeHTTP(w, r)
+}
+
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,0 +1,132 @@
+package gatehouse
+
+import (
+	"encoding/json"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseHouse) }
+
+// parseHouse reads the global option:
+//
+//	gatehouse {
+//		state_dir <dir>
+//		keys file <path>
+//		store embedded [<file>]
+//		session {
+//			idle <duration>
+//			admin_idle <duration>
+//			max <duration>
+//			admin_roles <role...>
+//		}
+//		<identity provider> ...
+//	}
+//
+// An identity provider is any module in the namespace gatehouse.identity_providers, by its name: local, oidc.
+func parseHouse(d *caddyfile.Dispenser, existing any) (any, error) {
+	app := new(App)
+	if prior, ok := existing.(httpcaddyfile.App); ok {
+		return nil, d.Errf("there are two gatehouse options (the other is %d bytes long): put everything into one", len(prior.Value))
+	}
+	d.Next() // gatehouse
+	if d.NextArg() {
+		return nil, d.ArgErr()
+	}
+	for d.NextBlock(0) {
+		if err := app.parseOption(d); err != nil {
+			return nil, err
+		}
+	}
+	return httpcaddyfile.App{Name: "gatehouse", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+func (app *App) parseOption(d *caddyfile.Dispenser) error {
+	switch word := d.Val(); word {
+	case "state_dir":
+		return oneArg(d, &app.StateDir)
+	case "keys":
+		if !d.NextArg() || d.Val() != "file" {
+			return d.Err("keys: write `keys file <path>`")
+		}
+		return oneArg(d, &app.KeysFile)
+	case "session":
+		return app.Session.parse(d)
+	case "store":
+		if !d.NextArg() {
+			return d.ArgErr()
+		}
+		raw, err := guest(d, "gatehouse.stores.", d.Val(), "engine")
+		app.StoreRaw = raw
+		return err
+	default:
+		if _, err := caddy.GetModule("gatehouse.identity_providers." + word); err != nil {
+			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, session, local, oidc", word)
+		}
+		raw, err := guest(d, "gatehouse.identity_providers.", word, "provider")
+		if err != nil {
+			return err
+		}
+		app.ProvidersRaw = append(app.ProvidersRaw, raw)
+		return nil
+	}
+}
+
+// guest unmarshals the segment at the dispenser's token as the named guest module.
+func guest(d *caddyfile.Dispenser, namespace, name, key string) (json.RawMessage, error) {
+	unm, err := caddyfile.UnmarshalModule(d, namespace+name)
+	if err != nil {
+		return nil, err
+	}
+	return caddyconfig.JSONModuleObject(unm, key, name, nil), nil
+}
+
+func (s *SessionPolicy) parse(d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		var err error
+		switch d.Val() {
+		case "idle":
+			err = duration(d, &s.Idle)
+		case "admin_idle":
+			err = duration(d, &s.AdminIdle)
+		case "max":
+			err = duration(d, &s.Max)
+		case "admin_roles":
+			if s.AdminRoles = d.RemainingArgs(); len(s.AdminRoles) == 0 {
+				err = d.ArgErr()
+			}
+		default:
+			err = d.Errf("unknown session option %q: the options are idle, admin_idle, max, admin_roles", d.Val())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func oneArg(d *caddyfile.Dispenser, to *string) error {
+	if !d.Args(to) || d.NextArg() {
+		return d.ArgErr()
+	}
+	return nil
+}
+
+func duration(d *caddyfile.Dispenser, to *caddy.Duration) error {
+	var text string
+	if err := oneArg(d, &text); err != nil {
+		return err
+	}
+	v, err := caddy.ParseDuration(text)
+	if err != nil || v <= 0 {
+		return d.Errf("%q is not a positive duration: write one like 30m or 12h", text)
+	}
+	*to = caddy.Duration(v)
+	return nil
+}

@@ -1,0 +1,43 @@
+package gatehouse
+
+import (
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"gatehouse.internal/modules/internal/event"
+)
+
+// newEventLog returns a bus subscriber that writes each event as one log line. Fields that do not apply are left out.
+func newEventLog(logger *zap.Logger) func(event.Event) {
+	return func(e event.Event) {
+		line := logger.Check(zapcore.InfoLevel, string(e.Kind))
+		if line == nil {
+			return
+		}
+		fields := make([]zap.Field, 0, 16)
+		text := func(key, value string) {
+			if value != "" {
+				fields = append(fields, zap.String(key, value))
+			}
+		}
+		fields = append(fields, zap.Time("time", e.Time))
+		text("request_id", e.RequestID)
+		text("site", e.Site)
+		if e.ClientIP.IsValid() {
+			fields = append(fields, zap.Stringer("client_ip", e.ClientIP))
+		}
+		text("user", e.User)
+		text("session", e.Session)
+		text("method", e.Method)
+		text("path", e.Path)
+		if e.Status != 0 {
+			fields = append(fields, zap.Int("status", e.Status))
+		}
+		text("reason", string(e.Reason))
+		text("detail", e.Detail)
+		for _, a := range e.Attrs {
+			text(a.Key, a.Value)
+		}
+		line.Write(fields...)
+	}
+}

@@ -1,0 +1,243 @@
+package gatehouse
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"gatehouse.internal/modules/internal/event"
+)
+
+func init() { caddy.RegisterModule(new(App)) }
+
+// Session defaults: control CER-03, and a working day at the most.
+const (
+	defaultIdle      = 30 * time.Minute
+	defaultAdminIdle = 15 * time.Minute
+	defaultMax       = 12 * time.Hour
+)
+
+// App is the house. Its zero value knows no identity provider, so that nobody can log in.
+type App struct {
+	// Where the house keeps its keys and its embedded store; made with mode 0700. One running gateway per directory.
+	// Default: the directory "gatehouse" in Caddy's data directory.
+	StateDir string `json:"state_dir,omitempty"`
+
+	// The file with the house's master keys. It must exist and be readable by its owner only.
+	// Default: the file "keys" in the state directory, made at first start.
+	KeysFile string `json:"keys_file,omitempty"`
+
+	// The store engine. Default: embedded.
+	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=gatehouse.stores inline_key=engine"`
+
+	// Who vouches for people.
+	ProvidersRaw []json.RawMessage `json:"identity_providers,omitempty" caddy:"namespace=gatehouse.identity_providers inline_key=provider"`
+
+	// How long a login lasts.
+	Session SessionPolicy `json:"session,omitzero"`
+
+	ctx       caddy.Context
+	logger    *zap.Logger
+	access    *zap.Logger
+	providers []IdentityProvider
+	opener    StoreOpener
+	key       stateKey
+	origins   []string
+	hardened  map[*caddyhttp.Server]bool // written while provisioning only
+	events    *event.Subscription
+
+	state atomic.Pointer[State]
+	mu    sync.Mutex
+	gone  bool // guarded by mu; the pool reference was given back
+}
+
+// SessionPolicy bounds sessions. Zero fields take the defaults.
+type SessionPolicy struct {
+	// A session unused for so long ends. Default: 30m.
+	Idle caddy.Duration `json:"idle,omitempty"`
+	// The same for whoever holds an admin role. Default: 15m.
+	AdminIdle caddy.Duration `json:"admin_idle,omitempty"`
+	// A session ends so long after the login, used or not. Default: 12h.
+	Max caddy.Duration `json:"max,omitempty"`
+	// The roles that count as administrative. Default: admin.
+	AdminRoles []string `json:"admin_roles,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "gatehouse", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision loads the guests. It opens nothing: `gatehouse validate` must work beside a running gateway.
+func (app *App) Provision(ctx caddy.Context) error {
+	app.ctx, app.logger = ctx, ctx.Logger()
+	app.access = app.logger.Named("access")
+	app.hardened = make(map[*caddyhttp.Server]bool)
+	app.Session.Idle = cmp.Or(app.Session.Idle, caddy.Duration(defaultIdle))
+	app.Session.AdminIdle = cmp.Or(app.Session.AdminIdle, caddy.Duration(defaultAdminIdle))
+	app.Session.Max = cmp.Or(app.Session.Max, caddy.Duration(defaultMax))
+	if len(app.Session.AdminRoles) == 0 {
+		app.Session.AdminRoles = []string{"admin"}
+	}
+	if app.StateDir == "" {
+		app.StateDir = filepath.Join(caddy.AppDataDir(), "gatehouse")
+	}
+	dir, err := filepath.Abs(app.StateDir)
+	if err != nil {
+		return fmt.Errorf("state_dir: %w", err)
+	}
+	app.opener = new(EmbeddedStore)
+	if app.StoreRaw != nil {
+		guest, err := ctx.LoadModule(app, "StoreRaw")
+		if err != nil {
+			return fmt.Errorf("loading the store: %w", err)
+		}
+		app.opener = guest.(StoreOpener)
+	}
+	app.key = stateKey{dir: dir, keys: app.KeysFile, store: app.opener.StoreKey()}
+	if app.ProvidersRaw == nil {
+		return nil
+	}
+	guests, err := ctx.LoadModule(app, "ProvidersRaw")
+	if err != nil {
+		return fmt.Errorf("loading the identity providers: %w", err)
+	}
+	for _, guest := range guests.([]any) {
+		app.providers = append(app.providers, guest.(IdentityProvider))
+	}
+	return nil
+}
+
+var providerName = regexp.MustCompile(`^[a-z0-9_]{1,32}$`)
+
+// Validate checks what Provision took in.
+func (app *App) Validate() error {
+	s := app.Session
+	if s.Idle < 0 || s.AdminIdle < 0 || s.Max < 0 || s.Idle > s.Max || s.AdminIdle > s.Idle {
+		return errors.New("session: want admin_idle <= idle <= max, all positive")
+	}
+	names := map[string]bool{}
+	for _, p := range app.providers {
+		name := p.Name()
+		if !providerName.MatchString(name) {
+			return fmt.Errorf("identity provider name %q: use 1 to 32 of a-z, 0-9 and _", name)
+		}
+		if names[name] {
+			return fmt.Errorf("two identity providers are called %q: give one a `name` of its own", name)
+		}
+		names[name] = true
+		if err := p.Open(app); err != nil {
+			return fmt.Errorf("identity provider %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Start opens the state, checks that no door stands beside the gates, and starts the providers.
+func (app *App) Start() error {
+	if guest, err := app.ctx.AppIfConfigured("http"); err == nil {
+		httpApp := guest.(*caddyhttp.App)
+		if err := app.checkCoverage(); err != nil {
+			return err
+		}
+		if httpApp.GracePeriod == 0 {
+			httpApp.GracePeriod = caddy.Duration(gracePeriod)
+		}
+		app.origins = app.siteOrigins(httpApp)
+	}
+	state, err := app.State()
+	if err != nil {
+		return err
+	}
+	app.events = state.Bus.Subscribe("log", 1024, newEventLog(app.logger.Named("events")))
+	for _, p := range app.providers {
+		if s, ok := p.(Starter); ok {
+			if err := s.Start(); err != nil {
+				return fmt.Errorf("starting identity provider %s: %w", p.Name(), err)
+			}
+		}
+	}
+	state.Bus.Publish(event.Event{Time: time.Now(), Kind: event.HouseStarted})
+	return nil
+}
+
+// Stop does nothing: other apps may still be serving (CADDY 4). Everything is given back in Cleanup.
+func (app *App) Stop() error { return nil }
+
+// Cleanup gives the state back. Requests in flight keep using it while a newer generation holds it, and otherwise
+// find it closed.
+func (app *App) Cleanup() error {
+	app.mu.Lock()
+	held := app.state.Load() != nil && !app.gone
+	app.gone = true
+	app.mu.Unlock()
+	if app.events != nil {
+		app.events.Close()
+	}
+	if !held {
+		return nil
+	}
+	if _, err := states.Delete(app.key); err != nil {
+		return fmt.Errorf("closing the state: %w", err)
+	}
+	return nil
+}
+
+// State returns the open state, opening it at first use: Caddy may serve the first request before it starts this app.
+func (app *App) State() (*State, error) {
+	if s := app.state.Load(); s != nil { // Fast path
+		return s, nil
+	}
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	if s := app.state.Load(); s != nil {
+		return s, nil
+	}
+	if app.gone {
+		return nil, ErrClosed
+	}
+	s, _, err := states.LoadOrNew(app.key, func() (caddy.Destructor, error) { return openState(app.key, app.opener) })
+	if err != nil {
+		return nil, fmt.Errorf("the house's state in %s: %w", app.key.dir, err)
+	}
+	app.state.Store(s.(*State))
+	return s.(*State), nil
+}
+
+// Dir is the absolute path of the state directory.
+func (app *App) Dir() string { return app.key.dir }
+
+// Providers returns the identity providers in the order they were configured. The slice must not be changed.
+func (app *App) Providers() []IdentityProvider { return app.providers }
+
+// Origins returns https://host[:port] for each name of each gated site; empty before Start.
+func (app *App) Origins() []string { return app.origins }
+
+// AccessLog is where admit writes one line a request.
+func (app *App) AccessLog() *zap.Logger { return app.access }
+
+// House returns the house of the configuration that ctx provisions; an unconfigured one denies everyone.
+func House(ctx caddy.Context) (*App, error) {
+	guest, err := ctx.App("gatehouse")
+	if err != nil {
+		return nil, err
+	}
+	return guest.(*App), nil
+}
+
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.Validator    = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,94 @@
+package gatehouse
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/keyring"
+	"gatehouse.internal/modules/internal/store"
+)
+
+// State is what outlives a configuration: the store, the keys, the bus, and what rooms keep beside them.
+// It is opened by the first generation that needs it, shared by overlapping ones, and closed with the last (CADDY 2).
+type State struct {
+	Store store.Store
+	Keys  *keyring.Ring
+	Bus   *event.Bus
+
+	mu     sync.Mutex
+	kept   map[string]any     // guarded by mu
+	order  []caddy.Destructor // guarded by mu
+	closed bool               // guarded by mu
+}
+
+// states holds the open State of each distinct opening, keyed by stateKey.
+var states = caddy.NewUsagePool()
+
+type stateKey struct{ dir, keys, store string }
+
+// Keep returns the value that was kept under name, making it at first use. It is destructed, in reverse order of
+// making, before the store closes. Names are "room.what"; make must not call Keep.
+func (s *State) Keep(name string, make func() (caddy.Destructor, error)) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	if v, ok := s.kept[name]; ok {
+		return v, nil
+	}
+	v, err := make()
+	if err != nil {
+		return nil, fmt.Errorf("keeping %s: %w", name, err)
+	}
+	s.kept[name] = v
+	s.order = append(s.order, v)
+	return v, nil
+}
+
+// Destruct closes everything: called by the pool when the last generation has let go.
+func (s *State) Destruct() error {
+	s.mu.Lock()
+	s.closed = true
+	order := s.order
+	s.order, s.kept = nil, nil
+	s.mu.Unlock()
+
+	var errs []error
+	for i := len(order) - 1; i >= 0; i-- {
+		errs = append(errs, order[i].Destruct())
+	}
+	s.Bus.Close()
+	return errors.Join(append(errs, s.Store.Close())...)
+}
+
+// openState opens what key names; the directory is made with mode 0700 when missing.
+func openState(key stateKey, open StoreOpener) (_ *State, err error) {
+	if err := os.MkdirAll(key.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the state directory: %w", err)
+	}
+	keysFile := key.keys
+	if keysFile == "" {
+		keysFile = filepath.Join(key.dir, "keys")
+	}
+	var keys *keyring.Ring
+	if key.keys == "" {
+		keys, _, err = keyring.LoadOrCreate(keysFile)
+	} else {
+		keys, err = keyring.Load(keysFile) // an operator's own file is never made up
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the keys: %w", err)
+	}
+	st, err := open.OpenStore(key.dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	return &State{Store: st, Keys: keys, Bus: event.NewBus(), kept: map[string]any{}}, nil
+}

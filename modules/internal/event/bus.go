@@ -1,0 +1,124 @@
+package event
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Bus carries events from publishers to subscribers. Make one with [NewBus]; it is safe for concurrent use.
+type Bus struct {
+	mu     sync.RWMutex
+	subs   map[*Subscription]struct{} // guarded by mu
+	closed bool                       // guarded by mu
+}
+
+// NewBus returns a bus without subscribers.
+func NewBus() *Bus { return &Bus{subs: make(map[*Subscription]struct{})} }
+
+// Subscription is one reader of the bus.
+type Subscription struct {
+	name string
+	lost atomic.Uint64
+	bus  *Bus
+	done chan struct{}
+
+	mu    sync.Mutex
+	wake  *sync.Cond
+	ring  []Event // guarded by mu
+	first int     // guarded by mu; index of the oldest unread event
+	count int     // guarded by mu
+	ended bool    // guarded by mu
+}
+
+// Subscribe calls handle for each event published from now on, one at a time, in order, on a goroutine of the
+// subscription's own. At most size events wait; when one more arrives the oldest is dropped and counted as lost.
+// handle must not call Close on its own subscription. size below 1 means 1. On a closed bus nothing is ever handled.
+func (b *Bus) Subscribe(name string, size int, handle func(Event)) *Subscription {
+	s := &Subscription{name: name, bus: b, ring: make([]Event, max(size, 1)), done: make(chan struct{})}
+	s.wake = sync.NewCond(&s.mu)
+	b.mu.Lock()
+	if b.closed {
+		s.ended = true
+	} else {
+		b.subs[s] = struct{}{}
+	}
+	b.mu.Unlock()
+	go s.run(handle)
+	return s
+}
+
+// Publish hands the event to every subscriber. It never blocks on them.
+func (b *Bus) Publish(e Event) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for s := range b.subs {
+		s.put(e)
+	}
+}
+
+// Close ends every subscription and waits until what was queued has been handled. Later events go nowhere.
+func (b *Bus) Close() {
+	b.mu.Lock()
+	b.closed = true
+	subs := b.subs
+	b.subs = nil
+	b.mu.Unlock()
+	for s := range subs {
+		s.end()
+	}
+}
+
+// Close stops the subscription and waits until what was queued has been handled. It may be called more than once.
+func (s *Subscription) Close() {
+	s.bus.mu.Lock()
+	delete(s.bus.subs, s)
+	s.bus.mu.Unlock()
+	s.end()
+}
+
+// Lost counts the events dropped because the subscriber was slow.
+func (s *Subscription) Lost() uint64 { return s.lost.Load() }
+
+// Name is what the subscriber called itself.
+func (s *Subscription) Name() string { return s.name }
+
+func (s *Subscription) put(e Event) {
+	s.mu.Lock()
+	if s.count == len(s.ring) {
+		s.first = (s.first + 1) % len(s.ring)
+		s.count--
+		s.lost.Add(1)
+	}
+	s.ring[(s.first+s.count)%len(s.ring)] = e
+	s.count++
+	s.mu.Unlock()
+	s.wake.Signal()
+}
+
+func (s *Subscription) end() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.wake.Signal()
+	<-s.done
+}
+
+func (s *Subscription) run(handle func(Event)) {
+	defer close(s.done)
+	for {
+		s.mu.Lock()
+		for s.count == 0 && !s.ended {
+			s.wake.Wait()
+		}
+		if s.count == 0 {
+			s.mu.Unlock()
+			return
+		}
+		e := s.ring[s.first]
+		s.ring[s.first] = Event{} // let go of what it points to
+		s.first = (s.first + 1) % len(s.ring)
+		s.count--
+		s.mu.Unlock()
+		handle(e)
+	}
+}

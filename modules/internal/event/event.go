@@ -1,0 +1,47 @@
+package event
+
+import (
+	"net/netip"
+	"time"
+
+	"gatehouse.internal/modules/internal/verdict"
+)
+
+// Kind names what happened, as noun.past_tense.
+type Kind string
+
+// The kinds.
+const (
+	HouseStarted    Kind = "house.started"
+	HouseStopped    Kind = "house.stopped"
+	RequestRefused  Kind = "request.refused"
+	SessionCreated  Kind = "session.created"
+	SessionEnded    Kind = "session.ended"
+	LoginSucceeded  Kind = "login.succeeded"
+	LoginFailed     Kind = "login.failed"
+	UserCreated     Kind = "user.created"
+	SetupLinkIssued Kind = "setup_link.issued"
+	StoreFailed     Kind = "store.failed"
+)
+
+// Attr is one further fact. Values are short and safe to log.
+type Attr struct{ Key, Value string }
+
+// Event is one thing that happened. Fields that do not apply are zero.
+//
+// User is identity.Proof.Name, Session is the session's log name (never the cookie).
+type Event struct {
+	Time      time.Time
+	Kind      Kind
+	RequestID string
+	Site      string
+	ClientIP  netip.Addr
+	User      string
+	Session   string
+	Method    string
+	Path      string
+	Status    int
+	Reason    verdict.Reason
+	Detail    string
+	Attrs     []Attr
+}

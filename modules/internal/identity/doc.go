@@ -1,0 +1,16 @@
+// Package identity says who a request comes from, and carries the proof that somebody checked it.
+//
+// # What
+//
+// Identity is plain data: what an identity provider vouched for. Proof is the capability that the rest of the
+// gateway decides with. It can be made in one place only, [Prove], and the architecture test allows one room to
+// call that place: authn, after it has verified a credential.
+//
+// # Invariants
+//
+// The zero Proof means nobody. A Proof's identity never changes; a role change makes a new Proof.
+//
+// # Cost
+//
+// Copying a Proof copies two words and a time; reading it allocates nothing.
+package identity

@@ -1,0 +1,93 @@
+package identity
+
+import (
+	"slices"
+	"time"
+)
+
+// Identity is what an identity provider vouched for.
+//
+// Subject is unique and never re-assigned within Issuer (OpenID Connect Core 2); only the pair names a person.
+// Name and Email are for people to read: no decision may rest on them alone, since providers let users change them.
+// Roles holds the house's role names, sorted and without duplicates (see [Identity.Normalize]).
+// AuthTime is when the user last proved who they are; AMR holds RFC 8176 method names as the provider gave them.
+type Identity struct {
+	Provider string    `json:"provider"`
+	Issuer   string    `json:"issuer"`
+	Subject  string    `json:"subject"`
+	Name     string    `json:"name,omitempty"`
+	Email    string    `json:"email,omitempty"`
+	Roles    []string  `json:"roles,omitempty"`
+	AMR      []string  `json:"amr,omitempty"`
+	ACR      string    `json:"acr,omitempty"`
+	AuthTime time.Time `json:"auth_time"`
+}
+
+// Normalize sorts the roles and drops duplicates and empty names, so that HasRole may search.
+func (i *Identity) Normalize() {
+	roles := slices.Clone(i.Roles)
+	slices.Sort(roles)
+	roles = slices.Compact(roles)
+	if len(roles) > 0 && roles[0] == "" {
+		roles = roles[1:]
+	}
+	i.Roles = roles
+}
+
+// Proof is the fact that this request's credential was verified. The zero Proof is nobody.
+// It is safe for concurrent use.
+type Proof struct {
+	who     *Identity
+	session string
+	since   time.Time
+}
+
+// Prove makes a Proof. Only authn may call it (kept by the architecture test), and only after it has verified the
+// credential. session names the session in logs and events; it must not be the credential itself.
+// An identity without a provider or a subject proves nobody.
+func Prove(who Identity, session string, since time.Time) Proof {
+	if who.Subject == "" || who.Provider == "" {
+		return Proof{}
+	}
+	who.Normalize()
+	return Proof{who: &who, session: session, since: since}
+}
+
+// Known reports whether somebody was proven.
+func (p Proof) Known() bool { return p.who != nil }
+
+// Identity returns a copy of who was proven, sharing its slices, which must not be written; zero when nobody was.
+func (p Proof) Identity() Identity {
+	if p.who == nil {
+		return Identity{}
+	}
+	return *p.who
+}
+
+// HasRole reports whether the proven identity holds the role. Nobody holds none.
+func (p Proof) HasRole(role string) bool {
+	if p.who == nil || role == "" {
+		return false
+	}
+	_, found := slices.BinarySearch(p.who.Roles, role)
+	return found
+}
+
+// Is reports whether the proof is for this subject of this provider.
+func (p Proof) Is(provider, subject string) bool {
+	return p.who != nil && subject != "" && p.who.Provider == provider && p.who.Subject == subject
+}
+
+// Name returns what logs call the user: "provider:subject", or "" for nobody.
+func (p Proof) Name() string {
+	if p.who == nil {
+		return ""
+	}
+	return p.who.Provider + ":" + p.who.Subject
+}
+
+// Session names the session that the proof came from; "" for nobody.
+func (p Proof) Session() string { return p.session }
+
+// Since is when the session began; zero for nobody.
+func (p Proof) Since() time.Time { return p.since }

@@ -1,0 +1,317 @@
+package page
+
+import (
+	"bytes"
+	"encoding/xml"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse.internal/modules/internal/verdict"
+)
+
+var (
+	update = flag.Bool("update", false, "write the golden files")
+	serve  = flag.String("serve", "", "show the pages of TestServe at this address until interrupted, to look at them")
+)
+
+// sample is one answer to look at.
+type sample struct {
+	name  string
+	write func(w http.ResponseWriter, r *http.Request)
+}
+
+const (
+	sampleSite = "intranet.example.com"
+	sampleID   = "01K5QZ8M3V7T9C2XH4RNW6BDPE"
+)
+
+// samples are the pages in the states that people meet them in.
+func samples() []sample {
+	show := func(name string, p Page) sample {
+		return sample{name, func(w http.ResponseWriter, r *http.Request) { Write(w, r, http.StatusOK, p) }}
+	}
+	refuse := func(name string, ref Refusal) sample {
+		ref.Site, ref.RequestID = sampleSite, sampleID
+		return sample{name, func(w http.ResponseWriter, r *http.Request) { WriteRefusal(w, r, ref) }}
+	}
+	providers := []Button{{"Example Workspace", "/.gatehouse/login/workspace?flow=f1"}, {"Partner login", "/.gatehouse/login/partner?flow=f1"}}
+	local := &LocalForm{Action: "/.gatehouse/login/local"}
+	return []sample{
+		show("login_local", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Local: local}),
+		show("login_providers", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Providers: providers}),
+		show("login_both", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Providers: providers, Local: local}),
+		show("login_wrong", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Error: BadCredentials,
+			Local: &LocalForm{Action: local.Action, Username: "erika"}}),
+		show("login_idle", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Error: SignedOutIdle, Local: local}),
+		show("login_none", Login{Site: sampleSite, RequestID: sampleID}),
+		show("setup", Setup{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/setup", Flow: "f2", Token: "t0ken", MinPassword: 15}),
+		show("setup_wrong", Setup{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/setup", Flow: "f2",
+			Username: "erika", MinPassword: 15, Error: PasswordsDiffer}),
+		show("setup_token", Setup{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/setup", Flow: "f2", Token: "old",
+			Username: "erika", Error: TokenInvalid}),
+		show("account", Account{Site: sampleSite, RequestID: sampleID, Name: "Erika Mustermann", Email: "erika.mustermann@example.com",
+			Provider: "Example Workspace", Roles: []string{"accounting", "staff"}, LogoutURL: "/.gatehouse/logout", CSRF: "c1",
+			Since: time.Date(2026, 9, 17, 8, 5, 0, 0, time.UTC)}),
+		show("account_long", Account{Site: strings.Repeat("long-", 20) + "name.example", RequestID: strings.Repeat("9", 128),
+			Name: strings.Repeat("x", 90), Email: strings.Repeat("y", 64) + "@" + strings.Repeat("z", 60) + ".example",
+			Roles: slices.Repeat([]string{"role-of-some-length"}, 12), LogoutURL: "/.gatehouse/logout"}),
+		show("logout", Logout{Site: sampleSite, RequestID: sampleID, Name: "Erika Mustermann", Action: "/.gatehouse/logout", CSRF: "c1", CancelURL: "/"}),
+		show("loggedout", LoggedOut{Site: sampleSite, RequestID: sampleID, LoginURL: "/.gatehouse/login",
+			Provider: "Example Workspace", ProviderURL: "https://idp.example.net/logout?client_id=a"}),
+		refuse("waf_blocked", Refusal{Reason: verdict.WAFBlocked}),
+		refuse("login_required", Refusal{Reason: verdict.LoginRequired, LoginURL: "/.gatehouse/login?next=%2Freports"}),
+		refuse("forbidden", Refusal{Reason: verdict.Forbidden}),
+		refuse("too_many_attempts", Refusal{Reason: verdict.TooManyAttempts, RetryAfter: 290 * time.Second}),
+		refuse("upstream_down", Refusal{Reason: verdict.UpstreamDown}),
+	}
+}
+
+// navigate is a request as a browser makes it to show a page.
+func navigate(method string) *http.Request {
+	r := httptest.NewRequest(method, "https://intranet.example.com/reports?q=reflected-marker", nil)
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
+	return r
+}
+
+var (
+	nonceValue = regexp.MustCompile(`nonce="[A-Z2-7]{26}"`)
+	styleSheet = regexp.MustCompile(`(?s)(<style[^>]*>).*?(</style>)`)
+)
+
+func TestPagesMatchGoldens(t *testing.T) {
+	for _, s := range samples() {
+		t.Run(s.name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			s.write(w, navigate("GET"))
+			got := nonceValue.ReplaceAll(w.Body.Bytes(), []byte(`nonce="N"`))
+			got = styleSheet.ReplaceAll(got, []byte("$1$2")) // style.css is its own golden
+			golden(t, s.name+".html", got)
+		})
+	}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v (run with -update)", err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs; run with -update and read the diff. Got:\n%s", name, got)
+	}
+}
+
+func TestHeadersOfPages(t *testing.T) {
+	for _, s := range samples() {
+		t.Run(s.name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			s.write(w, navigate("GET"))
+			h := w.Header()
+			for name, want := range map[string]string{
+				"Content-Type":           "text/html; charset=utf-8",
+				"Content-Language":       "en",
+				"Content-Length":         strconv.Itoa(w.Body.Len()),
+				"Cache-Control":          "no-store",
+				"X-Content-Type-Options": "nosniff",
+			} {
+				if got := h.Get(name); got != want {
+					t.Errorf("%s: %q, want %q", name, got, want)
+				}
+			}
+			nonce := regexp.MustCompile(`<style nonce="([^"]+)">`).FindStringSubmatch(w.Body.String())
+			if nonce == nil {
+				t.Fatal("the style sheet has no nonce")
+			}
+			want := "default-src 'none'; style-src 'nonce-" + nonce[1] +
+				"'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+			if got := h.Get("Content-Security-Policy"); got != want {
+				t.Errorf("policy %q, want %q", got, want)
+			}
+
+			again := httptest.NewRecorder()
+			s.write(again, navigate("GET"))
+			if strings.Contains(again.Body.String(), nonce[1]) {
+				t.Error("two answers share a nonce")
+			}
+
+			// HEAD promises exactly what GET would send.
+			head := httptest.NewRecorder()
+			s.write(head, navigate("HEAD"))
+			if head.Code != w.Code || head.Body.Len() != 0 || head.Header().Get("Content-Length") != strconv.Itoa(w.Body.Len()) {
+				t.Errorf("HEAD: status %d, %d bytes, Content-Length %s", head.Code, head.Body.Len(), head.Header().Get("Content-Length"))
+			}
+		})
+	}
+}
+
+// With no-referrer, browsers send "Origin: null" with the form, and a cross-site check by Origin refuses every login.
+func TestFormsKeepTheirOrigin(t *testing.T) {
+	w := httptest.NewRecorder()
+	Write(w, navigate("GET"), 200, Login{Local: &LocalForm{Action: "/l"}})
+	if got := w.Header().Get("Referrer-Policy"); got != "strict-origin" {
+		t.Errorf("portal: Referrer-Policy %q, want strict-origin", got)
+	}
+	w = httptest.NewRecorder()
+	WriteRefusal(w, navigate("GET"), Refusal{Reason: verdict.Forbidden})
+	if got := w.Header().Get("Referrer-Policy"); got != "no-referrer" {
+		t.Errorf("refusal: Referrer-Policy %q, want no-referrer", got)
+	}
+}
+
+func TestPageThatLeadsElsewhereIsNotShown(t *testing.T) {
+	tests := []struct {
+		name string
+		page Page
+	}{
+		{"no page", nil},
+		{"login form on another host", Login{RequestID: "r", Local: &LocalForm{Action: "//evil.example/"}}},
+		{"login form without action", Login{RequestID: "r", Local: &LocalForm{}}},
+		{"setup without action", Setup{RequestID: "r", Token: "secret"}},
+		{"setup on another host", Setup{RequestID: "r", Token: "secret", Action: "https://evil.example/"}},
+		{"logout by script", Logout{RequestID: "r", Action: "javascript:alert(1)"}},
+		{"account with backslash", Account{RequestID: "r", LogoutURL: `/\evil.example`}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			Write(w, navigate("GET"), 200, tt.page)
+			body := w.Body.String()
+			if w.Code != 500 || !strings.Contains(body, "<code>internal</code>") || strings.Contains(body, "<form") || strings.Contains(body, "evil") {
+				t.Errorf("status %d, body %s", w.Code, body)
+			}
+		})
+	}
+}
+
+func TestBadLinksAreLeftOut(t *testing.T) {
+	bad := []string{"", "x", "//evil.example/", `/\evil.example/`, "https://evil.example/", "javascript:alert(1)", "/\tevil", "/a b", "/é"}
+	for _, link := range bad {
+		for _, p := range []Page{
+			Login{Providers: []Button{{"evil", link}}},
+			Logout{Action: "/x", CancelURL: link},
+			LoggedOut{LoginURL: link},
+		} {
+			w := httptest.NewRecorder()
+			Write(w, navigate("GET"), 200, p)
+			if w.Code != 200 || strings.Contains(w.Body.String(), "<a ") {
+				t.Errorf("%T with link %q: status %d\n%s", p, link, w.Code, styleSheet.ReplaceAllString(w.Body.String(), ""))
+			}
+		}
+	}
+	for _, link := range []string{"", "/x", "http://idp.example/", "javascript:alert(1)", "https://u:p@idp.example/", "https:///x", "//idp.example/"} {
+		w := httptest.NewRecorder()
+		Write(w, navigate("GET"), 200, LoggedOut{ProviderURL: link})
+		if strings.Contains(w.Body.String(), "<a ") {
+			t.Errorf("provider link %q is shown", link)
+		}
+	}
+}
+
+func TestWhatCallersPassIsEscaped(t *testing.T) {
+	const evil = `"><script>alert(1)</script>'&amp;{{.}}`
+	pages := []Page{
+		Login{Site: evil, Flow: evil, Error: evil, Providers: []Button{{evil, "/x"}}, Local: &LocalForm{"/x?" + `"><script>`, evil}},
+		Setup{Site: evil, Action: "/x", Flow: evil, Token: evil, Username: evil, MinPassword: 8, Error: evil},
+		Account{Site: evil, Name: evil, Email: evil, Provider: evil, Roles: []string{evil}, LogoutURL: "/x", CSRF: evil},
+		Logout{Site: evil, Name: evil, Action: "/x", CSRF: evil},
+		LoggedOut{Site: evil, Provider: evil, ProviderURL: "https://a.example/?" + evil},
+	}
+	for _, p := range pages {
+		t.Run(fmt.Sprintf("%T", p), func(t *testing.T) {
+			w := httptest.NewRecorder()
+			Write(w, navigate("GET"), 200, p)
+			if w.Code != 200 {
+				t.Fatalf("status %d", w.Code)
+			}
+			body := w.Body.String()
+			if strings.Contains(body, "<script") || strings.Contains(body, "ZgotmplZ") {
+				t.Errorf("not escaped:\n%s", body)
+			}
+			if elements(t, w.Body.Bytes())["script"] != nil {
+				t.Error("a script element")
+			}
+		})
+	}
+}
+
+func TestStatusAndChallengeOfPages(t *testing.T) {
+	w := httptest.NewRecorder()
+	Write(w, navigate("GET"), 401, Login{})
+	if w.Code != 401 || w.Header().Get("Www-Authenticate") != challenge {
+		t.Errorf("status %d, challenge %q", w.Code, w.Header().Get("Www-Authenticate"))
+	}
+}
+
+// TestServe shows the samples to a person: go test -run TestServe -serve 127.0.0.1:8080.
+func TestServe(t *testing.T) {
+	if *serve == "" {
+		t.Skip("only with -serve")
+	}
+	mux := http.NewServeMux()
+	var index strings.Builder
+	for _, s := range samples() {
+		mux.HandleFunc("/"+s.name, s.write)
+		fmt.Fprintf(&index, "<p><a href=/%[1]s>%[1]s</a>", s.name)
+	}
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, index.String()) })
+	t.Fatal(http.ListenAndServe(*serve, mux))
+}
+
+// element is a start tag and the text right inside it.
+type element struct {
+	attr map[string]string
+	text string
+}
+
+// elements reads a page, all of whose elements must be well nested, by their names.
+func elements(t *testing.T, page []byte) map[string][]*element {
+	t.Helper()
+	page = styleSheet.ReplaceAll(page, []byte("$1$2"))
+	d := xml.NewDecoder(bytes.NewReader(page))
+	d.Strict, d.AutoClose, d.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
+	found := map[string][]*element{}
+	var open []*element
+	for {
+		token, err := d.Token()
+		if err == io.EOF {
+			return found
+		}
+		if err != nil {
+			t.Fatalf("not well nested: %v\n%s", err, page)
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			e := &element{attr: map[string]string{}}
+			for _, a := range token.Attr {
+				e.attr[a.Name.Local] = a.Value
+			}
+			found[token.Name.Local] = append(found[token.Name.Local], e)
+			open = append(open, e)
+		case xml.EndElement:
+			open = open[:len(open)-1]
+		case xml.CharData:
+			if len(open) > 0 {
+				open[len(open)-1].text += string(token)
+			}
+		}
+	}
+}

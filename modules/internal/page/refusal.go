@@ -1,0 +1,154 @@
+package page
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"gatehouse.internal/modules/internal/verdict"
+)
+
+// Refusal is what is told about a refused request.
+//
+// Reason that is not in the closed list is told as [verdict.Internal].
+// RequestID is shown when it is 1 to 128 visible ASCII characters, and left out otherwise.
+// Site is the name of the site, shown on pages; empty when it is not known.
+// LoginURL is where a person can sign in, if that would help: a path on the same host; anything else is left out.
+// RetryAfter is told when positive: as the Retry-After header, in whole seconds rounded up, and in words.
+type Refusal struct {
+	Reason     verdict.Reason
+	RequestID  string
+	Site       string
+	LoginURL   string
+	RetryAfter time.Duration
+}
+
+// problem is the RFC 9457 document. Field names are part of the gateway's contract with programs.
+type problem struct {
+	Type       string `json:"type"`
+	Title      string `json:"title"`
+	Status     int    `json:"status"`
+	Detail     string `json:"detail"`
+	Instance   string `json:"instance,omitempty"`
+	Reason     string `json:"reason"`
+	RequestID  string `json:"request_id,omitempty"`
+	LoginURL   string `json:"login_url,omitempty"`
+	RetryAfter int64  `json:"retry_after,omitempty"`
+}
+
+// WriteRefusal answers a refused request, with the status of the reason: a page when it is a [Navigation], a problem
+// document (RFC 9457) otherwise, and headers only for HEAD.
+//
+// It sets Content-Type, Content-Length, Cache-Control, Content-Security-Policy, X-Content-Type-Options,
+// Referrer-Policy, Vary and, when due, Retry-After, and removes what described another body. On a 401 without
+// WWW-Authenticate it sets the scheme Bearer, which no browser opens a dialog for. X-Request-Id, Allow (on a 405) and
+// cookies are the caller's. It must be called before anything was written to w, and only once.
+func WriteRefusal(w http.ResponseWriter, r *http.Request, ref Refusal) {
+	if !ref.Reason.Known() {
+		ref.Reason = verdict.Internal
+	}
+	ref.RequestID = traceable(ref.RequestID)
+	if !local(ref.LoginURL) {
+		ref.LoginURL = ""
+	}
+	status, seconds := ref.Reason.Status(), wholeSeconds(ref.RetryAfter)
+
+	h := w.Header()
+	h.Add("Vary", negotiatedOn) // a CORS layer may have put Origin there
+	h.Del("Retry-After")
+	if seconds > 0 {
+		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
+	}
+	h.Set("Referrer-Policy", "no-referrer")
+	if Navigation(r) {
+		if body, nonce, ok := render(refused(ref, seconds)); ok {
+			send(w, r, status, typeHTML, policy(nonce), body)
+			return
+		}
+	}
+	send(w, r, status, typeProblem, policyNone, ref.document(status, seconds))
+}
+
+// document returns the problem document.
+func (ref Refusal) document(status int, seconds int64) []byte {
+	t := english[ref.Reason]
+	p := problem{
+		Type:       "urn:gatehouse:reason:" + string(ref.Reason),
+		Title:      t.title,
+		Status:     status,
+		Detail:     t.detail,
+		Reason:     string(ref.Reason),
+		RequestID:  ref.RequestID,
+		LoginURL:   ref.LoginURL,
+		RetryAfter: seconds,
+	}
+	if ref.RequestID != "" {
+		p.Instance = "urn:gatehouse:request:" + url.PathEscape(ref.RequestID)
+	}
+	body, err := json.Marshal(p)
+	if err != nil { // cannot be: strings and numbers always encode
+		return []byte(`{"status":` + strconv.Itoa(status) + `}`)
+	}
+	return body
+}
+
+var refusalPage = parse("refusal")
+
+// refused is the page of a refusal.
+func refused(ref Refusal, seconds int64) content {
+	t := english[ref.Reason]
+	label := t.login
+	if label == "" {
+		label = "Sign in"
+	}
+	return content{
+		template: refusalPage,
+		Title:    t.title, Site: ref.Site, RequestID: ref.RequestID, Reason: string(ref.Reason),
+		Page: struct {
+			What, Next, Wait, LoginURL, LoginLabel string
+			Again, Home                            bool
+		}{
+			What: t.what, Next: t.next, Wait: inWords(seconds), LoginURL: ref.LoginURL, LoginLabel: label,
+			// One next step, the one that helps most. Who is told to wait is not given a button to be impatient with.
+			Again: t.step == stepAgain && ref.LoginURL == "" && seconds == 0,
+			Home:  t.step == stepHome && ref.LoginURL == "",
+		},
+	}
+}
+
+// wholeSeconds rounds up, so that nobody comes back too early; 0 for what is not positive.
+func wholeSeconds(d time.Duration) int64 {
+	if d <= 0 {
+		return 0
+	}
+	s := int64(d / time.Second)
+	if d%time.Second > 0 {
+		s++
+	}
+	return s
+}
+
+// inWords says how long to wait: "30 seconds", "about 5 minutes"; "" for 0.
+func inWords(seconds int64) string {
+	const minute, hour, day = 60, 3600, 24 * 3600
+	count := func(unit int64, name string) string {
+		n := (seconds + unit - 1) / unit
+		if n != 1 {
+			name += "s"
+		}
+		return strconv.FormatInt(n, 10) + " " + name
+	}
+	switch {
+	case seconds <= 0:
+		return ""
+	case seconds < minute:
+		return count(1, "second")
+	case seconds <= 90*minute:
+		return "about " + count(minute, "minute")
+	case seconds <= 36*hour:
+		return "about " + count(hour, "hour")
+	}
+	return "about " + count(day, "day")
+}

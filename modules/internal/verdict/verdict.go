@@ -1,0 +1,131 @@
+package verdict
+
+import (
+	"net/http"
+	"time"
+)
+
+// Reason says in one snake_case word why a request was not let through.
+type Reason string
+
+// The reasons. Each names the room that gives it; README.md in modules lists what a person should do about it.
+const (
+	PlainHTTP        Reason = "plain_http"         // admit: not TLS
+	TooEarly         Reason = "too_early"          // admit: 0-RTT data, RFC 8470
+	BadPath          Reason = "bad_path"           // admit: a path with more than one reading
+	BadMethod        Reason = "method_not_allowed" // admit
+	BadUpgrade       Reason = "bad_upgrade"        // admit: not a well-formed websocket handshake
+	CrossOrigin      Reason = "cross_origin"       // admit: a websocket opened by a foreign page
+	BadRequest       Reason = "bad_request"        // admit, portal: malformed in another way
+	ClientUnknown    Reason = "client_unknown"     // admit: no client address
+	UnknownHost      Reason = "unknown_host"       // admit: no site has this name
+	Misdirected      Reason = "misdirected"        // admit: SNI and Host differ
+	WAFBlocked       Reason = "waf_blocked"        // waf
+	BodyTooLarge     Reason = "body_too_large"     // waf, portal
+	BodyUnreadable   Reason = "body_unreadable"    // waf: the body ended early or is not what it says
+	WAFFailed        Reason = "waf_failed"         // waf: inspection could not be completed
+	LoginRequired    Reason = "login_required"     // authz
+	Forbidden        Reason = "forbidden"          // authz
+	NotFound         Reason = "not_found"          // portal
+	LoginFailed      Reason = "login_failed"       // portal, identity providers
+	LoginExpired     Reason = "login_expired"      // portal: the login took too long or belongs to another browser
+	ProviderDown     Reason = "provider_down"      // identity providers
+	TooManyAttempts  Reason = "too_many_attempts"  // identity providers
+	UpstreamDown     Reason = "upstream_down"      // the application did not answer
+	UpstreamTimeout  Reason = "upstream_timeout"   // the application answered too late
+	Unavailable      Reason = "unavailable"        // the gateway's own state is closed or broken
+	Internal         Reason = "internal"           // a bug or a broken configuration
+	HeadersTooLarge  Reason = "headers_too_large"  // admit
+	ClientClosed     Reason = "client_closed"      // the client went away first
+	RequestTimeout   Reason = "request_timeout"    // the client sent too slowly
+	UpstreamRejected Reason = "upstream_error"     // another error of the proxy
+)
+
+// status holds the answer's HTTP status; presence makes a reason known.
+var status = map[Reason]int{
+	PlainHTTP:        http.StatusForbidden,
+	TooEarly:         http.StatusTooEarly,
+	BadPath:          http.StatusBadRequest,
+	BadMethod:        http.StatusMethodNotAllowed,
+	BadUpgrade:       http.StatusBadRequest,
+	CrossOrigin:      http.StatusForbidden,
+	BadRequest:       http.StatusBadRequest,
+	ClientUnknown:    http.StatusBadRequest,
+	UnknownHost:      http.StatusMisdirectedRequest,
+	Misdirected:      http.StatusMisdirectedRequest,
+	WAFBlocked:       http.StatusForbidden,
+	BodyTooLarge:     http.StatusRequestEntityTooLarge,
+	BodyUnreadable:   http.StatusBadRequest,
+	WAFFailed:        http.StatusServiceUnavailable,
+	LoginRequired:    http.StatusUnauthorized,
+	Forbidden:        http.StatusForbidden,
+	NotFound:         http.StatusNotFound,
+	LoginFailed:      http.StatusForbidden,
+	LoginExpired:     http.StatusBadRequest,
+	ProviderDown:     http.StatusServiceUnavailable,
+	TooManyAttempts:  http.StatusTooManyRequests,
+	UpstreamDown:     http.StatusBadGateway,
+	UpstreamTimeout:  http.StatusGatewayTimeout,
+	Unavailable:      http.StatusServiceUnavailable,
+	Internal:         http.StatusInternalServerError,
+	HeadersTooLarge:  http.StatusRequestHeaderFieldsTooLarge,
+	ClientClosed:     499,
+	RequestTimeout:   http.StatusRequestTimeout,
+	UpstreamRejected: http.StatusBadGateway,
+}
+
+// Known reports whether the reason is in the closed list.
+func (r Reason) Known() bool { _, ok := status[r]; return ok }
+
+// Status is the HTTP status of the answer; 500 for a reason that is not in the list.
+func (r Reason) Status() int {
+	if s, ok := status[r]; ok {
+		return s
+	}
+	return http.StatusInternalServerError
+}
+
+// All returns every reason, in no particular order: for tests and for metrics that want their labels up front.
+func All() []Reason {
+	all := make([]Reason, 0, len(status))
+	for r := range status {
+		all = append(all, r)
+	}
+	return all
+}
+
+// Verdict is a refusal or a challenge. The zero Verdict is none.
+//
+// Detail is for operators: it goes to the log and the event, never to the client.
+// Location is where a person is sent to meet a challenge; it must be a path on the same host.
+// RetryAfter is told to the client when positive.
+type Verdict struct {
+	Reason     Reason
+	Detail     string
+	Location   string
+	RetryAfter time.Duration
+}
+
+// Given reports whether there is a verdict.
+func (v Verdict) Given() bool { return v.Reason != "" }
+
+// Error makes a verdict usable as the error a handler returns; it is for operators.
+func (v Verdict) Error() string {
+	if v.Detail == "" {
+		return "refused: " + string(v.Reason)
+	}
+	return "refused: " + string(v.Reason) + ": " + v.Detail
+}
+
+// Grant is the permission to reach the backend. The zero Grant is no.
+type Grant struct{ rule string }
+
+// Mint makes a Grant. Only authz may call it (kept by the architecture test). rule names what allowed the request
+// and must not be empty: a grant that nothing stands behind is none.
+func Mint(rule string) Grant { return Grant{rule: rule} }
+
+// Given reports whether the request may reach the backend.
+func (g Grant) Given() bool { return g.rule != "" }
+
+// Rule names what allowed the request.
+func (g Grant) Rule() string { return g.rule }

@@ -1,0 +1,124 @@
+package standard
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"gatehouse.internal/modules/admit"
+	"gatehouse.internal/modules/authn"
+	"gatehouse.internal/modules/authz"
+	"gatehouse.internal/modules/forward"
+	"gatehouse.internal/modules/waf"
+)
+
+func init() {
+	httpcaddyfile.RegisterDirective("gatehouse", parseSite)
+	// Before everything that can answer or rewrite; after what only sets variables and headers (CADDY 41).
+	httpcaddyfile.RegisterDirectiveOrder("gatehouse", httpcaddyfile.Before, "redir")
+}
+
+// words are the site directive's options, for the error that names them.
+var words = []string{
+	"allow", "public", "route", "forward", "waf", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
+}
+
+// site is the directive while it is read: one configuration for each room of the row.
+type site struct {
+	admit   admit.Handler
+	waf     waf.Handler
+	authz   authz.Handler
+	forward forward.Handler
+}
+
+// parseSite reads the site directive:
+//
+//	gatehouse {
+//		allow role <role...> | user <provider:subject...> | authenticated
+//		public <path...>
+//		route <path> {
+//			allow ...
+//		}
+//		forward <field...>
+//		waf {
+//			...
+//		}
+//		name <name>
+//		encoded_slashes
+//		empty_segments
+//		methods <METHOD...>
+//		keep_header <name...>
+//	}
+func parseSite(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next() // gatehouse
+	if err := checkPlace(h); err != nil {
+		return nil, err
+	}
+	if h.NextArg() {
+		return nil, h.Errf("the gatehouse directive takes no argument and no matcher (%q): it guards the whole site; use `public` and `route` inside it", h.Val())
+	}
+	var s site
+	s.admit.Source = fmt.Sprintf("%s:%d", h.File(), h.Line())
+	s.authz.Source = s.admit.Source
+	for h.NextBlock(0) {
+		if err := s.option(h); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.authz.Policy.Validate(); err != nil {
+		return nil, h.Errf("the site's gatehouse directive at %s: %v", s.admit.Source, err)
+	}
+	return []httpcaddyfile.ConfigValue{{Class: "route", Value: s.row()}}, nil
+}
+
+// checkPlace refuses the directive where it could be bypassed, or where redirects would answer before it.
+func checkPlace(h httpcaddyfile.Helper) error {
+	const mark = "gatehouse.place"
+	h.BlockState[mark] = true
+	_, top := h.State[mark] // only at a site's top level are the two the same map (CADDY 42)
+	delete(h.BlockState, mark)
+	if !top || h.IsNamedRoute() {
+		return h.Err("the gatehouse directive guards a whole site: move it out of route/handle to the site's top level, where nothing can be ordered before it")
+	}
+	auto, _ := h.Option("auto_https").([]string)
+	if !slices.Contains(auto, "disable_redirects") && !slices.Contains(auto, "off") {
+		return h.Err("plain HTTP must be refused, not redirected: put `auto_https disable_redirects` into the global options")
+	}
+	return nil
+}
+
+func (s *site) option(h httpcaddyfile.Helper) error {
+	for _, room := range []interface {
+		Option(d *caddyfile.Dispenser) (bool, error)
+	}{&s.authz, &s.forward, &s.admit} {
+		if known, err := room.Option(h.Dispenser); known || err != nil {
+			return err
+		}
+	}
+	if h.Val() == "waf" {
+		return s.waf.UnmarshalCaddyfile(h.NewFromNextSegment())
+	}
+	return h.Errf("unknown gatehouse option %q: the options are %s", h.Val(), strings.Join(words, ", "))
+}
+
+// row is the life of a request, in order. Rooms that a site does not configure have their defaults.
+func (s *site) row() caddyhttp.Route {
+	handler := func(name string, config any) json.RawMessage {
+		return caddyconfig.JSONModuleObject(config, "handler", name, nil)
+	}
+	return caddyhttp.Route{HandlersRaw: []json.RawMessage{
+		handler("gatehouse_admit", &s.admit),
+		handler("gatehouse_waf", &s.waf),
+		handler("gatehouse_authenticate", &authn.Handler{}),
+		handler("gatehouse_portal", &authn.Portal{}),
+		handler("gatehouse_authorize", &s.authz),
+		handler("gatehouse_waf_body", &waf.BodyHandler{}),
+		handler("gatehouse_forward", &s.forward),
+	}}
+}

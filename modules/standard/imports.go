@@ -1,0 +1,10 @@
+package standard
+
+import (
+	// Caddy's own modules.
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	// The identity providers; the rooms are imported by the directive.
+	_ "gatehouse.internal/modules/idp/local"
+	_ "gatehouse.internal/modules/idp/oidc"
+)

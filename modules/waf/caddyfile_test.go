@@ -1,0 +1,89 @@
+package waf
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+func TestCaddyfile(t *testing.T) {
+	tests := []struct {
+		name, text string
+		want       Handler
+		err        string
+	}{
+		{"defaults", "waf", Handler{}, ""},
+		{"everything", "waf {\n paranoia 2\n mode detect\n body_limit 5MiB\n rules /etc/rules\n}", Handler{Paranoia: 2, Mode: Detect, BodyLimit: 5 << 20, Rules: "/etc/rules"}, ""},
+		{"relative", "waf {\n rules app\n}", Handler{Rules: "dir/app"}, ""},
+		{"off", "insecure_waf_off", Handler{InsecureOff: true}, ""},
+		{"off spelled short", "waf off", Handler{}, "write insecure_waf_off"},
+		{"off in the block", "waf {\n off\n}", Handler{}, "write insecure_waf_off"},
+		{"mode off", "waf {\n mode off\n}", Handler{}, "write insecure_waf_off"},
+		{"unknown", "waf {\n paranoid 1\n}", Handler{}, `unknown waf option "paranoid"`},
+		{"unknown says where", "waf {\n paranoid 1\n}", Handler{}, "dir/Caddyfile:2"},
+		{"level", "waf {\n paranoia 5\n}", Handler{}, "want 1, 2, 3 or 4"},
+		{"size", "waf {\n body_limit lots\n}", Handler{}, "want a size"},
+		{"size over", "waf {\n body_limit 65MiB\n}", Handler{}, "at most 64 MiB"},
+		{"size overflow", "waf {\n body_limit 9223372036854775807MiB\n}", Handler{}, "at most 64 MiB"},
+		{"twice", "waf {\n paranoia 1\n paranoia 1\n}", Handler{}, "stands twice"},
+		{"no value", "waf {\n paranoia\n}", Handler{}, "argument"},
+		{"two values", "waf {\n paranoia 1 2\n}", Handler{}, "argument"},
+		{"argument to off", "insecure_waf_off please", Handler{}, "argument"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := dispenser(t, tt.text)
+			d.Next()
+			var h Handler
+			known, err := h.Option(d)
+			if !known {
+				t.Fatal("not ours")
+			}
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Fatalf("err = %v, want %q", err, tt.err)
+				}
+				return
+			}
+			h.option = ""
+			if err != nil || h != tt.want {
+				t.Fatalf("%+v, %v; want %+v", h, err, tt.want)
+			}
+		})
+	}
+	t.Run("both", func(t *testing.T) {
+		d := dispenser(t, "waf\ninsecure_waf_off")
+		var h Handler
+		d.Next()
+		if _, err := h.Option(d); err != nil {
+			t.Fatal(err)
+		}
+		d.Next()
+		if _, err := h.Option(d); err == nil {
+			t.Fatal("no error")
+		}
+	})
+	t.Run("another room's word", func(t *testing.T) {
+		d := dispenser(t, "allow role staff")
+		d.Next()
+		if known, err := new(Handler).Option(d); known || err != nil {
+			t.Fatal(known, err)
+		}
+	})
+	t.Run("as a directive", func(t *testing.T) {
+		var h Handler
+		if err := h.UnmarshalCaddyfile(dispenser(t, "waf {\n paranoia 3\n}")); err != nil || h.Paranoia != 3 {
+			t.Fatal(h, err)
+		}
+	})
+}
+
+func dispenser(t *testing.T, text string) *caddyfile.Dispenser {
+	t.Helper()
+	tokens, err := caddyfile.Tokenize([]byte(text), "dir/Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return caddyfile.NewDispenser(tokens)
+}

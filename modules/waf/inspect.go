@@ -1,0 +1,299 @@
+package waf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/corazawaf/coraza/v3/types"
+
+	"gatehouse.internal/modules/internal/verdict"
+)
+
+// retryAfter is what clients are told when the budget is spent.
+const retryAfter = 5 * time.Second
+
+// Inspection is the judging of one request: Head, then Body if the head left it open, then Close. It is used by one
+// goroutine at a time.
+type Inspection struct {
+	engine *Engine
+	tx     types.Transaction // nil once everything is judged: its memory goes back while the backend works
+	spent  time.Duration     // inside Coraza
+	owed   int64             // to the budget, until Close
+
+	found   Findings
+	skipped string // why a body was not inspected; "" when it was, or there was none
+	outcome Outcome
+	decided verdict.Verdict // once outcome is not Open
+	headed  bool
+	panics  bool
+}
+
+// Outcome says in one word how an inspection ended; it is a metric label.
+type Outcome string
+
+// The outcomes.
+const (
+	Open     Outcome = "open"     // the body was never judged, because something else ended the request first
+	Passed   Outcome = "passed"   // nothing that counts
+	Detected Outcome = "detected" // would have been refused, in detect mode
+	Refused  Outcome = "refused"  // by the rules or a limit, or the body did not arrive
+	Failed   Outcome = "failed"   // could not be judged
+)
+
+// Inspect begins the judging of the request with this id.
+func (e *Engine) Inspect(id string) *Inspection {
+	i := &Inspection{engine: e, outcome: Open}
+	i.guard(func() *types.Interruption {
+		i.tx = e.waf.NewTransactionWithID(id)
+		return nil
+	})
+	return i
+}
+
+// Head judges the request line and the headers, and everything when there is no body. client may be invalid when it
+// is unknown. A given verdict is what the request must be refused with.
+func (i *Inspection) Head(r *http.Request, client netip.Addr) verdict.Verdict {
+	i.headed = true
+	blocked, v := i.guard(func() *types.Interruption {
+		i.describe(r, client)
+		if stop := i.tx.ProcessRequestHeaders(); stop != nil || hasBody(r) {
+			return stop
+		}
+		return i.judgeBody(nil)
+	})
+	if v.Given() || blocked != nil || !hasBody(r) {
+		return i.settle(blocked, v)
+	}
+	return verdict.Verdict{}
+}
+
+// Body judges the body, if Head left it open, and replaces r.Body by one that reads the same bytes again. It must
+// come after Head let the request pass.
+func (i *Inspection) Body(r *http.Request) verdict.Verdict {
+	if i.outcome != Open {
+		return i.decided
+	}
+	var data []byte
+	switch {
+	case !i.headed:
+		return i.settle(nil, failed("the body was reached without the head"))
+	case streams(r.Header):
+		i.skipped = "content_type"
+	case !i.tx.IsRequestBodyAccessible():
+		i.skipped = "rule"
+	default:
+		var v verdict.Verdict
+		if data, v = i.take(r); v.Given() {
+			return i.settle(nil, v)
+		}
+		held := int64(len(data)) * (bodyCost - 1)
+		if !i.engine.budget.take(held) {
+			if v = i.exempt(overBudget()); v.Given() {
+				return i.settle(nil, v)
+			}
+			data, held, i.skipped = nil, 0, "budget"
+		}
+		defer i.engine.budget.give(held)
+	}
+	blocked, v := i.guard(func() *types.Interruption { return i.judgeBody(data) })
+	return i.settle(blocked, v)
+}
+
+// Close ends the inspection. What Body put into the request must not be needed any more. It may be called twice.
+func (i *Inspection) Close() {
+	i.engine.budget.give(i.owed)
+	i.owed = 0
+	i.drop()
+}
+
+// describe shows the request to the rules: as the backend will get it, but for our own cookies.
+func (i *Inspection) describe(r *http.Request, client netip.Addr) {
+	address := ""
+	if client.IsValid() {
+		address = client.String()
+	}
+	i.tx.ProcessConnection(address, 0, "", 0)
+	i.tx.ProcessURI(r.URL.RequestURI(), r.Method, r.Proto)
+	i.tx.AddRequestHeader("Host", r.Host)
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	i.tx.SetServerName(host)
+	for name, values := range r.Header {
+		for _, value := range values {
+			if name == "Cookie" {
+				if value = withoutOurs(value); value == "" {
+					continue
+				}
+			}
+			i.tx.AddRequestHeader(name, value)
+		}
+	}
+	// What Go's server takes out of the headers, or HTTP/2 and 3 never had there.
+	for _, value := range r.TransferEncoding {
+		i.tx.AddRequestHeader("Transfer-Encoding", value)
+	}
+	if r.ContentLength > 0 && r.Header["Content-Length"] == nil {
+		i.tx.AddRequestHeader("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+	}
+}
+
+// judgeBody runs the second phase, over data when there is any.
+func (i *Inspection) judgeBody(data []byte) *types.Interruption {
+	if len(data) > 0 {
+		stop, n, err := i.tx.WriteRequestBody(data)
+		if stop != nil {
+			return stop
+		}
+		if err != nil || n != len(data) {
+			panic(fmt.Sprintf("%d of %d bytes written: %v", n, len(data), err)) // guard makes it a verdict
+		}
+	}
+	stop, err := i.tx.ProcessRequestBody()
+	if err != nil {
+		panic(err)
+	}
+	return stop
+}
+
+// take reads the body into memory and puts a replay in its place.
+func (i *Inspection) take(r *http.Request) ([]byte, verdict.Verdict) {
+	budget := i.engine.budget
+	data, charged, err := slurp(r.Body, r.ContentLength, i.engine.cfg.BodyLimit, budget)
+	i.owed += charged
+	switch {
+	case err == nil:
+		r.Body = replayed(data, nil, r.Body)
+		return data, verdict.Verdict{}
+	case errors.Is(err, errTooLarge):
+		v := verdict.Verdict{Reason: verdict.BodyTooLarge, Detail: fmt.Sprintf("more than %d bytes", i.engine.cfg.BodyLimit)}
+		if v = i.exempt(v); !v.Given() {
+			i.skipped = "too_large"
+			r.Body = replayed(data, r.Body, r.Body)
+		}
+		return nil, v
+	case errors.Is(err, errOverBudget):
+		v := i.exempt(overBudget())
+		if !v.Given() {
+			i.skipped = "budget"
+			r.Body = replayed(data, r.Body, r.Body)
+		}
+		return nil, v
+	}
+	return nil, unreadable(r.Context(), err)
+}
+
+// exempt drops what detect mode must not refuse. A body that cannot be read is refused in any mode: there is nothing
+// to pass on.
+func (i *Inspection) exempt(v verdict.Verdict) verdict.Verdict {
+	if i.engine.cfg.Mode == Detect {
+		return verdict.Verdict{}
+	}
+	return v
+}
+
+// guard runs judge, which calls Coraza, and turns a panic into a verdict. The transaction is then never used again,
+// not even closed, since its state is unknown and closing would put it back into Coraza's pool.
+func (i *Inspection) guard(judge func() *types.Interruption) (blocked *types.Interruption, v verdict.Verdict) {
+	begin := time.Now()
+	defer func() {
+		i.spent += time.Since(begin)
+		if p := recover(); p != nil {
+			i.tx, i.panics = nil, true
+			// Where it was and its type: the value of a panic in a rule may quote the request.
+			blocked, v = nil, failed(fmt.Sprintf("the rules panicked at %s (%T)", panicSite(), p))
+		}
+	}()
+	return judge(), v
+}
+
+// settle ends the judging: it takes what was found, lets go of the transaction, and returns the verdict.
+func (i *Inspection) settle(blocked *types.Interruption, v verdict.Verdict) verdict.Verdict {
+	if i.tx != nil {
+		_, broken := i.guard(func() *types.Interruption {
+			i.tx.ProcessLogging()
+			i.found = findings(i.tx)
+			return nil
+		})
+		if broken.Given() && blocked == nil && !v.Given() {
+			v = broken
+		}
+		i.drop()
+	}
+	if blocked != nil {
+		v = i.found.verdict(blocked)
+	}
+	if i.panics {
+		v = i.exempt(v)
+	}
+	switch {
+	case i.panics || v.Reason == verdict.WAFFailed:
+		i.outcome = Failed
+	case v.Given():
+		i.outcome = Refused
+	case i.found.Blocking:
+		i.outcome = Detected
+	default:
+		i.outcome = Passed
+	}
+	i.decided = v
+	return v
+}
+
+// drop lets go of the transaction.
+func (i *Inspection) drop() {
+	if i.tx == nil {
+		return
+	}
+	i.guard(func() *types.Interruption {
+		_ = i.tx.Close() // fails only when a temporary file is gone already
+		return nil
+	})
+	i.tx = nil
+}
+
+// panicSite returns file:line of the code that panicked. It must be called by a deferred function.
+func panicSite() string {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for more := true; more; {
+		var f runtime.Frame
+		if f, more = frames.Next(); !strings.HasPrefix(f.Function, "runtime.") {
+			return fmt.Sprintf("%s:%d", filepath.Base(f.File), f.Line)
+		}
+	}
+	return "an unknown place"
+}
+
+func failed(detail string) verdict.Verdict {
+	return verdict.Verdict{Reason: verdict.WAFFailed, Detail: detail}
+}
+
+func overBudget() verdict.Verdict {
+	return verdict.Verdict{Reason: verdict.WAFFailed, Detail: errOverBudget.Error(), RetryAfter: retryAfter}
+}
+
+// unreadable is the verdict on a body that could not be read to its end.
+func unreadable(ctx context.Context, err error) verdict.Verdict {
+	var tooLarge *http.MaxBytesError
+	var timeout net.Error
+	switch {
+	case ctx.Err() != nil:
+		return verdict.Verdict{Reason: verdict.ClientClosed}
+	case errors.As(err, &tooLarge): // an operator's request_body directive
+		return verdict.Verdict{Reason: verdict.BodyTooLarge, Detail: fmt.Sprintf("more than %d bytes", tooLarge.Limit)}
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return verdict.Verdict{Reason: verdict.RequestTimeout, Detail: "the body came too slowly"}
+	}
+	return verdict.Verdict{Reason: verdict.BodyUnreadable, Detail: "the body ended early"}
+}

@@ -1,0 +1,219 @@
+package waf
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	coreruleset "github.com/corazawaf/coraza-coreruleset/v4"
+	"github.com/corazawaf/coraza/v3"
+
+	"gatehouse.internal/rules"
+)
+
+// RuleFiles are a site's own rule files by slash-separated name: before/x.conf and after/x.conf are loaded around
+// CRS, in the order of their names; other files are data for the .conf files beside them.
+type RuleFiles map[string]string
+
+// maxRuleBytes bounds a site's rule files together: a wrong directory should be an error, not an out-of-memory.
+const maxRuleBytes = 16 << 20
+
+// ReadRules takes in a site's rule directory whole, so that what is hashed is what is compiled.
+func ReadRules(dir fs.FS) (RuleFiles, error) {
+	files, total := RuleFiles{}, int64(0)
+	err := fs.WalkDir(dir, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := fs.Stat(dir, name) // follows links, which is how Kubernetes mounts files
+		if err != nil {
+			return err
+		}
+		if info.IsDir() || strings.HasPrefix(path.Base(name), ".") || strings.HasPrefix(name, "..") {
+			return nil
+		}
+		if total += info.Size(); total > maxRuleBytes || !info.Mode().IsRegular() {
+			return fmt.Errorf("%s: want regular files of %d MiB together at most", name, maxRuleBytes>>20)
+		}
+		data, err := fs.ReadFile(dir, name)
+		files[name] = string(data)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the rules: %w", err)
+	}
+	return files, files.lint()
+}
+
+// siteDirectives are what a site's files may say. Coraza's settings are not among them: they decide whether bodies
+// are read, how much is dropped, and what is written where, which is the gateway's promise and not a rule.
+var siteDirectives = []string{
+	"secrule", "secaction", "secmarker", "secdataset",
+	"secruleremovebyid", "secruleremovebytag", "secruleremovebymsg",
+	"secruleupdatetargetbyid", "secruleupdatetargetbytag", "secruleupdatetargetbymsg", "secruleupdateactionbyid",
+}
+
+// lint refuses files whose place or directives are not what a site may use.
+func (files RuleFiles) lint() error {
+	conf := 0
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if path.Ext(name) != ".conf" {
+			continue
+		}
+		conf++
+		if dir := path.Dir(name); dir != "before" && dir != "after" {
+			return fmt.Errorf("%s: rule files lie in the folder before (CRS) or after, not here", name)
+		}
+		if err := lintFile(name, files[name]); err != nil {
+			return err
+		}
+	}
+	if len(files) > 0 && conf == 0 {
+		return fmt.Errorf("no rule file among %d: they lie in the folders before and after and end in .conf", len(files))
+	}
+	return nil
+}
+
+// lintFile reads lines as Coraza's parser does: comments anywhere, continuation by a backslash, datasets between
+// backticks.
+func lintFile(name, text string) error {
+	inside, dataset := false, false
+	for i, line := range strings.Split(text, "\n") {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		first := !inside && !dataset
+		switch {
+		case !dataset && strings.HasSuffix(line, "`"):
+			dataset = true
+		case dataset:
+			dataset = line[0] != '`'
+		default:
+			inside = strings.HasSuffix(line, `\`)
+		}
+		if !first {
+			continue
+		}
+		word, _, _ := strings.Cut(line, " ")
+		if !slices.Contains(siteDirectives, strings.ToLower(strings.TrimSuffix(word, `\`))) {
+			return fmt.Errorf("%s:%d: %s is not for a site's rules; they may hold SecRule, SecAction, SecMarker, SecDataset, SecRuleRemoveBy… and SecRuleUpdate…",
+				name, i+1, word)
+		}
+	}
+	return nil
+}
+
+// The three file systems as Coraza's parser sees them, each below a prefix of its own so that names cannot clash.
+const (
+	crsDir  = "@owasp_crs" // what coraza-coreruleset calls it
+	oursDir = "gatehouse"
+	siteDir = "site"
+)
+
+// sources is the file system that rules are compiled from. Nothing outside it can be included.
+type sources struct{ site RuleFiles }
+
+// ReadFile implements fs.ReadFileFS, which is all that Coraza's parser asks for.
+func (s sources) ReadFile(name string) ([]byte, error) {
+	head, rest, _ := strings.Cut(name, "/")
+	switch head {
+	case crsDir:
+		return fs.ReadFile(coreruleset.FS, name)
+	case oursDir:
+		return rules.FS.ReadFile(rest)
+	case siteDir:
+		if text, ok := s.site[rest]; ok {
+			return []byte(text), nil
+		}
+	}
+	return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
+}
+
+// Open completes fs.FS; there is nothing to open that ReadFile does not read.
+func (s sources) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: errors.ErrUnsupported}
+}
+
+// assemble puts the rules in order; rules/README.md says why it is this one.
+func (cfg Config) assemble() (coraza.WAFConfig, error) {
+	out := coraza.NewWAFConfig().WithRootFS(sources{cfg.Rules}).
+		WithDirectivesFromFile(oursDir + "/coraza.conf").
+		WithDirectives(fmt.Sprintf(`SecAction "id:900000,phase:1,pass,t:none,nolog,setvar:tx.blocking_paranoia_level=%d,setvar:tx.detection_paranoia_level=%[1]d"`, cfg.Paranoia)).
+		WithDirectivesFromFile(oursDir + "/crs-setup.conf")
+	crs, err := fs.Glob(coreruleset.FS, crsDir+"/*.conf")
+	if err != nil {
+		return nil, fmt.Errorf("listing CRS: %w", err)
+	}
+	for _, name := range slices.Concat(ours("before"), cfg.Rules.in("before"), crs, ours("after"), cfg.Rules.in("after")) {
+		out = out.WithDirectivesFromFile(name)
+	}
+	return out.WithDirectives(cfg.lastWord()), nil
+}
+
+// ours returns the names, as Coraza's parser knows them, of our rule files in the folder.
+func ours(folder string) (names []string) {
+	entries, err := rules.FS.ReadDir(folder)
+	if err != nil {
+		panic("waf: unreadable embedded rules: " + err.Error()) // the binary itself is broken
+	}
+	for _, e := range entries {
+		names = append(names, path.Join(oursDir, folder, e.Name()))
+	}
+	return names
+}
+
+// in returns the same for the site's.
+func (files RuleFiles) in(folder string) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if path.Dir(name) == folder && path.Ext(name) == ".conf" {
+			names = append(names, path.Join(siteDir, name))
+		}
+	}
+	return names
+}
+
+// lastWord are the settings that no file can change, being the last. Coraza refuses a body that *reaches* its limit,
+// so that its limit is one more than ours; all of it stays in memory, which the budget accounts for.
+func (cfg Config) lastWord() string {
+	engine := "On"
+	if cfg.Mode == Detect {
+		engine = "DetectionOnly"
+	}
+	limit := cfg.BodyLimit + 1
+	return fmt.Sprintf(`SecRuleEngine %s
+SecRequestBodyAccess On
+SecRequestBodyLimit %d
+SecRequestBodyInMemoryLimit %d
+SecRequestBodyLimitAction Reject
+SecResponseBodyAccess Off
+SecAuditEngine Off
+SecUploadKeepFiles Off`, engine, limit, limit)
+}
+
+// embeddedSum is a hash over every rule file in the binary.
+var embeddedSum = sync.OnceValue(func() string {
+	h := sha256.New()
+	for _, root := range []fs.FS{rules.FS, coreruleset.FS} {
+		err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			data, err := fs.ReadFile(root, name)
+			fmt.Fprintf(h, "%q %d\n", name, len(data))
+			_, _ = io.Copy(h, bytes.NewReader(data))
+			return err
+		})
+		if err != nil {
+			panic("waf: unreadable embedded rules: " + err.Error()) // the binary itself is broken
+		}
+	}
+	return string(h.Sum(nil))
+})

@@ -1,0 +1,118 @@
+package waf
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/corazawaf/coraza/v3"
+	"github.com/corazawaf/coraza/v3/experimental"
+)
+
+// Mode says what follows from a match.
+type Mode string
+
+// The modes.
+const (
+	Block  Mode = "block"  // refuse the request
+	Detect Mode = "detect" // note what would have been refused, and never refuse
+)
+
+// MaxBodyLimit is the largest body limit: four times as much is held while a body is inspected, and the budget must
+// hold at least one.
+const MaxBodyLimit = DefaultBudget / bodyCost
+
+// Config is everything that an engine's verdicts depend on. Every field must be given.
+type Config struct {
+	Paranoia  int       // 1 to 4: which of CRS's rules take part
+	Mode      Mode      // block or detect
+	BodyLimit int64     // bytes of a body that is inspected; larger ones are refused
+	Rules     RuleFiles // the site's own; may be nil
+}
+
+// Key names the engine that cfg describes: equal keys, equal verdicts. It changes with every byte of every rule file,
+// ours and CRS's included.
+func (cfg Config) Key() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%d\n%s\n%d\n", embeddedSum(), cfg.Paranoia, cfg.Mode, cfg.BodyLimit)
+	for _, name := range slices.Sorted(maps.Keys(cfg.Rules)) {
+		fmt.Fprintf(h, "%q %d\n%s\n", name, len(cfg.Rules[name]), cfg.Rules[name])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (cfg Config) validate() error {
+	switch {
+	case cfg.Paranoia < 1 || cfg.Paranoia > 4:
+		return fmt.Errorf("paranoia %d: CRS knows the levels 1 to 4", cfg.Paranoia)
+	case cfg.Mode != Block && cfg.Mode != Detect:
+		return fmt.Errorf("mode %q: want %q or %q", cfg.Mode, Block, Detect)
+	case cfg.BodyLimit < 1 || cfg.BodyLimit > MaxBodyLimit:
+		return fmt.Errorf("body_limit %d: want 1 to %d bytes", cfg.BodyLimit, int64(MaxBodyLimit))
+	}
+	return cfg.Rules.lint()
+}
+
+// Engine judges requests by one set of rules. It is safe for concurrent use and is never closed by hand.
+//
+// An engine is garbage like any other value, except that its compiled patterns lie in a cache of Coraza's that spans
+// the process; they are taken out when the engine has become unreachable. Counting references would be earlier and
+// wrong: a connection of an old configuration may bring further requests after the last Cleanup (CADDY 3, 40).
+type Engine struct {
+	cfg     Config
+	waf     coraza.WAF
+	rules   int
+	budget  *Budget
+	elapsed time.Duration
+}
+
+// open counts the engines that have not been collected.
+var open atomic.Int64
+
+// New compiles an engine; it takes about a second. budget is shared by everything that must not hold more bodies
+// than it allows, taken together.
+func New(cfg Config, budget *Budget) (*Engine, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if budget == nil {
+		return nil, errors.New("no budget")
+	}
+	begin := time.Now()
+	wafConfig, err := cfg.assemble()
+	if err != nil {
+		return nil, err
+	}
+	w, err := coraza.NewWAF(wafConfig)
+	if err != nil {
+		return nil, fmt.Errorf("compiling the rules: %w", err)
+	}
+	e := &Engine{cfg: cfg, waf: w, budget: budget}
+	if counter, ok := w.(experimental.WAFWithRules); ok {
+		e.rules = counter.RulesCount()
+	}
+	e.elapsed = time.Since(begin)
+	open.Add(1)
+	runtime.AddCleanup(e, release, w)
+	return e, nil
+}
+
+// release gives back what w holds beyond its own memory. Coraza promises that transactions in flight do not mind.
+func release(w coraza.WAF) {
+	if c, ok := w.(experimental.WAFCloser); ok {
+		_ = c.Close() // never fails in v3.8.1, and nobody is left to tell
+	}
+	open.Add(-1)
+}
+
+// Rules is the number of compiled rules.
+func (e *Engine) Rules() int { return e.rules }
+
+// Elapsed is how long compiling took.
+func (e *Engine) Elapsed() time.Duration { return e.elapsed }
