@@ -29,6 +29,10 @@ const (
 
 	touchEvery = 30 * time.Second // a session's use is written at most so often
 	flushEvery = time.Second      // and so long after it at the latest
+	// storeSlack is how much longer the store keeps a session than it may stay unused, so that it is not gone before
+	// its last use is written. The node judges; the store only cleans up.
+	storeSlack = time.Minute
+
 	tableLimit = 1 << 20          // sessions kept at hand; beyond it they are read from the store again
 )
 
@@ -121,7 +125,7 @@ func (s *Sessions) Create(ctx context.Context, who identity.Identity, host strin
 	raw := make([]byte, tokenBytes)
 	rand.Read(raw) // never fails (crypto/rand)
 	token = base64.RawURLEncoding.EncodeToString(raw)
-	id := sha256.Sum256([]byte(token))
+	id := sumOf(token)
 	rec := record{Who: who, Host: host, Created: time.Now().UTC(), Idle: l.idle(who.Roles)}
 	value, err := json.Marshal(rec)
 	if err != nil {
@@ -130,7 +134,7 @@ func (s *Sessions) Create(ctx context.Context, who identity.Identity, host strin
 	key := storeKey(id)
 	box := s.keys.Seal(sessionPurpose, value, []byte(key.ID))
 	_, err = s.store.Put(ctx, key, box, store.PutOptions{
-		TTL: min(rec.Idle, l.Max), Match: store.Absent, Index: []string{userIndex(who)},
+		TTL: rec.Idle + storeSlack, Match: store.Absent, Index: []string{userIndex(who)},
 	})
 	if err != nil {
 		return "", proof, fmt.Errorf("storing a session: %w", err)
@@ -148,7 +152,7 @@ func (s *Sessions) Lookup(ctx context.Context, token, host string, l Limits) (id
 	if len(token) != tokenLength {
 		return identity.Proof{}, errNoSession
 	}
-	id := sha256.Sum256([]byte(token))
+	id := sumOf(token)
 	s.mu.RLock()
 	entry := s.table[id]
 	s.mu.RUnlock()
@@ -186,7 +190,7 @@ func (s *Sessions) used(id [sha256.Size]byte, e *live, now time.Duration) {
 
 // End ends the session at once, durably; ending one that does not exist is no error.
 func (s *Sessions) End(ctx context.Context, token string) error {
-	id := sha256.Sum256([]byte(token))
+	id := sumOf(token)
 	err := s.store.Delete(ctx, storeKey(id))
 	s.forget(id) // after the delete: a load that read before it must not put the session back
 	if err != nil {
@@ -248,7 +252,7 @@ func (s *Sessions) decode(id [sha256.Size]byte, item store.Item) *live {
 	// The stored expiry says when the session was last used, whatever the clock did meanwhile: it is never taken for
 	// later than now, nor the creation for later than now.
 	now, wall := s.now(), time.Now()
-	unused := max(rec.Idle-item.Expires.Sub(wall), 0)
+	unused := max(rec.Idle+storeSlack-item.Expires.Sub(wall), 0)
 	age := max(wall.Sub(rec.Created), 0)
 	e := &live{proof: proof, host: rec.Host, roles: rec.Who.Roles, idle: rec.Idle, created: now - age}
 	e.seen.Store(int64(now - unused))
@@ -311,7 +315,7 @@ func (s *Sessions) write(ctx context.Context, sessions map[[sha256.Size]byte]*li
 	marks := make(map[*live]int64, len(sessions))
 	for id, e := range sessions {
 		if seen := e.seen.Load(); seen > e.written.Load() {
-			to[storeKey(id)] = wall.Add(e.idle - (now - time.Duration(seen)))
+			to[storeKey(id)] = wall.Add(e.idle + storeSlack - (now - time.Duration(seen)))
 			marks[e] = seen
 		}
 	}
@@ -325,6 +329,12 @@ func (s *Sessions) write(ctx context.Context, sessions map[[sha256.Size]byte]*li
 		e.written.Store(seen)
 	}
 	return nil
+}
+
+// sumOf names a session by its cookie, so that the store never holds one.
+func sumOf(token string) [sha256.Size]byte {
+	var buf [2 * tokenLength]byte // on the stack; tokens are of one length
+	return sha256.Sum256(buf[:copy(buf[:], token)])
 }
 
 func storeKey(id [sha256.Size]byte) store.Key {

@@ -36,17 +36,36 @@ func (app *App) checkCoverage() error {
 			if site == "" {
 				site = "the site without a host name"
 			}
-			gated, err := coveredBy(route.Handlers)
+			if !hasGate(route.Handlers) {
+				return fmt.Errorf("%s shares a listener with gated sites but has no gate: put `gatehouse { public /* }` into it to keep it open to all, or give it a port of its own", site)
+			}
+			covered, err := coveredBy(route.Handlers)
 			if err != nil {
 				return fmt.Errorf("%s: %w", site, err)
 			}
-			if !gated {
-				return fmt.Errorf("%s shares the listener %s with gated sites but has no gate: put `gatehouse { public /* }` into it to keep it open to all, or give it a port of its own",
-					site, strings.Join(srv.Listen, " "))
+			if !covered {
+				return fmt.Errorf("%s: its gate has a matcher, so that requests can pass beside it: take the matcher away", site)
 			}
 		}
 	}
 	return nil
+}
+
+// hasGate reports whether there is a gate anywhere among the handlers.
+func hasGate(handlers []caddyhttp.MiddlewareHandler) bool {
+	for _, h := range handlers {
+		if _, ok := h.(Gate); ok {
+			return true
+		}
+		if sub, ok := h.(*caddyhttp.Subroute); ok {
+			for _, route := range sub.Routes {
+				if hasGate(route.Handlers) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // coveredBy reports whether every request that enters the handlers meets a gate before anything that could answer.
@@ -78,7 +97,7 @@ func coveredBy(handlers []caddyhttp.MiddlewareHandler) (bool, error) {
 			return false, fmt.Errorf("a handler of unknown kind (%T) stands before the gate", h)
 		}
 		if id := module.CaddyModule().ID; !slices.Contains(beforeGate, id) {
-			return false, fmt.Errorf("%s stands before the gate, or there is no gate: put the `gatehouse` directive at the top level of the site and leave the order to it",
+			return false, fmt.Errorf("%s stands before the gate and could answer in its stead: put the `gatehouse` directive at the top level of the site and leave the order to it",
 				strings.TrimPrefix(string(id), "http.handlers."))
 		}
 	}

@@ -26,7 +26,7 @@ func init() {
 
 // words are the site directive's options, for the error that names them.
 var words = []string{
-	"allow", "public", "route", "forward", "waf", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
+	"allow", "public", "route", "forward", "waf", "insecure_waf_off", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
 }
 
 // site is the directive while it is read: one configuration for each room of the row.
@@ -47,7 +47,10 @@ type site struct {
 //		}
 //		forward <field...>
 //		waf {
-//			...
+//			paranoia <1 to 4>
+//			mode block | detect
+//			body_limit <size>
+//			rules <dir>
 //		}
 //		name <name>
 //		encoded_slashes
@@ -96,13 +99,10 @@ func checkPlace(h httpcaddyfile.Helper) error {
 func (s *site) option(h httpcaddyfile.Helper) error {
 	for _, room := range []interface {
 		Option(d *caddyfile.Dispenser) (bool, error)
-	}{&s.authz, &s.forward, &s.admit} {
+	}{&s.authz, &s.forward, &s.admit, &s.waf} {
 		if known, err := room.Option(h.Dispenser); known || err != nil {
 			return err
 		}
-	}
-	if h.Val() == "waf" {
-		return s.waf.UnmarshalCaddyfile(h.NewFromNextSegment())
 	}
 	return h.Errf("unknown gatehouse option %q: the options are %s", h.Val(), strings.Join(words, ", "))
 }

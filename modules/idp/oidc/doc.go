@@ -22,9 +22,9 @@
 //
 // An identity comes only from an ID token that this provider signed for this client, for this browser's nonce, after this
 // login began. The client secret and the code go to the provider's token endpoint and nowhere else: requests follow no
-// redirect, and are https but for a loopback provider under the word insecure_http. What the provider or the browser sends is bounded
-// and never reflected to a person. Bad tokens, however many, cause one fetch of keys in 30 s at most. The house starts
-// whether the provider is up or not.
+// redirect, and are https but for a loopback provider under the word insecure_http. What the provider or the browser
+// sends is bounded and never reflected to a person. Bad tokens, however many, cause one fetch of keys in 30 s at most.
+// The house starts whether the provider is up or not.
 //
 // # Fails
 //

@@ -18,6 +18,9 @@ import (
 // skew is how far the provider's clock and ours may differ, either way, in every comparison.
 const skew = time.Minute
 
+// maxTime is the last second of the year 9999, beyond which times cannot be written down again.
+const maxTime = 253402300799
+
 // tokenTypes are the typ headers that an ID token may carry. Access tokens (at+jwt), logout tokens (logout+jwt) and the
 // like are signed with the same keys and must not pass for one (RFC 8725 3.11).
 var tokenTypes = []string{"", "jwt", "id_token+jwt"}
@@ -45,8 +48,8 @@ func (k *keySetErr) VerifySignature(ctx context.Context, jwt string) (payload []
 // verifyIDToken returns the claims of an ID token that is valid for this login (OpenID Connect Core 3.1.3.7).
 //
 // go-oidc checks the algorithm, the signature, the issuer and the audience, and at_hash on request. It leaves nonce, sub,
-// azp, iat and the header's typ to its caller, reads claim names without regard to case, allows exp no skew and nbf five minutes.
-// So its time check is switched off and all claims are judged here, by their exact names.
+// azp, iat and the header's typ to its caller, reads claim names without regard to case, and allows exp no skew but nbf
+// five minutes. So its time check is switched off (SkipExpiryCheck), and all claims are judged here by their exact names.
 func verifyIDToken(ctx context.Context, keys gooidc.KeySet, raw string, want expected) (claims, error) {
 	if err := checkHeader(raw); err != nil {
 		return nil, err
@@ -231,7 +234,7 @@ func (c claims) time(name string) (t time.Time, there bool, err error) {
 		return time.Time{}, false, fmt.Errorf("%s is not a number", name)
 	}
 	seconds, err := n.Float64()
-	if err != nil || seconds < 0 || seconds > 1<<40 {
+	if err != nil || seconds < 0 || seconds > maxTime {
 		return time.Time{}, false, fmt.Errorf("%s is not a time", name)
 	}
 	return time.Unix(int64(seconds), 0), true, nil

@@ -75,6 +75,9 @@ func (g *Gateway) Load(caddyfile string, pairs ...string) error {
 	return caddy.Load(raw, true)
 }
 
+// LoadJSON replaces the running configuration by one in Caddy's own language.
+func (g *Gateway) LoadJSON(config string) error { return caddy.Load([]byte(config), true) }
+
 // Adapt returns the configuration's JSON.
 func (g *Gateway) Adapt(caddyfile string, pairs ...string) (json.RawMessage, error) {
 	_, port, _ := strings.Cut(g.Addr, ":")

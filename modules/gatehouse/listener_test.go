@@ -1,0 +1,144 @@
+package gatehouse
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+)
+
+func open(t *testing.T, port string) net.Listener {
+	t.Helper()
+	ln, err := listen(context.Background(), networkPrefix+"tcp", "127.0.0.1", port, 0, net.ListenConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln.(net.Listener)
+}
+
+// greet accepts until the listener closes and tells each peer which generation it met.
+func greet(ln net.Listener, name string, done *sync.WaitGroup) {
+	done.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte(name))
+			c.Close()
+		}
+	})
+}
+
+// A configuration that closes while connections wait in the kernel's queue must not take them with it: the story of
+// the ten connections that Caddy's SO_REUSEPORT sockets lose at each reload under load.
+func TestReloadLosesNoNewConnection(t *testing.T) {
+	const generations, dialers, perDialer = 20, 4, 50
+	var servers sync.WaitGroup
+	current := open(t, "0")
+	addr := current.Addr().String()
+	greet(current, "x", &servers)
+
+	var clients sync.WaitGroup
+	failures := make(chan error, dialers*perDialer)
+	for range dialers {
+		clients.Go(func() {
+			for range perDialer {
+				c, err := net.Dial("tcp", addr)
+				if err != nil {
+					failures <- err
+					continue
+				}
+				if b, err := io.ReadAll(c); err != nil || len(b) != 1 {
+					failures <- errors.Join(errors.New("no greeting"), err)
+				}
+				c.Close()
+			}
+		})
+	}
+	for range generations {
+		next := open(t, "0") // same key: shares the socket, port and all
+		if next.Addr().String() != addr {
+			t.Fatalf("the next generation listens on %s, not %s", next.Addr(), addr)
+		}
+		greet(next, "x", &servers)
+		if err := current.Close(); err != nil {
+			t.Fatal(err)
+		}
+		current = next
+	}
+	clients.Wait()
+	if err := current.Close(); err != nil {
+		t.Fatal(err)
+	}
+	servers.Wait()
+	close(failures)
+	for err := range failures {
+		t.Errorf("a connection was lost: %v", err)
+	}
+	if _, err := net.Dial("tcp", addr); err == nil {
+		t.Error("the socket is still open after its last listener closed")
+	}
+}
+
+func TestQueuedConnectionsGoToTheNextGeneration(t *testing.T) {
+	old := open(t, "0")
+	const queued = 16 // connected in the kernel, accepted by nobody
+	conns := make([]net.Conn, queued)
+	for i := range conns {
+		c, err := net.Dial("tcp", old.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns[i] = c
+	}
+	next := open(t, "0")
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Fatalf("Accept after Close: %v, want net.ErrClosed", err)
+	}
+	var servers sync.WaitGroup
+	greet(next, "n", &servers)
+	for i, c := range conns {
+		if b, err := io.ReadAll(c); err != nil || string(b) != "n" {
+			t.Errorf("connection %d was lost: %q, %v", i, b, err)
+		}
+		c.Close()
+	}
+	if err := next.Close(); err != nil {
+		t.Fatal(err)
+	}
+	servers.Wait()
+}
+
+func TestSecondGatewayOnTheSamePortFails(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	if _, err := listen(context.Background(), networkPrefix+"tcp", "127.0.0.1", port, 0, net.ListenConfig{}); err == nil {
+		t.Fatal("a port that another process has was opened once more")
+	}
+}
+
+func TestSharedAddress(t *testing.T) {
+	for in, want := range map[string]string{
+		":443":                  "gatehouse_tcp/:443",
+		"tcp/127.0.0.1:8443":    "gatehouse_tcp/127.0.0.1:8443",
+		"tcp6/[::1]:443":        "gatehouse_tcp6/[::1]:443",
+		":8443-8445":            "gatehouse_tcp/:8443-8445",
+		"unix//run/x.sock|0600": "unix//run/x.sock|0600",
+		"fd/3":                  "fd/3",
+		"gatehouse_tcp/:443":    "gatehouse_tcp/:443",
+	} {
+		if got := sharedAddress(in); got != want {
+			t.Errorf("sharedAddress(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
