@@ -20,9 +20,10 @@ import (
 	"gatehouse.internal/modules/internal/store"
 )
 
+const sessionBucket store.Bucket = "session"
+
 const (
-	sessionBucket  store.Bucket = "session"
-	sessionPurpose              = "authn.session"
+	sessionPurpose = "authn.session"
 
 	tokenBytes  = 32
 	tokenLength = 43 // base64url without padding
@@ -33,7 +34,7 @@ const (
 	// its last use is written. The node judges; the store only cleans up.
 	storeSlack = time.Minute
 
-	tableLimit = 1 << 20          // sessions kept at hand; beyond it they are read from the store again
+	tableLimit = 1 << 20 // sessions kept at hand; beyond it they are read from the store again
 )
 
 var errNoSession = errors.New("no such session")

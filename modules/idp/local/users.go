@@ -15,10 +15,9 @@ import (
 	"gatehouse.internal/modules/internal/store"
 )
 
-const (
-	userBucket  store.Bucket = "user"
-	userPurpose              = "local.user"
-)
+const userBucket store.Bucket = "user"
+
+const userPurpose = "local.user"
 
 var (
 	// ErrName says that a text is no user name.
@@ -224,7 +223,7 @@ func (s *Users) open(item store.Item) (User, error) {
 		return User{}, fmt.Errorf("opening a user's record: %w", err)
 	}
 	u := User{version: item.Version}
-	if err := json.Unmarshal(plain, &u); err != nil || s.key(u.Name) != item.Key {
+	if err := json.Unmarshal(plain, &u); err != nil {
 		return User{}, fmt.Errorf("a user's record: %w", store.ErrCorrupt)
 	}
 	return u, nil

@@ -246,6 +246,7 @@ const (
 	UsernameInvalid  Message = "username_invalid"
 	PasswordTooShort Message = "password_too_short"
 	PasswordTooWeak  Message = "password_too_weak" // known from leaks, or contains the name
+	PasswordTooLong  Message = "password_too_long" // or it holds what cannot be typed
 	PasswordsDiffer  Message = "passwords_differ"
 )
 
@@ -271,6 +272,7 @@ var messages = map[Message]alert{
 	UsernameInvalid:  {Text: "Please choose another user name.", inputs: []string{"username"}},
 	PasswordTooShort: {Text: "That password is too short.", inputs: []string{"password"}},
 	PasswordTooWeak:  {Text: "That password is too easy to guess. Several unrelated words make a good one.", inputs: []string{"password"}},
+	PasswordTooLong:  {Text: "That password is too long, or it holds characters that cannot be typed. Please choose another one.", inputs: []string{"password"}},
 	PasswordsDiffer:  {Text: "The two passwords are not the same. Please enter them again.", inputs: []string{"password", "password_again"}},
 }
 
