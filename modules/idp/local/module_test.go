@@ -182,7 +182,7 @@ func TestFirstUser(t *testing.T) {
 		"wrong token": {with("token", "x"), "setup code is not valid"}, "bad name": {with("username", "a b"), "another user name"},
 		"short": {with("password", "short", "password_again", "short"), "too short"}, "differ": {with("password_again", "x"), "not the same"},
 		"weak":     {with("password", "adaadaadaadaada", "password_again", "adaadaadaadaada"), "too easy"},
-		"too long": {with("password", strings.Repeat("x", 300), "password_again", strings.Repeat("x", 300)), "went wrong"},
+		"too long": {with("password", strings.Repeat("x", 300), "password_again", strings.Repeat("x", 300)), "too long"},
 	} {
 		who, w, err := h.send("/setup", "", tt.form)
 		if body := w.Body.String(); who != nil || err != nil || w.Code != 422 || !strings.Contains(body, tt.says) || strings.Contains(body, goodPassword) {

@@ -81,7 +81,7 @@ func (g *Gateway) LoadJSON(config string) error { return caddy.Load([]byte(confi
 // Adapt returns the configuration's JSON.
 func (g *Gateway) Adapt(caddyfile string, pairs ...string) (json.RawMessage, error) {
 	_, port, _ := strings.Cut(g.Addr, ":")
-	house := fmt.Sprintf("admin off\n\tpersist_config off\n\tauto_https disable_redirects\n\tskip_install_trust\n\tstorage file_system %s\n\tdefault_bind 127.0.0.1\n\tlog {\n\t\toutput file %s\n\t\tlevel DEBUG\n\t}",
+	house := fmt.Sprintf("admin off\n\tpersist_config off\n\tauto_https disable_redirects\n\tskip_install_trust\n\tstorage file_system %s\n\tdefault_bind 127.0.0.1\n\tlog {\n\t\toutput file %s\n\t}",
 		filepath.Join(g.Dir, "caddy"), g.LogFile())
 	text := strings.NewReplacer(append([]string{
 		"{{house}}", house, "{{addr}}", port, "{{dir}}", g.Dir, "{{tls}}", "tls " + g.cert + " " + g.key,
