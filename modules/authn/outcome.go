@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/cookie"
 	"gatehouse.internal/modules/internal/event"
@@ -20,7 +22,21 @@ const flowBucket store.Bucket = "flow"
 
 var errFlowUsed = errors.New("the login flow was used before")
 
-// claim marks the flow as used, on every node: it yields one session at the most.
+// firstAnswer reports whether no answer to this flow has come to this node before.
+func (p *Portal) firstAnswer(f flow) (bool, error) {
+	state, err := p.house.State()
+	if err != nil {
+		return false, err
+	}
+	kept, err := state.Keep("authn.answered", func() (caddy.Destructor, error) { return new(answered), nil })
+	if err != nil {
+		return false, err
+	}
+	return kept.(*answered).first(f.ID), nil
+}
+
+// claim marks the flow as used, durably and on every node: it yields one session at the most. It comes after the
+// identity was proven, so that only people who can log in can make the gateway write.
 func (p *Portal) claim(r *http.Request, f flow) error {
 	state, err := p.house.State()
 	if err != nil {

@@ -275,8 +275,12 @@ func (p *Portal) provider(w http.ResponseWriter, r *http.Request, req *gatehouse
 	}
 	returning := !fresh && !idp.Form() && sub != ""
 	if returning { // an answer from elsewhere is used once, before it is even looked at
-		if err := p.claim(r, f); err != nil {
-			return p.again(w, req, f, err)
+		first, err := p.firstAnswer(f)
+		if err != nil {
+			return req.Deny(verdict.Unavailable, err.Error())
+		}
+		if !first {
+			return p.again(w, req, f, errFlowUsed)
 		}
 	}
 	who, err := idp.ServeLogin(w, r, gatehouse.Login{
@@ -291,10 +295,8 @@ func (p *Portal) provider(w http.ResponseWriter, r *http.Request, req *gatehouse
 	if who == nil {
 		return nil
 	}
-	if !returning {
-		if err := p.claim(r, f); err != nil {
-			return p.again(w, req, f, err)
-		}
+	if err := p.claim(r, f); err != nil {
+		return p.again(w, req, f, err)
 	}
 	who.Provider = name
 	return p.succeed(w, r, req, *who, f)
