@@ -70,7 +70,7 @@ func TestUpgrade(t *testing.T) {
 func TestClaimedHeaders(t *testing.T) {
 	for _, name := range []string{
 		"X-Gatehouse-User", "x-gatehouse-anything", "X_Gatehouse_User", "X.Gatehouse.User", "X~Gatehouse!User", "GATEHOUSE-USER",
-		"Remote-User", "REMOTE_USER", "X-Forwarded-User", "X-Forwarded-For", "X-Forwarded-Uri", "Forwarded", "X-Real-Ip",
+		"Remote-User", "REMOTE_USER", "Remote-Groups", "X-Remote-Extra-Scopes", "X-Forwarded-User", "X-Forwarded-For", "X-Forwarded-Uri", "Forwarded", "X-Real-Ip",
 		"X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override", "X-Auth-Request-Email", "X-Webauth-User",
 		"X-Goog-Authenticated-User-Email", "X-Ms-Client-Principal-Name", "Cf-Access-Jwt-Assertion", "X-Ssl-Client-S-Dn",
 		"Ssl-Client-Verify", "X-Client-Cert", "Proxy", "X-Middleware-Subrequest", "True-Client-Ip", "X-Request-Id",
@@ -82,7 +82,7 @@ func TestClaimedHeaders(t *testing.T) {
 	for _, name := range []string{
 		"Accept", "Authorization", "Cookie", "Content-Type", "Host", "Origin", "Referer", "User-Agent", "X-Requested-With",
 		"X-Csrf-Token", "X-Auth-Token", "X-Api-Key", "If-None-Match", "Range", "Sec-Fetch-Site", "Traceparent", "Destination",
-		"Node-Red-Api-Version", "X-Gatehous", "Remote", strings.Repeat("X", 100),
+		"Node-Red-Api-Version", "X-Gatehous", "Remote", "Remotely", strings.Repeat("X", 100),
 	} {
 		if claimed(name) {
 			t.Errorf("%s is an ordinary header and would be dropped", name)

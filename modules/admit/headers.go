@@ -11,7 +11,6 @@ import (
 var (
 	claimedNames = set(
 		// who
-		"remote-user", "x-remote-user", "x-remote-group", "x-remote-groups", "x-remote-name", "x-remote-email",
 		"x-user", "x-username", "x-user-id", "x-user-name", "x-user-email", "x-user-role", "x-user-roles", "x-user-groups",
 		"x-email", "x-group", "x-groups", "x-role", "x-roles", "x-admin", "x-is-admin", "x-userid", "x-uid", "x-login",
 		"x-auth-user", "x-auth-username", "x-auth-email", "x-auth-name", "x-auth-groups", "x-auth-roles", "x-auth-subject",
@@ -20,8 +19,7 @@ var (
 		"x-serviceaccount", "x-tenant", "x-tenant-id",
 		// from where
 		"forwarded", "x-forwarded", "x-real-ip", "x-client-ip", "client-ip", "true-client-ip", "x-true-client-ip",
-		"cf-connecting-ip", "cf-connecting-ipv6", "fastly-client-ip", "x-cluster-client-ip", "x-originating-ip",
-		"x-remote-ip", "x-remote-addr", "remote-addr", "x-azure-clientip", "x-azure-socketip", "x-proxyuser-ip",
+		"cf-connecting-ip", "cf-connecting-ipv6", "fastly-client-ip", "x-cluster-client-ip", "x-originating-ip", "x-azure-clientip", "x-azure-socketip", "x-proxyuser-ip",
 		"wl-proxy-client-ip", "proxy-client-ip", "http-client-ip", "x-original-forwarded-for", "x-original-remote-addr",
 		"x-host", "x-original-host", "x-backend-host", "x-http-host-override", "front-end-https", "x-url-scheme", "x-scheme",
 		"x-arr-ssl", "x-arr-clientcert", "x-request-id",
@@ -35,7 +33,7 @@ var (
 		"x-gatehouse-", "gatehouse-", "x-forwarded-", "x-auth-request-", "x-authenticated-", "x-authentik-", "x-authelia-",
 		"x-webauth-", "x-ssl-", "ssl-", "x-tls-client-", "x-goog-authenticated-", "x-goog-iap-", "x-ms-client-principal",
 		"x-amzn-oidc-", "cf-access-", "x-pomerium-", "x-vouch-", "oidc-", "x-oidc-", "x-envoy-", "x-accel-", "x-middleware-",
-		"x-client-cert-", "x-ms-token-", "x-remote-user-",
+		"x-client-cert-", "x-ms-token-", "remote-", "x-remote-",
 	}
 	// neverKept may not be let through by a site's word: they are the gateway's own, or the frame of the message.
 	neverKept = []string{

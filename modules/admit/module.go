@@ -63,13 +63,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	for _, m := range h.Methods {
 		if slices.Contains(neverAccepted, strings.ToUpper(m)) || m != strings.ToUpper(m) || m == "" {
-			return fmt.Errorf("%smethods: %q cannot be accepted; name methods in capitals, and never CONNECT or TRACE", where, m)
+			return gatehouse.Refused(fmt.Errorf("%smethods: %q cannot be accepted; name methods in capitals, and never CONNECT or TRACE", where, m))
 		}
 	}
 	h.keep = make(map[string]bool, len(h.KeepHeaders))
 	for _, name := range h.KeepHeaders {
 		if !keepable(name) {
-			return fmt.Errorf("%skeep_header: %q is the gateway's own header; it cannot come from a client", where, name)
+			return gatehouse.Refused(fmt.Errorf("%skeep_header: %q is the gateway's own header; it cannot come from a client", where, name))
 		}
 		h.keep[http.CanonicalHeaderKey(name)] = true
 	}
@@ -80,7 +80,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	strangers := newOutside(house)
 	hosts, err := house.Harden(ctx, outsideErrorJSON, caddyhttp.HandlerFunc(strangers.unknownHost))
 	if err != nil {
-		return fmt.Errorf("%s%w", where, err)
+		return gatehouse.Refused(fmt.Errorf("%s%w", where, err))
 	}
 	if err := gatehouse.RegisterMetrics(ctx, requests, seconds); err != nil {
 		return err
@@ -184,6 +184,11 @@ func (h *Handler) admit(r *http.Request, req *gatehouse.Request) error {
 	}
 	req.Path = path
 	path.Apply(r)
+	if r.ProtoMajor == 3 && r.ContentLength < 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		// HTTP/3 says only at the stream's end that there was no body. A GET's has no meaning (RFC 9110 9.3.1), so that
+		// it is not waited for and never passed on, and the WAF can judge the whole request at once.
+		r.ContentLength, r.Body = 0, http.NoBody
+	}
 	websocket, refused := checkUpgrade(r)
 	if refused.Given() {
 		return req.Refuse(refused)
@@ -203,7 +208,11 @@ func (h *Handler) refuse(w *writer, r *http.Request, req *gatehouse.Request, v v
 	if v.Reason == verdict.BadMethod {
 		w.Header().Set("Allow", h.allow)
 	}
-	if v.Location != "" && req.Navigation && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		// net/http would read the body to its end before it lets the answer go, for a client that may never send it.
+		w.Header()["Connection"] = []string{"close"}
+	}
+	if v.Reason == verdict.LoginRequired && v.Location != "" && req.Navigation && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		w.Header().Set("Location", v.Location)
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusFound)

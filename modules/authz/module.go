@@ -56,11 +56,12 @@ func (h *Handler) needsLogin() bool {
 	return !h.Allow.Empty()
 }
 
+// at refuses the configuration, naming the place.
 func (h *Handler) at(err error) error {
-	if h.Source == "" {
-		return err
+	if h.Source != "" {
+		err = fmt.Errorf("%s: %w", h.Source, err)
 	}
-	return fmt.Errorf("%s: %w", h.Source, err)
+	return gatehouse.Refused(err)
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.

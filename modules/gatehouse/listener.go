@@ -3,22 +3,29 @@ package gatehouse
 import (
 	"context"
 	"net"
+	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Caddy opens one more SO_REUSEPORT socket at each reload and closes the old one. The kernel spreads new connections
-// over both, and what waits in the old one's accept queue when it closes is reset: about ten connections per reload
-// at 2,000 a second. A gated server's TCP addresses are therefore opened through a network of our own: one listening
-// socket for as long as any configuration uses the address, whose accepted connections go to whichever configuration
-// is listening. Nothing is ever queued on a socket that closes (test: TestReloadLosesNoNewConnection).
+// Why the house opens its own sockets is in decisions/0001: with Caddy's, a reload resets what waits in the closing
+// socket's queue, and net/http drops a connection whose first request arrives after its server began to shut down.
+// Here one socket serves an address for as long as any configuration uses it, the newest configuration gets every new
+// connection, and the one before it is given time to hear the first request of those it already has.
 
 // networkPrefix marks the networks below; the rest of the name is the real network.
 const networkPrefix = "gatehouse_"
+
+// firstRequestWait bounds how long a reload waits for connections of the old configuration to send their first
+// request. Whoever needs longer may lose the connection; a client that never speaks delays each reload by no more.
+const firstRequestWait = time.Second
 
 func init() {
 	for _, network := range []string{"tcp", "tcp4", "tcp6"} {
@@ -53,26 +60,37 @@ func listen(ctx context.Context, network, host, portRange string, offset uint, c
 	network = strings.TrimPrefix(network, networkPrefix)
 	address := net.JoinHostPort(host, strconv.FormatUint(port+uint64(offset), 10))
 	key := network + "/" + address
-	shared, _, err := sockets.LoadOrNew(key, func() (caddy.Destructor, error) {
+	pooled, _, err := sockets.LoadOrNew(key, func() (caddy.Destructor, error) {
 		ln, err := cfg.Listen(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		s := &socket{ln: ln, accepted: make(chan accepted), closed: make(chan struct{})}
+		s := &socket{ln: ln, closed: make(chan struct{}), changed: make(chan struct{})}
 		go s.accept()
 		return s, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &listener{socket: shared.(*socket), key: key, closed: make(chan struct{})}, nil
+	s := pooled.(*socket)
+	l := &listener{socket: s, key: key, accepted: make(chan accepted), closed: make(chan struct{})}
+	if old := s.push(l); old != nil {
+		select {
+		case <-old.quiet():
+		case <-time.After(firstRequestWait):
+		}
+	}
+	return l, nil
 }
 
 // socket is one listening socket and the goroutine that accepts on it.
 type socket struct {
-	ln       net.Listener
-	accepted chan accepted
-	closed   chan struct{}
+	ln     net.Listener
+	closed chan struct{}
+
+	mu      sync.Mutex
+	open    []*listener   // guarded by mu; the last one gets the connections
+	changed chan struct{} // guarded by mu; closed, and replaced, when the last one is another
 }
 
 type accepted struct {
@@ -80,28 +98,73 @@ type accepted struct {
 	err  error
 }
 
-// accept hands over what the socket accepts until it closes. The channel has no buffer: the kernel's queue is the
-// only queue, and a server that backs off after a temporary error slows the loop down as it would without us.
+// accept hands over what the socket accepts until it closes. Nothing is buffered: the kernel's queue is the only
+// queue, and a server that backs off after a temporary error slows the loop down as it would without us.
 func (s *socket) accept() {
 	for {
 		conn, err := s.ln.Accept()
-		if !s.hand(accepted{conn, err}) {
+		if !s.deliver(accepted{conn, err}) {
 			return
 		}
 	}
 }
 
-// hand gives a to one listener; it reports false, having closed the connection, when the socket is closed.
-func (s *socket) hand(a accepted) bool {
-	select {
-	case s.accepted <- a:
-		return true
-	case <-s.closed:
-		if a.conn != nil {
-			a.conn.Close()
+// deliver gives a to the newest listener; it reports false, having closed the connection, when the socket is closed.
+func (s *socket) deliver(a accepted) bool {
+	for {
+		newest, changed := s.newest()
+		var to chan accepted // nil blocks
+		if newest != nil {
+			to = newest.accepted
 		}
-		return false
+		select {
+		case to <- a:
+			return true
+		case <-changed:
+		case <-s.closed:
+			if a.conn != nil {
+				a.conn.Close()
+			}
+			return false
+		}
 	}
+}
+
+func (s *socket) newest() (*listener, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.open) == 0 {
+		return nil, s.changed
+	}
+	return s.open[len(s.open)-1], s.changed
+}
+
+// push makes l the newest listener and returns the one that was, if any.
+func (s *socket) push(l *listener) (old *listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.open); n > 0 {
+		old = s.open[n-1]
+	}
+	s.open = append(s.open, l)
+	s.turn()
+	return old
+}
+
+// drop takes l out. If it was the newest, because its configuration failed, the one before it is in office again.
+func (s *socket) drop(l *listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.Index(s.open, l); i >= 0 {
+		s.open = slices.Delete(s.open, i, i+1)
+		s.turn()
+	}
+}
+
+// turn wakes whoever waits for another newest listener. s.mu must be held.
+func (s *socket) turn() {
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // Destruct closes the socket when its last listener has closed.
@@ -113,9 +176,14 @@ func (s *socket) Destruct() error {
 // listener is one configuration's use of a socket.
 type listener struct {
 	*socket
-	key    string
-	once   sync.Once
-	closed chan struct{}
+	key      string
+	accepted chan accepted
+	once     sync.Once
+	closed   chan struct{}
+
+	freshMu sync.Mutex
+	fresh   int           // guarded by freshMu; connections whose first request has not been read
+	idle    chan struct{} // guarded by freshMu; closed when fresh falls to zero, nil when nobody waits
 }
 
 // Accept returns the next connection, or net.ErrClosed after Close.
@@ -126,14 +194,18 @@ func (l *listener) Accept() (net.Conn, error) {
 	default:
 	}
 	select {
-	case a := <-l.socket.accepted:
+	case a := <-l.accepted:
 		select {
-		case <-l.closed: // both were ready and chance chose: it belongs to the next configuration
-			go l.hand(a)
+		case <-l.closed: // both were ready and chance chose: it belongs to another configuration
+			go l.deliver(a)
 			return nil, l.closedErr()
 		default:
-			return a.conn, a.err
 		}
+		if a.err != nil {
+			return nil, a.err
+		}
+		l.count(1)
+		return &conn{Conn: a.conn, of: l}, nil
 	case <-l.closed:
 		return nil, l.closedErr()
 	}
@@ -144,6 +216,7 @@ func (l *listener) Close() error {
 	var err error
 	l.once.Do(func() {
 		close(l.closed)
+		l.drop(l)
 		_, err = sockets.Delete(l.key)
 	})
 	return err
@@ -154,4 +227,68 @@ func (l *listener) Addr() net.Addr { return l.ln.Addr() }
 
 func (l *listener) closedErr() error {
 	return &net.OpError{Op: "accept", Net: l.ln.Addr().Network(), Addr: l.ln.Addr(), Err: net.ErrClosed}
+}
+
+func (l *listener) count(n int) {
+	l.freshMu.Lock()
+	defer l.freshMu.Unlock()
+	if l.fresh += n; l.fresh == 0 && l.idle != nil {
+		close(l.idle)
+		l.idle = nil
+	}
+}
+
+// quiet returns a channel that is closed once the first request of every accepted connection has been read.
+func (l *listener) quiet() <-chan struct{} {
+	l.freshMu.Lock()
+	defer l.freshMu.Unlock()
+	if l.idle == nil {
+		l.idle = make(chan struct{})
+	}
+	idle := l.idle
+	if l.fresh == 0 {
+		close(l.idle)
+		l.idle = nil
+	}
+	return idle
+}
+
+// conn remembers whether its first request has been read.
+type conn struct {
+	net.Conn
+	of    *listener
+	heard atomic.Bool
+}
+
+// NetConn returns the connection below, as that of tls.Conn does.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.hear()
+	return c.Conn.Close()
+}
+
+func (c *conn) hear() {
+	if !c.heard.Load() && c.heard.CompareAndSwap(false, true) {
+		c.of.count(-1)
+	}
+}
+
+// onState is registered with every gated server: when a connection leaves StateNew, its first request was read.
+func onState(c net.Conn, state http.ConnState) {
+	if state == http.StateNew {
+		return
+	}
+	for c != nil {
+		if ours, ok := c.(*conn); ok {
+			ours.hear()
+			return
+		}
+		outer, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return // an operator's listener wrapper hides ours; Close tells in the end
+		}
+		c = outer.NetConn()
+	}
 }

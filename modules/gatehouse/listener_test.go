@@ -2,9 +2,11 @@ package gatehouse
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 	"testing"
 )
@@ -141,4 +143,59 @@ func TestSharedAddress(t *testing.T) {
 			t.Errorf("sharedAddress(%q) = %q, want %q", in, got, want)
 		}
 	}
+}
+
+// A configuration that began to listen and then failed to start must leave the old one in office.
+func TestFailedConfigurationGivesTheSocketBack(t *testing.T) {
+	old := open(t, "0")
+	defer old.Close()
+	if err := open(t, "0").Close(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", old.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	accepted, err := old.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted.Close()
+}
+
+// Whoever waits for the old configuration's connections waits until each has spoken or gone, however it is wrapped.
+func TestQuietOnceEveryConnectionHasSpoken(t *testing.T) {
+	ln := open(t, "0").(*listener)
+	defer ln.Close()
+	var conns []net.Conn
+	for range 3 {
+		client, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		c, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+	}
+	quiet := ln.quiet()
+	steps := []func(){
+		func() { onState(conns[0], http.StateActive); onState(conns[0], http.StateIdle) },
+		func() { onState(tls.Server(conns[1], nil), http.StateActive) },
+		func() { conns[2].Close(); onState(conns[2], http.StateClosed) },
+	}
+	for i, step := range steps {
+		onState(conns[i], http.StateNew)
+		select {
+		case <-quiet:
+			t.Fatalf("quiet before connection %d has spoken", i)
+		default:
+		}
+		step()
+	}
+	<-quiet
+	<-ln.quiet() // and at once when there is nothing to wait for
 }

@@ -79,7 +79,9 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision loads the guests. It opens nothing: `gatehouse validate` must work beside a running gateway.
-func (app *App) Provision(ctx caddy.Context) error {
+func (app *App) Provision(ctx caddy.Context) error { return Refused(app.provision(ctx)) }
+
+func (app *App) provision(ctx caddy.Context) error {
 	app.ctx, app.logger = ctx, ctx.Logger()
 	app.access = app.logger.Named("access")
 	app.hardened = make(map[*caddyhttp.Server]bool)
@@ -121,7 +123,9 @@ func (app *App) Provision(ctx caddy.Context) error {
 var providerName = regexp.MustCompile(`^[a-z0-9_]{1,32}$`)
 
 // Validate checks what Provision took in.
-func (app *App) Validate() error {
+func (app *App) Validate() error { return Refused(app.validate()) }
+
+func (app *App) validate() error {
 	s := app.Session
 	if s.Idle < 0 || s.AdminIdle < 0 || s.Max < 0 || s.Idle > s.Max || s.AdminIdle > s.Idle {
 		return errors.New("session: want admin_idle <= idle <= max, all positive")
@@ -144,7 +148,9 @@ func (app *App) Validate() error {
 }
 
 // Start opens the state, checks that no door stands beside the gates, and starts the providers.
-func (app *App) Start() error {
+func (app *App) Start() error { return Refused(app.start()) }
+
+func (app *App) start() error {
 	if guest, err := app.ctx.AppIfConfigured("http"); err == nil {
 		httpApp := guest.(*caddyhttp.App)
 		if err := app.checkCoverage(); err != nil {

@@ -35,12 +35,13 @@ func (app *App) Harden(ctx caddy.Context, onError json.RawMessage, unknown caddy
 	if app.hardened[srv] {
 		return hosts, nil
 	}
-	if err := checkTransport(srv); err != nil {
+	if err := errors.Join(checkTransport(srv), checkNeighbours(srv)); err != nil {
 		return nil, err
 	}
 	yes, no := true, false
 	srv.StrictSNIHost, srv.Allow0RTT = &yes, &no
 	srv.TrustedProxiesStrict = 1
+	srv.RegisterConnState(onState)
 	srv.ReadHeaderTimeout = cmp.Or(srv.ReadHeaderTimeout, caddy.Duration(headerTimeout))
 	for _, policy := range srv.TLSConnPolicies {
 		policy.ProtocolMin = "tls1.3"

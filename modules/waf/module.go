@@ -84,7 +84,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.Rules != "" {
 		files, err := ReadRules(os.DirFS(h.Rules))
 		if err != nil {
-			return fmt.Errorf("waf rules %s: %w", h.Rules, err)
+			return gatehouse.Refused(fmt.Errorf("waf rules %s: %w", h.Rules, err))
 		}
 		cfg.Rules = files
 	}
@@ -94,7 +94,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return shared{e}, err
 	})
 	if err != nil {
-		return fmt.Errorf("waf: %w", err)
+		return gatehouse.Refused(fmt.Errorf("waf: %w", err))
 	}
 	h.engine, h.key = found.(shared).Engine, key
 	if !known {
