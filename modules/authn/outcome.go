@@ -102,7 +102,7 @@ func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.
 }
 
 // failed tells the person, in the form they came from where that helps, and says it as an event of its own (NAT-08).
-func (p *Portal) failed(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, idp gatehouse.IdentityProvider, token string, err error) error {
+func (p *Portal) failed(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, idp gatehouse.IdentityProvider, f flow, token string, err error) error {
 	var le *gatehouse.LoginError
 	if !errors.As(err, &le) {
 		return req.Deny(verdict.Internal, "identity provider "+idp.Name()+": "+err.Error())
@@ -122,7 +122,7 @@ func (p *Portal) failed(w http.ResponseWriter, r *http.Request, req *gatehouse.R
 		return nil
 	}
 	return req.Refuse(verdict.Verdict{
-		Reason: le.Reason, Detail: idp.Name() + ": " + le.Error(), Location: loginPath, RetryAfter: le.After,
+		Reason: le.Reason, Detail: idp.Name() + ": " + le.Error(), Location: loginAgain(f.ReturnTo), RetryAfter: le.After,
 	})
 }
 

@@ -271,7 +271,7 @@ func (p *Portal) provider(w http.ResponseWriter, r *http.Request, req *gatehouse
 		if sub == "" {
 			le.Message = string(page.LoginStale)
 		}
-		return p.failed(w, r, req, idp, token, le)
+		return p.failed(w, r, req, idp, f, token, le)
 	}
 	returning := !fresh && !idp.Form() && sub != ""
 	if returning { // an answer from elsewhere is used once, before it is even looked at
@@ -290,7 +290,7 @@ func (p *Portal) provider(w http.ResponseWriter, r *http.Request, req *gatehouse
 		},
 	})
 	if err != nil {
-		return p.failed(w, r, req, idp, token, err)
+		return p.failed(w, r, req, idp, f, token, err)
 	}
 	if who == nil {
 		return nil

@@ -1,0 +1,83 @@
+# Gatehouse. `make run` shows it, `make test` proves it, `make help` lists the rest.
+
+GO       ?= go
+FUZZTIME ?= 20s
+BENCH    ?= .
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+BUILD     = CGO_ENABLED=0 $(GO) build -trimpath
+
+# Coraza must not write uploads to temporary files, which it otherwise does (and which a kill -9 would leave behind).
+export GOFLAGS := $(shell $(GO) env GOFLAGS) -tags=no_fs_access
+LDFLAGS   = -s -w -X main.version=$(VERSION)
+DIST      = linux/amd64 linux/arm64
+
+.PHONY: help run build test race fuzz bench lint vet rules golden e2e soak dist clean FORCE
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: bin/gatehouse bin/demo-backend bin/demo ## the gateway in front of a demo application, on https://localhost:8443
+	@exec bin/demo
+
+build: bin/gatehouse ## bin/gatehouse, the one binary
+
+# The go command knows best what is up to date.
+bin/gatehouse: FORCE
+	@echo "building $@ (the first time takes a minute or two)"
+	@$(BUILD) -ldflags '$(LDFLAGS)' -o $@ ./cmd/gatehouse
+
+bin/demo-backend: FORCE
+	@$(BUILD) -o $@ ./testenv/backend
+
+bin/demo: FORCE
+	@$(BUILD) -o $@ ./testenv/demo
+
+test: vet ## everything: formatting, vet, all tests and stories with the race detector; installs what it needs
+	@sh testenv/install.sh
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+
+race: ## the unit tests alone, with the race detector
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /testenv)
+
+e2e: ## the stories alone, told at length
+	@sh testenv/install.sh
+	$(GO) test -count=1 -v -timeout 20m ./testenv/...
+
+lint: vet ## gofmt, go vet and staticcheck
+	$(GO) tool staticcheck -tags=no_fs_access ./...
+
+vet: ## gofmt and go vet
+	@bad=$$(gofmt -l $$($(GO) list -f '{{.Dir}}' ./...)); if [ -n "$$bad" ]; then echo "gofmt has something to say about:"; echo "$$bad"; exit 1; fi
+	$(GO) vet ./...
+
+fuzz: ## every fuzz test for FUZZTIME (20s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+bench: ## every benchmark whose name matches BENCH
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+soak: ## the reload and crash stories, again and again for an hour
+	@sh testenv/install.sh
+	$(GO) test -count=20 -v -timeout 90m -run 'Reload|Kill9' ./testenv
+
+rules: ## the WAF's rules and their tests
+	$(GO) test -count=1 ./rules/... ./modules/waf/...
+
+golden: ## rewrites the golden files of tests; look at the difference before you commit it
+	@pkgs=$$(grep -rl --include='*_test.go' 'flag.Bool("update"' modules rules cmd 2>/dev/null | xargs -r -n1 dirname | sort -u | sed 's|^|./|'); \
+	if [ -n "$$pkgs" ]; then $(GO) test $$pkgs -update; else echo "no test has golden files"; fi
+
+dist: ## dist/: the binary for each system of DIST, with checksums
+	@mkdir -p dist
+	@set -e; for target in $(DIST); do \
+		out=dist/gatehouse-$(VERSION)-$${target%/*}-$${target#*/}; echo "building $$out"; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} $(BUILD) -ldflags '$(LDFLAGS)' -o $$out ./cmd/gatehouse; \
+	done; cd dist && sha256sum gatehouse-$(VERSION)-* > SHA256SUMS
+
+clean: ## removes what was built; .gatehouse, the demo's state, stays
+	rm -rf bin dist

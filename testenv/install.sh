@@ -1,0 +1,52 @@
+#!/bin/sh
+# Installs what the tests need besides Go and make. As root on Debian (or a derivative) it installs what is missing with
+# apt-get; elsewhere it says what is missing and how it is called. npm packages are installed by the tests themselves.
+set -eu
+
+# command:debian-package:what for
+needs='
+gcc:gcc:the race detector
+openssl:openssl:the TLS stories
+curl:curl:the stories that use what an operator uses
+chromium:chromium:the stories in a browser
+certutil:libnss3-tools:the stories in a browser
+node:nodejs:the OpenID provider and Node-RED
+npm:npm:the OpenID provider and Node-RED
+'
+
+missing=
+packages=
+for need in $(echo "$needs" | tr ' ' '_'); do
+	command=${need%%:*}
+	rest=${need#*:}
+	package=${rest%%:*}
+	if ! command -v "$command" >/dev/null 2>&1; then
+		missing="$missing  $command ($(echo "${rest#*:}" | tr '_' ' '); Debian package $package)
+"
+		packages="$packages $package"
+	fi
+done
+# The race detector links against the C library.
+if command -v gcc >/dev/null 2>&1 && ! echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1; then
+	missing="$missing  the C library's headers (the race detector; Debian package libc6-dev)
+"
+	packages="$packages libc6-dev"
+fi
+[ -n "$missing" ] || exit 0
+case " $packages " in *" gcc "*) packages="$packages libc6-dev" ;; esac
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+	echo "installing:$packages"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq
+	# shellcheck disable=SC2086 # a list of packages
+	apt-get install -y -qq --no-install-recommends $packages >/dev/null
+	exit 0
+fi
+printf 'The tests need what is missing here:\n%s' "$missing" >&2
+if command -v apt-get >/dev/null 2>&1; then
+	printf 'Run this and try again:\n  sudo apt-get install --no-install-recommends%s\n' "$packages" >&2
+else
+	printf 'Install it with the package manager of this system (only Debian is done automatically) and try again.\n' >&2
+fi
+exit 1

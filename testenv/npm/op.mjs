@@ -1,0 +1,66 @@
+// The certified OpenID provider, as the stories need it: https, one confidential client, PKCE whatever the client is.
+// Its own pages ask who somebody is, take any password, and ask for consent.
+//
+// usage: node op.mjs <configuration.json>
+//   { port, issuer, cert, key, client: { id, secret, redirect_uris }, people: { <login>: { <claim>: … } } }
+import crypto from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import https from 'node:https';
+import { register } from 'node:module';
+
+// The provider is written for Node.js 22, and Debian 12 has 18: what it misses there is lent to it.
+URL.parse ??= (url, base) => { try { return new URL(url, base); } catch { return null; } };
+globalThis.crypto ??= crypto.webcrypto;
+if (!crypto.hash) {
+  const script = (text) => `data:text/javascript,${encodeURIComponent(text)}`;
+  const lent = script(`
+    import { createHash } from 'node:crypto';
+    export * from 'node:crypto';
+    export { default } from 'node:crypto';
+    export const hash = (algorithm, data, encoding = 'hex') =>
+      createHash(algorithm).update(data).digest(encoding === 'buffer' ? undefined : encoding);`);
+  register(script(`
+    export const resolve = (name, context, next) => name === 'node:crypto' && !context.parentURL?.startsWith('data:')
+      ? { url: ${JSON.stringify(lent)}, format: 'module', shortCircuit: true } : next(name, context);`));
+}
+const { default: Provider } = await import('oidc-provider');
+
+const conf = JSON.parse(readFileSync(process.argv[2], 'utf8'));
+
+// New keys at each start: a restart is a rotation.
+const key = (alg, pair) => ({ ...pair.privateKey.export({ format: 'jwk' }), alg, use: 'sig' });
+const jwks = {
+  keys: [
+    key('RS256', crypto.generateKeyPairSync('rsa', { modulusLength: 2048 })),
+    key('ES256', crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' })),
+  ],
+};
+
+const provider = new Provider(conf.issuer, {
+  jwks,
+  clients: [{
+    client_id: conf.client.id,
+    client_secret: conf.client.secret,
+    redirect_uris: conf.client.redirect_uris,
+    response_types: ['code'],
+    grant_types: ['authorization_code'],
+  }],
+  pkce: { required: () => true },
+  claims: {
+    openid: ['sub'],
+    profile: ['name', 'preferred_username', 'groups'],
+    email: ['email', 'email_verified'],
+  },
+  // With false, the claims are in the ID token; with true, the client must ask for them at the userinfo endpoint.
+  conformIdTokenClaims: conf.userinfo === true,
+  findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, ...conf.people[id] }) }),
+  cookies: { keys: ['only for tests'] },
+  features: { devInteractions: { enabled: true } },
+});
+provider.on('server_error', (_, err) => console.error('server_error', err));
+provider.on('grant.error', (_, err) => console.error('grant.error', err.error, err.error_detail));
+
+const server = https.createServer({ cert: readFileSync(conf.cert), key: readFileSync(conf.key) }, provider.callback());
+server.on('error', (err) => { console.error(err); process.exit(1); });
+server.listen(conf.port, '127.0.0.1', () => console.log('ready'));
+process.on('SIGTERM', () => { server.closeAllConnections(); server.close(() => process.exit(0)); });
