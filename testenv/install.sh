@@ -7,6 +7,7 @@ set -eu
 needs='
 gcc:gcc:the race detector
 openssl:openssl:the TLS stories
+testssl:testssl.sh:the TLS stories
 curl:curl:the stories that use what an operator uses
 chromium:chromium:the stories in a browser
 certutil:libnss3-tools:the stories in a browser

@@ -72,7 +72,7 @@ func (red *nodeRED) get(path string) ([]byte, error) {
 	return body, err
 }
 
-// revision names the flows that are deployed.
+// flows are what is deployed, as Node-RED itself tells it.
 func (red *nodeRED) flows(t testing.TB) string {
 	t.Helper()
 	body, err := red.get("/flows")
@@ -139,6 +139,11 @@ func TestNodeRED(t *testing.T) {
 	g := startGateway(t, config{Backend: red.addr, Site: "allow role staff\n\t\twaf {\n\t\t\trules " + rules + "\n\t\t}"})
 	user := g.newUser(t, "alice", alicesPassword)
 	red.closed(t, g)
+	// The negative control: behind plain Caddy it is open to anybody.
+	plain := startPlain(t, config{Backend: red.addr}).stranger(t)
+	if a := plain.get(t, "/flows"); a.Status != http.StatusOK {
+		t.Errorf("behind plain Caddy a stranger gets status %d: Node-RED has a login of its own?", a.Status)
+	}
 
 	p := startBrowser(t).person(t)
 	p.open(t, g.origin()+"/")

@@ -118,7 +118,9 @@ func (p *Portal) failed(w http.ResponseWriter, r *http.Request, req *gatehouse.R
 		if s := retryAfter(le.After); s != "" {
 			w.Header().Set("Retry-After", s)
 		}
-		p.showLogin(w, r, req, le.Reason.Status(), token, le.User, page.Message(le.Message))
+		p.showLogin(w, r, le.Reason.Status(), page.Login{
+			Site: req.Site.Name, RequestID: req.ID, Flow: token, Error: page.Message(le.Message), Wait: le.After,
+		}, le.User)
 		return nil
 	}
 	return req.Refuse(verdict.Verdict{

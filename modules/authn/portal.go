@@ -183,18 +183,18 @@ func (p *Portal) login(w http.ResponseWriter, r *http.Request, req *gatehouse.Re
 		w.WriteHeader(http.StatusFound)
 		return nil
 	}
-	p.showLogin(w, r, req, http.StatusOK, token, "", "")
+	p.showLogin(w, r, http.StatusOK, page.Login{Site: req.Site.Name, RequestID: req.ID, Flow: token}, "")
 	return nil
 }
 
-func (p *Portal) showLogin(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, status int, token, user string, why page.Message) {
-	view := page.Login{Site: req.Site.Name, RequestID: req.ID, Flow: token, Error: why}
+// showLogin completes the view by the ways to log in.
+func (p *Portal) showLogin(w http.ResponseWriter, r *http.Request, status int, view page.Login, user string) {
 	for _, idp := range p.house.Providers() {
 		base := loginPath + "/" + idp.Name()
 		if idp.Form() && view.Local == nil {
 			view.Local = &page.LocalForm{Action: base, Username: user}
 		} else {
-			view.Providers = append(view.Providers, page.Button{Label: idp.Label(), URL: base + "?flow=" + token})
+			view.Providers = append(view.Providers, page.Button{Label: idp.Label(), URL: base + "?flow=" + view.Flow})
 		}
 	}
 	page.Write(w, r, status, view)

@@ -81,7 +81,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case !req.Identity.Known():
 		return req.ChallengeLogin(r, d.Rule)
 	default:
-		return req.Deny(verdict.Forbidden, d.Rule)
+		return req.Refuse(verdict.Verdict{Reason: verdict.Forbidden, Detail: d.Rule, Location: gatehouse.PortalPrefix + "logout"})
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 //
 // Providers are links, in this order; one whose URL is not a path on the same host is left out. Local, when given, is
 // the form for a name and a password. Flow is sent with it. When there is neither, the page says so.
-// Error is what went wrong before; "" for nothing.
+// Error is what went wrong before; "" for nothing. Wait, when positive, is told with [Paused].
 type Login struct {
 	Site      string
 	RequestID string
@@ -20,6 +20,7 @@ type Login struct {
 	Providers []Button
 	Local     *LocalForm
 	Error     Message
+	Wait      time.Duration
 }
 
 // Button leads to an identity provider, through the gateway. Label completes "Continue with".
@@ -90,9 +91,13 @@ var (
 
 func (p Login) content() (content, bool) {
 	p.Providers = slices.DeleteFunc(slices.Clone(p.Providers), func(b Button) bool { return !local(b.URL) })
+	alert := p.Error.alert()
+	if wait := inWords(wholeSeconds(p.Wait)); p.Error == Paused && wait != "" {
+		alert.Text = "That was one attempt too many. Please wait " + wait + " before you try again."
+	}
 	return content{
 		template: loginPage,
-		Title:    "Sign in", Site: p.Site, RequestID: p.RequestID, Alert: p.Error.alert(), Page: p,
+		Title:    "Sign in", Site: p.Site, RequestID: p.RequestID, Alert: alert, Page: p,
 	}, p.Local == nil || local(p.Local.Action)
 }
 

@@ -15,7 +15,8 @@ import (
 // Reason that is not in the closed list is told as [verdict.Internal].
 // RequestID is shown when it is 1 to 128 visible ASCII characters, and left out otherwise.
 // Site is the name of the site, shown on pages; empty when it is not known.
-// LoginURL is where a person can sign in, if that would help: a path on the same host; anything else is left out.
+// LoginURL is where a person can sign in, or change the account, if that would help: a path on the same host; anything
+// else is left out. Programs are told of it only where signing in as the same user would help.
 // RetryAfter is told when positive: as the Retry-After header, in whole seconds rounded up, and in words.
 type Refusal struct {
 	Reason     verdict.Reason
@@ -81,8 +82,10 @@ func (ref Refusal) document(status int, seconds int64) []byte {
 		Detail:     t.detail,
 		Reason:     string(ref.Reason),
 		RequestID:  ref.RequestID,
-		LoginURL:   ref.LoginURL,
 		RetryAfter: seconds,
+	}
+	if ref.Reason != verdict.Forbidden {
+		p.LoginURL = ref.LoginURL
 	}
 	if ref.RequestID != "" {
 		p.Instance = "urn:gatehouse:request:" + url.PathEscape(ref.RequestID)
