@@ -218,8 +218,15 @@ func TestPageAndProblemSayTheSame(t *testing.T) {
 		if !slices.Equal(codes, []string{p.RequestID, p.Reason}) {
 			t.Errorf("%s: page shows %v, problem %q, %q", reason, codes, p.RequestID, p.Reason)
 		}
-		if len(e["a"]) != 1 || e["a"][0].attr["href"] != p.LoginURL {
+		if len(e["a"]) != 1 || e["a"][0].attr["href"] != ref.LoginURL {
 			t.Errorf("%s: not exactly one link, to the login", reason)
+		}
+		told := ref.LoginURL
+		if reason == verdict.Forbidden { // the same user would get the same answer
+			told = ""
+		}
+		if p.LoginURL != told {
+			t.Errorf("%s: the problem's login_url is %q, want %q", reason, p.LoginURL, told)
 		}
 	}
 }
