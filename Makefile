@@ -11,7 +11,7 @@ export GOFLAGS := $(shell $(GO) env GOFLAGS) -tags=no_fs_access
 LDFLAGS   = -s -w -X main.version=$(VERSION)
 DIST      = linux/amd64 linux/arm64
 
-.PHONY: help run build test race fuzz bench lint vet rules golden e2e soak dist clean FORCE
+.PHONY: help run build test race fuzz bench lint vet rules golden e2e crs soak dist clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -60,6 +60,10 @@ fuzz: ## every fuzz test for FUZZTIME (20s)
 
 bench: ## every benchmark whose name matches BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+crs: ## CRS's own regression tests through the gateway; the last line counts
+	@log=$$(mktemp); code=0; $(GO) test -count=1 -v -timeout 20m -run '^TestCRS$$' ./testenv >$$log 2>&1 || code=$$?; \
+	sed -e 's/^ *crs_[a-z_]*\.go:[0-9]*: //' -e '/^\(===\|---\|ok\|PASS\|FAIL\|exit\)/d' $$log; rm -f $$log; exit $$code
 
 soak: ## the reload and crash stories, again and again for an hour
 	@sh testenv/install.sh

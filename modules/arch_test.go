@@ -33,8 +33,11 @@ var doors = map[string]string{
 	"admit/writer.go":  "wraps Caddy's response writer",
 	"admit/finish.go":  "reads Caddy's replacer and writes its logger",
 	"admit/outside.go": "handlers for what never reaches a site",
+	"waf/canary.go":    "sends a request through the WAF's own handler",
+	"waf/writer.go":    "wraps Caddy's response writer, to hold answers back until they are judged",
 	"authn/portal.go":  "the portal's handler",
 	"authn/outcome.go": "the portal's other half",
+	"waf/shadowing.go": "the shadow's door: configuration, log and metric",
 	"authn/flow.go":    "knows the portal's prefix, which the house owns",
 }
 

@@ -6,7 +6,7 @@ package rules
 
 import "embed"
 
-// FS holds coraza.conf, crs-setup.conf and the folders before and after.
+// FS holds coraza.conf, crs-setup.conf and the folders before, after, virtual-patches and apps.
 //
-//go:embed coraza.conf crs-setup.conf before/*.conf after/*.conf
+//go:embed coraza.conf crs-setup.conf before/*.conf after/*.conf apps/*/*/*.conf virtual-patches/*.conf
 var FS embed.FS

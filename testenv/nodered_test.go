@@ -132,11 +132,7 @@ func redFlow(code string) string {
 func TestNodeRED(t *testing.T) {
 	t.Parallel()
 	red := startNodeRED(t)
-	rules, err := filepath.Abs("node-red")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := startGateway(t, config{Backend: red.addr, Site: "allow role staff\n\t\twaf {\n\t\t\trules " + rules + "\n\t\t}"})
+	g := startGateway(t, config{Backend: red.addr, Site: "allow role staff\n\t\twaf {\n\t\t\tapp node-red\n\t\t}"})
 	user := g.newUser(t, "alice", alicesPassword)
 	red.closed(t, g)
 	// The negative control: behind plain Caddy it is open to anybody.

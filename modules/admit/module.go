@@ -90,6 +90,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		name = hosts[0]
 	}
 	h.site = &gatehouse.Site{Name: cmp.Or(name, "default"), House: house}
+	house.Enter(h.site)
 	h.logger = ctx.Logger()
 	h.paths = reqpath.Options{AllowEncodedSlash: h.EncodedSlashes, AllowEmptySegments: h.EmptySegments}
 	h.allow = strings.Join(append(slices.Clone(methods), h.Methods...), ", ")

@@ -55,6 +55,8 @@ type App struct {
 	origins   []string
 	hardened  map[*caddyhttp.Server]bool // written while provisioning only
 	events    *event.Subscription
+	entered   *Site    // written while provisioning only
+	atStart   []func() // written while provisioning only
 
 	state atomic.Pointer[State]
 	mu    sync.Mutex
@@ -174,6 +176,9 @@ func (app *App) start() error {
 		}
 	}
 	state.Bus.Publish(event.Event{Time: time.Now(), Kind: event.HouseStarted})
+	for _, f := range app.atStart {
+		f()
+	}
 	return nil
 }
 

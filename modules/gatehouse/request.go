@@ -37,6 +37,7 @@ type Request struct {
 
 	verdict verdict.Verdict
 	attrs   []event.Attr
+	probe   bool
 }
 
 // Site is what admit knows of the site a request is for. It does not change after provisioning.

@@ -50,6 +50,8 @@ type site struct {
 //			paranoia <1 to 4>
 //			mode block | detect
 //			body_limit <size>
+//			response_inspection [<size>]
+//			app <name...>
 //			rules <dir>
 //		}
 //		name <name>

@@ -9,15 +9,20 @@ const DefaultBudget = 256 << 20
 // parser reads, and the arguments made from it.
 const bodyCost = 4
 
-// Budget bounds the memory of everything that draws on it. It refuses rather than waits: waiting requests hold
-// memory as well, and would make a full budget last longer.
+// Budget bounds the memory of everything that draws on it, and how much of the machine it takes. Memory is refused
+// rather than waited for: waiting requests hold memory as well, and would make a full budget last longer. Who may use
+// the CPU is decided by two caps.
 type Budget struct {
-	size int64
-	used atomic.Int64
+	size   int64
+	used   atomic.Int64
+	bodies *Cap
+	heads  *Cap
 }
 
 // NewBudget returns a budget of size bytes.
-func NewBudget(size int64) *Budget { return &Budget{size: size} }
+func NewBudget(size int64) *Budget {
+	return &Budget{size: size, bodies: newBodyCap(), heads: newHeadCap()}
+}
 
 // take reserves n bytes, or reports false and reserves none.
 func (b *Budget) take(n int64) bool {

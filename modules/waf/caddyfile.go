@@ -35,7 +35,16 @@ func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
 //		paranoia   1|2|3|4
 //		mode       block|detect
 //		body_limit <size>
+//		inspect_limit <size>
+//		argument_limit <number>
+//		response_inspection [<size>]
+//		app        <name...>
 //		rules      <dir>
+//		shadow {
+//			paranoia 1|2|3|4
+//			rules    <dir>
+//			share    <percent>%
+//		}
 //	}
 //
 // Relative directories are relative to the Caddyfile. The word that switches the WAF off stands in the site directive
@@ -71,12 +80,24 @@ func (h *Handler) parseOption(d *caddyfile.Dispenser, word string) error {
 	switch word {
 	case "off":
 		return switchedOff(d)
-	case "paranoia", "mode", "body_limit", "rules":
+	case "paranoia", "mode", "body_limit", "inspect_limit", "argument_limit", "rules":
 		if !d.Args(&value) || d.NextArg() {
 			return d.ArgErr()
 		}
+	case "app":
+		if h.Apps = d.RemainingArgs(); len(h.Apps) == 0 {
+			return d.ArgErr()
+		}
+		if err := checkApps(h.Apps); err != nil {
+			return d.Errf("waf %v", err)
+		}
+		return nil
+	case "response_inspection":
+		return h.parseResponse(d)
+	case "shadow":
+		return h.parseShadow(d)
 	default:
-		return d.Errf("unknown waf option %q: the options are paranoia, mode, body_limit, rules", word)
+		return d.Errf("unknown waf option %q: the options are paranoia, mode, body_limit, inspect_limit, argument_limit, response_inspection, app, rules, shadow", word)
 	}
 	switch word {
 	case "paranoia":
@@ -99,11 +120,39 @@ func (h *Handler) parseOption(d *caddyfile.Dispenser, word string) error {
 			return d.Errf("waf body_limit %q: want a size such as 512KiB or 10MiB, at most %d MiB", value, MaxBodyLimit>>20)
 		}
 		h.BodyLimit = size
+	case "inspect_limit":
+		size, ok := parseSize(value)
+		if !ok {
+			return d.Errf("waf inspect_limit %q: want a size such as 256KiB or 1MiB", value)
+		}
+		h.InspectLimit = size
+	case "argument_limit":
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return d.Errf("waf argument_limit %q: want a number from 1000 to 100000", value)
+		}
+		h.ArgLimit = n
 	case "rules":
 		h.Rules = value
 		if !filepath.IsAbs(value) && d.File() != "" {
 			h.Rules = filepath.Join(filepath.Dir(d.File()), value)
 		}
+	}
+	return nil
+}
+
+// parseResponse reads the rest of response_inspection: how much of an answer is inspected.
+func (h *Handler) parseResponse(d *caddyfile.Dispenser) error {
+	h.ResponseInspection = true
+	if !d.NextArg() {
+		return nil
+	}
+	size, ok := parseSize(d.Val())
+	if !ok || size > maxResponseLimit {
+		return d.Errf("waf response_inspection %q: want a size such as 512KiB, at most %d MiB", d.Val(), maxResponseLimit>>20)
+	}
+	if h.ResponseLimit = size; d.NextArg() {
+		return d.ArgErr()
 	}
 	return nil
 }

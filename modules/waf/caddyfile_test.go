@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -16,6 +17,14 @@ func TestCaddyfile(t *testing.T) {
 		{"defaults", "waf", Handler{}, ""},
 		{"everything", "waf {\n paranoia 2\n mode detect\n body_limit 5MiB\n rules /etc/rules\n}", Handler{Paranoia: 2, Mode: Detect, BodyLimit: 5 << 20, Rules: "/etc/rules"}, ""},
 		{"relative", "waf {\n rules app\n}", Handler{Rules: "dir/app"}, ""},
+		{"an application", "waf {\n app node-red\n}", Handler{Apps: []string{"node-red"}}, ""},
+		{"two applications", "waf {\n app wordpress nextcloud\n}", Handler{Apps: []string{"wordpress", "nextcloud"}}, ""},
+		{"an unknown application", "waf {\n app word\n}", Handler{}, "the applications are nextcloud, node-red, wordpress"},
+		{"an application twice", "waf {\n app wordpress wordpress\n}", Handler{}, "stands twice"},
+		{"no application", "waf {\n app\n}", Handler{}, "argument"},
+		{"answers", "waf {\n response_inspection\n}", Handler{ResponseInspection: true}, ""},
+		{"answers with a size", "waf {\n response_inspection 1MiB\n}", Handler{ResponseInspection: true, ResponseLimit: 1 << 20}, ""},
+		{"answers over", "waf {\n response_inspection 9MiB\n}", Handler{}, "at most 8 MiB"},
 		{"off", "insecure_waf_off", Handler{InsecureOff: true}, ""},
 		{"off spelled short", "waf off", Handler{}, "write insecure_waf_off"},
 		{"off in the block", "waf {\n off\n}", Handler{}, "write insecure_waf_off"},
@@ -47,7 +56,7 @@ func TestCaddyfile(t *testing.T) {
 				return
 			}
 			h.option = ""
-			if err != nil || h != tt.want {
+			if err != nil || !reflect.DeepEqual(h, tt.want) {
 				t.Fatalf("%+v, %v; want %+v", h, err, tt.want)
 			}
 		})

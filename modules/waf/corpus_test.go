@@ -46,6 +46,7 @@ func TestAttacksAreRefused(t *testing.T) {
 	}
 	tests = append(tests,
 		row{"xss in xml", body("POST", "/", "text/xml", "<a><b>&lt;script&gt;alert(1)&lt;/script&gt;</b></a>"), 941},
+		row{"a java class as an xml element", body("POST", "/", "text/xml", "<a><java.lang.ProcessBuilder><command>x</command></java.lang.ProcessBuilder></a>"), 90},
 		row{"log4j in an xml attribute", body("POST", "/", "application/atom+xml", `<a b="`+log4j+`"/>`), 944},
 		row{"sqli in a cookie", get("/", "Cookie", "a=1' UNION SELECT a FROM b--"), 942},
 		row{"sqli in a cookie with our name", get("/", "Cookie", "__Host-gatehouse=1' UNION SELECT a FROM b--"), 942},
@@ -58,7 +59,7 @@ func TestAttacksAreRefused(t *testing.T) {
 		row{"an unknown content type", body("POST", "/", "application/foo", "x"), 920},
 		row{"a content type that media is only the beginning of", body("POST", "/", "image/png, application/json", `{"a":1}`), 920},
 		row{"two content types", body("POST", "/", "image/png", "x", "Content-Type", "application/json"), 90},
-		row{"a compressed body", body("POST", "/", "application/json", "x", "Content-Encoding", "gzip"), 920},
+		row{"a compressed body", body("POST", "/", "application/json", "x", "Content-Encoding", "br"), 920},
 		row{"an odd expectation", body("POST", "/", "application/json", "{}", "Expect", "something"), 920},
 		row{"prototype pollution", jsonBody(`{"__proto__":{"admin":true}}`), 934},
 		row{"node injection", form("q", node), 934},

@@ -38,6 +38,17 @@ func engineAt(t testing.TB, paranoia int, mode Mode) *Engine {
 	return compiled.engines[key]
 }
 
+// engineOf compiles an engine that blocks at paranoia 1, with what else cfg says.
+func engineOf(t testing.TB, cfg Config) *Engine {
+	t.Helper()
+	cfg.Paranoia, cfg.Mode, cfg.BodyLimit = 1, Block, max(cfg.BodyLimit, testLimit)
+	e, err := New(cfg, NewBudget(DefaultBudget))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
 var compiled = struct {
 	sync.Mutex
 	engines map[string]*Engine // guarded by the mutex
@@ -195,7 +206,7 @@ func many(n int) (pairs []string) {
 }
 
 func TestArgumentBombs(t *testing.T) {
-	e := engineAt(t, 1, Block)
+	e := engineOf(t, Config{ArgLimit: 2000})
 	query := strings.Repeat("&a=1", 1001)[1:]
 	parts := strings.Repeat("--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n", 1001) + "--b--\r\n"
 	files := strings.Repeat("--b\r\nContent-Disposition: form-data; name=\"a\"; filename=\"a.txt\"\r\n\r\n1\r\n", 201) + "--b--\r\n"
@@ -204,12 +215,12 @@ func TestArgumentBombs(t *testing.T) {
 		r    *http.Request
 		rule int
 	}{
-		{"query", get("/?" + query), 200004},
-		{"form", body("POST", "/", "application/x-www-form-urlencoded", query), 200005},
-		{"json", jsonBody("[" + strings.Repeat(",1", 1001)[1:] + "]"), 200005},
+		{"query", get("/?" + query), 90007},
+		{"form", body("POST", "/", "application/x-www-form-urlencoded", query), 90001},
+		{"json", jsonBody("[" + strings.Repeat(",1", 2001)[1:] + "]"), 200005},
 		{"multipart fields", body("POST", "/", "multipart/form-data; boundary=b", parts), 90001},
 		{"multipart files", body("POST", "/", "multipart/form-data; boundary=b", files), 90002},
-		{"xml texts", body("POST", "/", "application/xml", "<a>"+strings.Repeat("<b>1</b>", 1001)+"</a>"), 90004},
+		{"xml texts", body("POST", "/", "application/xml", "<a>"+strings.Repeat("<b>1</b>", 2001)+"</a>"), 90004},
 		{"xml attributes", body("POST", "/", "application/xml", "<a>"+strings.Repeat(`<b c="1"/>`, 1001)+"</a>"), 90005},
 	}
 	for _, tt := range tests {

@@ -13,10 +13,12 @@ import (
 
 // Findings are what the rules found, without anything of what they found it in: matched data is people's data.
 type Findings struct {
-	Score    int    // CRS's inbound anomaly score
-	Rules    []int  // the detection rules that matched, in order, each once
-	Message  string // what the first of them says, as its author wrote it
-	Blocking bool   // enough to refuse the request, whatever the mode
+	Score    int     // CRS's inbound anomaly score
+	Rules    []int   // the detection rules that matched, in order, each once
+	Message  string  // what the first of them says, as its author wrote it
+	Matches  []Match // where they matched; never what
+	Blocking bool    // enough to refuse the request, whatever the mode
+	Logged   []int   // every rule that matched and says "log", CRS's sums included: for the debug log
 }
 
 // maxRules bounds how many rules are noted: a scanner's request may match a hundred.
@@ -27,6 +29,7 @@ func findings(tx types.Transaction) (f Findings) {
 	for _, m := range tx.MatchedRules() {
 		rule := m.Rule()
 		id := rule.ID()
+		f.log(m)
 		if id == 949110 || id == 949111 || denies(id) {
 			f.Blocking = true
 		}
@@ -38,12 +41,26 @@ func findings(tx types.Transaction) (f Findings) {
 		}
 		f.Rules = append(f.Rules, id)
 	}
+	if len(f.Rules) > 0 {
+		f.Matches = matches(tx)
+	}
 	if state, ok := tx.(plugintypes.TransactionState); ok {
 		for _, text := range state.Variables().TX().Get("blocking_inbound_anomaly_score") {
 			f.Score, _ = strconv.Atoi(text)
 		}
 	}
 	return f
+}
+
+// log notes a rule that matched, once, if its author wants it logged. Coraza tells which these are, but its interface
+// does not promise it yet. CRS sets no default for the response phases, where a message stands for the wish.
+func (f *Findings) log(m types.MatchedRule) {
+	id := m.Rule().ID()
+	l, ok := m.(interface{ Log() bool })
+	wanted := ok && l.Log() || m.Message() != "" && m.Rule().Phase() >= types.PhaseResponseHeaders
+	if wanted && !slices.Contains(f.Logged, id) {
+		f.Logged = append(f.Logged, id)
+	}
 }
 
 // counts reports whether a rule does not detect but initialises, adds up or sums up.
@@ -57,7 +74,7 @@ func counts(id int) bool {
 
 // denies reports whether a rule of ours refuses by itself, without a score.
 func denies(id int) bool {
-	return id >= 90000 && id < 90100 || unreadableRule(id) || id == 200004 || id == 200005 || id == 200009
+	return id >= 90000 && id < 90100 || id >= 95000 && id < 96000 || unreadableRule(id) || id == 200004 || id == 200005 || id == 200009
 }
 
 // unreadableRule reports whether the rule says that the body is not what its content type says.

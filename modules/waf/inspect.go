@@ -1,8 +1,6 @@
 package waf
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -18,9 +16,6 @@ import (
 	"gatehouse.internal/modules/internal/verdict"
 )
 
-// retryAfter is what clients are told when the budget is spent.
-const retryAfter = 5 * time.Second
-
 // Inspection is the judging of one request: Head, then Body if the head left it open, then Close. It is used by one
 // goroutine at a time.
 type Inspection struct {
@@ -28,12 +23,16 @@ type Inspection struct {
 	tx     types.Transaction // nil once everything is judged: its memory goes back while the backend works
 	spent  time.Duration     // inside Coraza
 	owed   int64             // to the budget, until Close
+	lent   int64             // by the budget, while the body is judged
+	cost   int64             // of all that is inspected, as cost.go estimates it
 
 	found   Findings
 	skipped string // why a body was not inspected; "" when it was, or there was none
 	outcome Outcome
 	decided verdict.Verdict // once outcome is not Open
 	headed  bool
+	answer  answer
+	copy    *Copy // what a shadow keeps; nil for most requests
 	panics  bool
 }
 
@@ -63,6 +62,12 @@ func (e *Engine) Inspect(id string) *Inspection {
 // is unknown. A given verdict is what the request must be refused with.
 func (i *Inspection) Head(r *http.Request, client netip.Addr) verdict.Verdict {
 	i.headed = true
+	i.cost = headCost(r)
+	leave, v := i.enterHead(r)
+	if v.Given() || i.skipped != "" {
+		return i.settle(nil, v)
+	}
+	defer leave()
 	blocked, v := i.guard(func() *types.Interruption {
 		i.describe(r, client)
 		if stop := i.tx.ProcessRequestHeaders(); stop != nil || hasBody(r) {
@@ -83,26 +88,29 @@ func (i *Inspection) Body(r *http.Request) verdict.Verdict {
 		return i.decided
 	}
 	var data []byte
+	var v verdict.Verdict
+	defer i.repay()
 	switch {
 	case !i.headed:
-		return i.settle(nil, failed("the body was reached without the head"))
+		v = failed("the body was reached without the head")
 	case streams(r.Header):
 		i.skipped = "content_type"
 	case !i.tx.IsRequestBodyAccessible():
 		i.skipped = "rule"
 	default:
-		var v verdict.Verdict
-		if data, v = i.take(r); v.Given() {
-			return i.settle(nil, v)
-		}
-		held := int64(len(data)) * (bodyCost - 1)
-		if !i.engine.budget.take(held) {
-			if v = i.exempt(overBudget()); v.Given() {
-				return i.settle(nil, v)
-			}
-			data, held, i.skipped = nil, 0, "budget"
-		}
-		defer i.engine.budget.give(held)
+		data, v = i.obtain(r)
+		i.copy.Body(data)
+	}
+	if v.Given() {
+		return i.settle(nil, v)
+	}
+	leave, v := i.enter(r.Context(), i.engine.budget.bodies)
+	if v.Given() {
+		return i.settle(nil, v)
+	}
+	defer leave()
+	if i.skipped != "" {
+		data = nil
 	}
 	blocked, v := i.guard(func() *types.Interruption { return i.judgeBody(data) })
 	return i.settle(blocked, v)
@@ -151,6 +159,9 @@ func (i *Inspection) describe(r *http.Request, client netip.Addr) {
 // judgeBody runs the second phase, over data when there is any.
 func (i *Inspection) judgeBody(data []byte) *types.Interruption {
 	if len(data) > 0 {
+		if i.processor() == "XML" {
+			silentXML(i.variables().RequestXML(), data)
+		}
 		stop, n, err := i.tx.WriteRequestBody(data)
 		if stop != nil {
 			return stop
@@ -164,42 +175,6 @@ func (i *Inspection) judgeBody(data []byte) *types.Interruption {
 		panic(err)
 	}
 	return stop
-}
-
-// take reads the body into memory and puts a replay in its place.
-func (i *Inspection) take(r *http.Request) ([]byte, verdict.Verdict) {
-	budget := i.engine.budget
-	data, charged, err := slurp(r.Body, r.ContentLength, i.engine.cfg.BodyLimit, budget)
-	i.owed += charged
-	switch {
-	case err == nil:
-		r.Body = replayed(data, nil, r.Body)
-		return data, verdict.Verdict{}
-	case errors.Is(err, errTooLarge):
-		v := verdict.Verdict{Reason: verdict.BodyTooLarge, Detail: fmt.Sprintf("more than %d bytes", i.engine.cfg.BodyLimit)}
-		if v = i.exempt(v); !v.Given() {
-			i.skipped = "too_large"
-			r.Body = replayed(data, r.Body, r.Body)
-		}
-		return nil, v
-	case errors.Is(err, errOverBudget):
-		v := i.exempt(overBudget())
-		if !v.Given() {
-			i.skipped = "budget"
-			r.Body = replayed(data, r.Body, r.Body)
-		}
-		return nil, v
-	}
-	return nil, unreadable(r.Context(), err)
-}
-
-// exempt drops what detect mode must not refuse. A body that cannot be read is refused in any mode: there is nothing
-// to pass on.
-func (i *Inspection) exempt(v verdict.Verdict) verdict.Verdict {
-	if i.engine.cfg.Mode == Detect {
-		return verdict.Verdict{}
-	}
-	return v
 }
 
 // guard runs judge, which calls Coraza, and turns a panic into a verdict. The transaction is then never used again,
@@ -220,15 +195,20 @@ func (i *Inspection) guard(judge func() *types.Interruption) (blocked *types.Int
 // settle ends the judging: it takes what was found, lets go of the transaction, and returns the verdict.
 func (i *Inspection) settle(blocked *types.Interruption, v verdict.Verdict) verdict.Verdict {
 	if i.tx != nil {
+		open := blocked == nil && !v.Given() && i.watches() // the answer will be judged by the same transaction
 		_, broken := i.guard(func() *types.Interruption {
-			i.tx.ProcessLogging()
+			if !open {
+				i.tx.ProcessLogging()
+			}
 			i.found = findings(i.tx)
 			return nil
 		})
 		if broken.Given() && blocked == nil && !v.Given() {
 			v = broken
 		}
-		i.drop()
+		if !open {
+			i.drop()
+		}
 	}
 	if blocked != nil {
 		v = i.found.verdict(blocked)
@@ -277,23 +257,4 @@ func panicSite() string {
 
 func failed(detail string) verdict.Verdict {
 	return verdict.Verdict{Reason: verdict.WAFFailed, Detail: detail}
-}
-
-func overBudget() verdict.Verdict {
-	return verdict.Verdict{Reason: verdict.WAFFailed, Detail: errOverBudget.Error(), RetryAfter: retryAfter}
-}
-
-// unreadable is the verdict on a body that could not be read to its end.
-func unreadable(ctx context.Context, err error) verdict.Verdict {
-	var tooLarge *http.MaxBytesError
-	var timeout net.Error
-	switch {
-	case ctx.Err() != nil:
-		return verdict.Verdict{Reason: verdict.ClientClosed}
-	case errors.As(err, &tooLarge): // an operator's request_body directive
-		return verdict.Verdict{Reason: verdict.BodyTooLarge, Detail: fmt.Sprintf("more than %d bytes", tooLarge.Limit)}
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return verdict.Verdict{Reason: verdict.RequestTimeout, Detail: "the body came too slowly"}
-	}
-	return verdict.Verdict{Reason: verdict.BodyUnreadable, Detail: "the body ended early"}
 }

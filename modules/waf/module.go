@@ -2,16 +2,20 @@ package waf
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -49,16 +53,39 @@ type Handler struct {
 	// types are streamed and not limited. At most 64 MiB. Default: 10 MiB.
 	BodyLimit int64 `json:"body_limit,omitempty"`
 
+	// The applications behind the site whose exclusions are loaded: node-red, wordpress, ….
+	Apps []string `json:"apps,omitempty"`
+
+	// How much of a body's text the rules are run over, in bytes, where each value counts for some more and uploaded
+	// files for nothing; what costs more is refused. It bounds the time a request can take. Default: 256 KiB.
+	InspectLimit int64 `json:"inspect_limit,omitempty"`
+
+	// The most values a JSON body may have, 1,000 to 100,000. Default: 10,000.
+	ArgLimit int `json:"argument_limit,omitempty"`
+
 	// A directory with the site's own rules: the folders before and after hold .conf files that are loaded before and
-	// after CRS. It is read when the configuration is loaded; `reload --force` reads it again.
+	// after CRS. Changes are taken up within seconds; files that do not compile are reported and change nothing.
 	Rules string `json:"rules,omitempty"`
+
+	// Judge what the backend answers, too: status, headers, and of text the first ResponseLimit bytes, which are held
+	// back until they are judged. Event streams, downloads and the like are never held.
+	ResponseInspection bool `json:"response_inspection,omitempty"`
+
+	// How much of an answer is inspected, in bytes. At most 8 MiB. Default: 512 KiB.
+	ResponseLimit int64 `json:"response_limit,omitempty"`
+
+	// Other rules to try beside these, without enforcing them.
+	Shadow *ShadowConfig `json:"shadow,omitempty"`
 
 	// Switches the WAF off for the site.
 	InsecureOff bool `json:"insecure_waf_off,omitempty"`
 
-	engine *Engine
-	key    string // of our reference in the pool; "" when there is none
+	shadow    *Shadow // nil without one
+	shadowKey string  // of its engine in the pool
+
+	live   *live  // nil when the WAF is off
 	option string // which word of the site directive was read
+	logger *zap.Logger
 }
 
 // CaddyModule returns the Caddy module information.
@@ -69,17 +96,25 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // Provision finds or compiles the engine.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	logger := ctx.Logger()
+	h.logger = logger
 	if err := gatehouse.RegisterMetrics(ctx, collectors...); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	if h.InsecureOff {
 		logger.Warn("insecure_waf_off: the requests of a site are not inspected for attacks")
+		h.attend(ctx, Config{})
 		return nil
 	}
 	cfg := Config{
 		Paranoia:  cmp.Or(h.Paranoia, 1),
 		Mode:      cmp.Or(h.Mode, Block),
 		BodyLimit: cmp.Or(h.BodyLimit, defaultBodyLimit),
+		Apps:      h.Apps,
+
+		InspectLimit: h.InspectLimit, ArgLimit: h.ArgLimit,
+	}
+	if h.ResponseInspection {
+		cfg.ResponseLimit = cmp.Or(h.ResponseLimit, DefaultResponseLimit)
 	}
 	if h.Rules != "" {
 		files, err := ReadRules(os.DirFS(h.Rules))
@@ -88,33 +123,116 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		cfg.Rules = files
 	}
+	e, key, err := compile(cfg, logger)
+	if err != nil {
+		if h.Rules != "" {
+			err = cfg.locate(err)
+		}
+		return gatehouse.Refused(fmt.Errorf("waf: %w", err))
+	}
+	h.live = new(live)
+	h.live.swap(e, key)
+	if err := h.shade(ctx, cfg); err != nil {
+		return gatehouse.Refused(fmt.Errorf("waf: %w", err))
+	}
+	if cfg.Mode == Detect {
+		logger.Warn("waf mode detect: attacks on a site are noted, not refused")
+	}
+	h.attend(ctx, cfg)
+	return nil
+}
+
+// compile takes the engine of cfg out of the pool, or puts it there. The reference is given back by its key.
+func compile(cfg Config, logger *zap.Logger) (*Engine, string, error) {
 	key := cfg.Key()
 	found, known, err := engines.LoadOrNew(key, func() (caddy.Destructor, error) {
 		e, err := New(cfg, bodies)
 		return shared{e}, err
 	})
 	if err != nil {
-		return gatehouse.Refused(fmt.Errorf("waf: %w", err))
+		return nil, "", err
 	}
-	h.engine, h.key = found.(shared).Engine, key
+	e := found.(shared).Engine
 	if !known {
-		logger.Info("compiled the WAF's rules", zap.Int("rules", h.engine.Rules()), zap.Int("paranoia", cfg.Paranoia),
-			zap.Duration("took", h.engine.Elapsed()), zap.String("engine", key[:12]))
+		logger.Info("compiled the WAF's rules", zap.Int("rules", e.Rules()), zap.Int("paranoia", cfg.Paranoia),
+			zap.Duration("took", e.Elapsed()), zap.String("engine", key[:12]))
 	}
-	if cfg.Mode == Detect {
-		logger.Warn("waf mode detect: attacks on a site are noted, not refused")
+	return e, key, nil
+}
+
+// attend has the site's WAF tried, and its rule directory followed, from the house's start until ctx ends. cfg is what
+// the engine was compiled from; it is not used when the WAF is off.
+func (h *Handler) attend(ctx caddy.Context, cfg Config) {
+	guest, err := ctx.AppIfConfigured("gatehouse")
+	if err != nil {
+		return // a WAF without a house stands in a test
 	}
-	return nil
+	house := guest.(*gatehouse.App)
+	site := house.Entered()
+	if site == nil {
+		return // and without a gate it answers 500
+	}
+	publish := func(e event.Event) {
+		if state, err := house.State(); err == nil {
+			state.Bus.Publish(e)
+		}
+	}
+	house.AtStart(func() {
+		go (&canary{handler: h, site: site, publish: publish}).run(ctx)
+		if h.live != nil && h.Rules != "" {
+			go h.watcher(cfg, site, publish).run(ctx)
+		}
+	})
+}
+
+// watcher returns what exchanges the site's engine when the rule directory changes.
+func (h *Handler) watcher(cfg Config, site *gatehouse.Site, publish func(event.Event)) *watcher {
+	w := newWatcher(os.DirFS(h.Rules), cfg.Rules)
+	tell := func(kind event.Kind, result, detail string) {
+		ruleLoads.WithLabelValues(site.Name, result).Inc()
+		publish(event.Event{Time: time.Now(), Kind: kind, Site: site.Name, Detail: detail})
+	}
+	w.load = func(files RuleFiles) (*Engine, error) {
+		changed := cfg
+		changed.Rules = files
+		e, key, err := compile(changed, h.logger)
+		if err != nil {
+			return nil, changed.locate(err)
+		}
+		if _, err := engines.Delete(h.live.swap(e, key)); err != nil {
+			h.logger.Error("giving back the engine before", zap.Error(err))
+		}
+		return e, nil
+	}
+	w.accepted = func(e *Engine) {
+		tell(event.RulesLoaded, "loaded", fmt.Sprintf("%s: %d rules", h.Rules, e.Rules()))
+	}
+	w.rejected = func(err error) {
+		h.logger.Error("the changed rules were not loaded; those before stay", zap.String("rules", h.Rules), zap.Error(err))
+		tell(event.RulesRejected, "rejected", fmt.Sprintf("%s: %v", h.Rules, err))
+	}
+	return w
+}
+
+// engine is the one that judges the next request; nil when the WAF is off.
+func (h *Handler) engine() *Engine {
+	if h.live == nil {
+		return nil
+	}
+	return h.live.engine.Load()
 }
 
 // Cleanup gives the reference back. The engine stays usable: requests may still be in flight, or yet arrive.
 func (h *Handler) Cleanup() error {
-	if h.key == "" {
+	if h.live == nil {
 		return nil
 	}
-	_, err := engines.Delete(h.key)
-	h.key = ""
-	return err
+	key, first := h.live.close()
+	if !first {
+		return nil
+	}
+	_, err := engines.Delete(key)
+	return errors.Join(err, h.unshade())
 }
 
 // off is what req.WAF holds on a site whose WAF is switched off.
@@ -130,18 +248,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if req.WAF != nil {
 		return req.Deny(verdict.Internal, "the WAF's head stands twice in the row")
 	}
-	if h.engine == nil {
+	engine := h.engine()
+	if engine == nil {
 		if !h.InsecureOff {
 			return req.Deny(verdict.Internal, "the WAF was never provisioned")
 		}
 		req.WAF = off{}
 		return next.ServeHTTP(w, r)
 	}
-	i := h.engine.Inspect(req.ID)
+	i := engine.Inspect(req.ID)
 	req.WAF = i
+	offer := h.follow(r, req, i)
 	defer func() {
 		i.Close()
 		note(req, i)
+		h.debug(req, i)
+		offer()
 	}()
 	if v := i.Head(r, req.ClientIP); v.Given() {
 		return req.Refuse(v)
@@ -149,8 +271,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return next.ServeHTTP(w, r)
 }
 
+// debug writes every rule that matched, and nothing of what it matched, for whoever has set this logger to DEBUG: the
+// access log's waf_rules is bounded and leaves out what only sums up.
+func (h *Handler) debug(req *gatehouse.Request, i *Inspection) {
+	if h.logger == nil {
+		return
+	}
+	if line := h.logger.Check(zap.DebugLevel, "rules matched"); line != nil {
+		line.Write(zap.String("request_id", req.ID), zap.Ints("rules", slices.Concat(i.found.Logged, i.answer.found.Logged)))
+	}
+}
+
 // note puts into log and metrics what was found, and never what it was found in.
 func note(req *gatehouse.Request, i *Inspection) {
+	if req.Probe() {
+		return
+	}
 	site := ""
 	if req.Site != nil {
 		site = req.Site.Name
@@ -160,6 +296,7 @@ func note(req *gatehouse.Request, i *Inspection) {
 		req.Note("waf_score", strconv.Itoa(i.found.Score))
 		req.Note("waf_rules", i.found.RuleList())
 		req.Note("waf_message", i.found.Message)
+		req.Note("waf_matched", FormatMatches(i.found.Matches))
 	}
 	if i.outcome == Detected || (i.outcome == Failed && !i.decided.Given()) {
 		req.Note("waf_mode", string(Detect)) // it would have been refused
@@ -191,11 +328,43 @@ func (BodyHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 		if v := i.Body(r); v.Given() {
 			return req.Refuse(v)
 		}
+		if i.watches() {
+			return respond(w, r, req, i, next)
+		}
 	case off:
 	default:
 		return req.Deny(verdict.Internal, "the WAF's body stands without its head")
 	}
 	return next.ServeHTTP(w, r)
+}
+
+// respond has the backend answer, and lets pass what the rules let pass.
+func respond(rw http.ResponseWriter, r *http.Request, req *gatehouse.Request, i *Inspection, next caddyhttp.Handler) error {
+	askForGzip(r.Header)
+	w := newResponseWriter(rw, r, i)
+	v, err := w.serve(next)
+	noteResponse(req, i)
+	if v.Given() {
+		return req.Refuse(v)
+	}
+	return err
+}
+
+// noteResponse is note for the way back.
+func noteResponse(req *gatehouse.Request, i *Inspection) {
+	a := i.answer
+	countResponse(req.Site, a)
+	if len(a.found.Rules) > 0 {
+		req.Note("waf_response_score", strconv.Itoa(a.found.Score))
+		req.Note("waf_response_rules", a.found.RuleList())
+		req.Note("waf_response_message", a.found.Message)
+	}
+	if a.outcome == Detected || a.outcome == Failed && i.engine.cfg.Mode == Detect {
+		req.Note("waf_response_mode", string(Detect)) // it would have been withheld
+	}
+	if a.unread != "" && a.unread != unreadBodiless && a.unread != unreadType {
+		req.Note("waf_response", string(a.unread)) // the others are what every image is
+	}
 }
 
 var (

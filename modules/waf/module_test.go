@@ -159,15 +159,15 @@ func TestSitesShareAnEngine(t *testing.T) {
 	}
 	write("SecMarker ONE")
 	a, b := provision(t, new(Handler)), provision(t, &Handler{Paranoia: 1, Mode: Block, BodyLimit: defaultBodyLimit})
-	if a.engine != b.engine {
+	if a.engine() != b.engine() {
 		t.Error("the defaults, written out, make another engine")
 	}
 	one, same := provision(t, &Handler{Rules: dir}), provision(t, &Handler{Rules: dir})
-	if one.engine != same.engine || one.engine == a.engine {
+	if one.engine() != same.engine() || one.engine() == a.engine() {
 		t.Error("equal rules must share an engine, others must not")
 	}
 	write("SecMarker TWO")
-	if two := provision(t, &Handler{Rules: dir}); two.engine == one.engine {
+	if two := provision(t, &Handler{Rules: dir}); two.engine() == one.engine() {
 		t.Error("changed contents under the same name must make a new engine")
 	}
 	if err := a.Cleanup(); err != nil {

@@ -82,15 +82,17 @@ func (files RuleFiles) lint() error {
 	return nil
 }
 
-// lintFile reads lines as Coraza's parser does: comments anywhere, continuation by a backslash, datasets between
-// backticks.
-func lintFile(name, text string) error {
+// directives returns the lines, counted from 0, on which the directives of a rule file begin. It reads lines as Coraza's
+// parser does: comments anywhere, continuation by a backslash, datasets between backticks.
+func directives(text string) (lines []int) {
 	inside, dataset := false, false
 	for i, line := range strings.Split(text, "\n") {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
 		}
-		first := !inside && !dataset
+		if !inside && !dataset {
+			lines = append(lines, i)
+		}
 		switch {
 		case !dataset && strings.HasSuffix(line, "`"):
 			dataset = true
@@ -99,10 +101,18 @@ func lintFile(name, text string) error {
 		default:
 			inside = strings.HasSuffix(line, `\`)
 		}
-		if !first {
-			continue
-		}
-		word, _, _ := strings.Cut(line, " ")
+	}
+	return lines
+}
+
+// lintFile refuses directives that are not a site's.
+func lintFile(name, text string) error {
+	if part := removesMend(text); part != "" {
+		return fmt.Errorf("%s: %s would change the rules 90050 to 90053, without which verdicts depend on chance", name, part)
+	}
+	lines := strings.Split(text, "\n")
+	for _, i := range directives(text) {
+		word, _, _ := strings.Cut(strings.TrimSpace(lines[i]), " ")
 		if !slices.Contains(siteDirectives, strings.ToLower(strings.TrimSuffix(word, `\`))) {
 			return fmt.Errorf("%s:%d: %s is not for a site's rules; they may hold SecRule, SecAction, SecMarker, SecDataset, SecRuleRemoveBy… and SecRuleUpdate…",
 				name, i+1, word)
@@ -144,15 +154,22 @@ func (s sources) Open(name string) (fs.File, error) {
 
 // assemble puts the rules in order; rules/README.md says why it is this one.
 func (cfg Config) assemble() (coraza.WAFConfig, error) {
-	out := coraza.NewWAFConfig().WithRootFS(sources{cfg.Rules}).
-		WithDirectivesFromFile(oursDir + "/coraza.conf").
+	out := coraza.NewWAFConfig().WithRootFS(sources{cfg.Rules})
+	if !cfg.aliased {
+		out = out.WithDirectives(distinctRules)
+	}
+	out = out.WithDirectivesFromFile(oursDir + "/coraza.conf").
 		WithDirectives(fmt.Sprintf(`SecAction "id:900000,phase:1,pass,t:none,nolog,setvar:tx.blocking_paranoia_level=%d,setvar:tx.detection_paranoia_level=%[1]d"`, cfg.Paranoia)).
 		WithDirectivesFromFile(oursDir + "/crs-setup.conf")
 	crs, err := fs.Glob(coreruleset.FS, crsDir+"/*.conf")
 	if err != nil {
 		return nil, fmt.Errorf("listing CRS: %w", err)
 	}
-	for _, name := range slices.Concat(ours("before"), cfg.Rules.in("before"), crs, ours("after"), cfg.Rules.in("after")) {
+	for _, name := range slices.Concat(
+		ours("before"), ours("virtual-patches"), appFiles(cfg.Apps, "before"), cfg.Rules.in("before"),
+		crs,
+		ours("after"), appFiles(cfg.Apps, "after"), cfg.Rules.in("after"),
+	) {
 		out = out.WithDirectivesFromFile(name)
 	}
 	return out.WithDirectives(cfg.lastWord()), nil
@@ -188,14 +205,21 @@ func (cfg Config) lastWord() string {
 		engine = "DetectionOnly"
 	}
 	limit := cfg.BodyLimit + 1
+	response := "SecResponseBodyAccess Off"
+	if cfg.ResponseLimit > 0 {
+		// Which types are read is response.go's to say, so that Coraza reads whatever it is given.
+		response = fmt.Sprintf("SecResponseBodyAccess On\nSecResponseBodyLimit %d\nSecResponseBodyLimitAction ProcessPartial\n"+
+			`SecAction "id:900999,phase:1,pass,t:none,nolog,ctl:forceResponseBodyVariable=on"`, cfg.ResponseLimit+1)
+	}
 	return fmt.Sprintf(`SecRuleEngine %s
 SecRequestBodyAccess On
 SecRequestBodyLimit %d
 SecRequestBodyInMemoryLimit %d
 SecRequestBodyLimitAction Reject
-SecResponseBodyAccess Off
+%s
 SecAuditEngine Off
-SecUploadKeepFiles Off`, engine, limit, limit)
+SecUploadKeepFiles Off
+SecArgumentsLimit %d`, engine, limit, limit, response, cfg.ArgLimit)
 }
 
 // embeddedSum is a hash over every rule file in the binary.

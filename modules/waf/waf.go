@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/corazawaf/coraza/v3"
 	"github.com/corazawaf/coraza/v3/experimental"
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 )
 
 // Mode says what follows from a match.
@@ -28,23 +30,40 @@ const (
 // hold at least one.
 const MaxBodyLimit = DefaultBudget / bodyCost
 
-// Config is everything that an engine's verdicts depend on. Every field must be given.
+// Config is everything that an engine's verdicts depend on. Fields must be given unless they say otherwise.
 type Config struct {
 	Paranoia  int       // 1 to 4: which of CRS's rules take part
 	Mode      Mode      // block or detect
 	BodyLimit int64     // bytes of a body that is inspected; larger ones are refused
+	Apps      []string  // whose exclusions take part: names that Apps knows; may be nil
 	Rules     RuleFiles // the site's own; may be nil
+
+	InspectLimit int64 // what an inspection may cost, in bytes as cost.go estimates it; 0: DefaultInspectLimit
+	ArgLimit     int   // values of a JSON body; 0: DefaultArgLimit
+
+	ResponseLimit int64 // bytes of an answer's body that are inspected; 0: answers are not judged
+
+	aliased bool // leaves out the mend of unalias.go; only this package's tests can say so
 }
 
 // Key names the engine that cfg describes: equal keys, equal verdicts. It changes with every byte of every rule file,
 // ours and CRS's included.
 func (cfg Config) Key() string {
+	cfg = cfg.complete()
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%d\n%s\n%d\n", embeddedSum(), cfg.Paranoia, cfg.Mode, cfg.BodyLimit)
+	fmt.Fprintf(h, "%s\n%d\n%s\n%d\n%d\n%d\n%d\n", embeddedSum(), cfg.Paranoia, cfg.Mode, cfg.BodyLimit, cfg.InspectLimit, cfg.ArgLimit, cfg.ResponseLimit)
+	fmt.Fprintf(h, "%q\n", slices.Sorted(slices.Values(cfg.Apps)))
 	for _, name := range slices.Sorted(maps.Keys(cfg.Rules)) {
 		fmt.Fprintf(h, "%q %d\n%s\n", name, len(cfg.Rules[name]), cfg.Rules[name])
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// complete fills in the defaults.
+func (cfg Config) complete() Config {
+	cfg.InspectLimit = cmp.Or(cfg.InspectLimit, DefaultInspectLimit)
+	cfg.ArgLimit = cmp.Or(cfg.ArgLimit, DefaultArgLimit)
+	return cfg
 }
 
 func (cfg Config) validate() error {
@@ -55,6 +74,15 @@ func (cfg Config) validate() error {
 		return fmt.Errorf("mode %q: want %q or %q", cfg.Mode, Block, Detect)
 	case cfg.BodyLimit < 1 || cfg.BodyLimit > MaxBodyLimit:
 		return fmt.Errorf("body_limit %d: want 1 to %d bytes", cfg.BodyLimit, int64(MaxBodyLimit))
+	case cfg.InspectLimit < cheap || cfg.InspectLimit > MaxBodyLimit:
+		return fmt.Errorf("inspect_limit %d: want %d to %d bytes", cfg.InspectLimit, cheap, int64(MaxBodyLimit))
+	case cfg.ArgLimit < formArgs || cfg.ArgLimit > maxArgs:
+		return fmt.Errorf("argument_limit %d: want %d to %d", cfg.ArgLimit, formArgs, maxArgs)
+	case cfg.ResponseLimit < 0 || cfg.ResponseLimit > maxResponseLimit:
+		return fmt.Errorf("response_inspection %d: want 1 to %d bytes", cfg.ResponseLimit, int64(maxResponseLimit))
+	}
+	if err := checkApps(cfg.Apps); err != nil {
+		return err
 	}
 	return cfg.Rules.lint()
 }
@@ -78,6 +106,7 @@ var open atomic.Int64
 // New compiles an engine; it takes about a second. budget is shared by everything that must not hold more bodies
 // than it allows, taken together.
 func New(cfg Config, budget *Budget) (*Engine, error) {
+	cfg = cfg.complete()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
@@ -92,6 +121,11 @@ func New(cfg Config, budget *Budget) (*Engine, error) {
 	w, err := coraza.NewWAF(wafConfig)
 	if err != nil {
 		return nil, fmt.Errorf("compiling the rules: %w", err)
+	}
+	probe := w.NewTransaction()
+	defer func() { _ = probe.Close() }()
+	if _, ok := probe.(plugintypes.TransactionState); !ok {
+		return nil, errors.New("Coraza's transactions do not show their variables: this version cannot be used")
 	}
 	e := &Engine{cfg: cfg, waf: w, budget: budget}
 	if counter, ok := w.(experimental.WAFWithRules); ok {

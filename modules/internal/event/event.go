@@ -22,6 +22,9 @@ const (
 	UserCreated     Kind = "user.created"
 	SetupLinkIssued Kind = "setup_link.issued"
 	StoreFailed     Kind = "store.failed"
+	WAFCanaryFailed Kind = "waf.canary_failed" // a known attack was not treated as the site is configured
+	RulesLoaded     Kind = "waf.rules_loaded"
+	RulesRejected   Kind = "waf.rules_rejected" // Detail has file, line and reason; the rules before stay
 )
 
 // Attr is one further fact. Values are short and safe to log.

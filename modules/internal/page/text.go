@@ -116,6 +116,13 @@ var english = map[verdict.Reason]text{
 		next:   "Check your connection, go back and send it again.",
 		detail: "The request body ended early or does not match its Content-Type, Content-Encoding or Content-Length.",
 	},
+	verdict.ResponseBlocked: {
+		title:  "This answer was held back",
+		what:   "The application answered with something that looks like its own inner workings, so it was not shown. Often this means that it ran into trouble.",
+		next:   "What you asked for may have been done: look before you try again. Tell your administrator this request number.",
+		detail: "The application's answer looked like a leak of internals and was withheld. The application did act on the request; repeat it only if it is idempotent. Operators find the cause by the request id.",
+		step:   stepHome,
+	},
 	verdict.WAFFailed: {
 		title:  "Your request could not be checked",
 		what:   "Everything sent to this site is checked for safety first. This time the check could not be finished, so your request was not passed on.",

@@ -23,6 +23,7 @@ const (
 	WAFBlocked       Reason = "waf_blocked"        // waf
 	BodyTooLarge     Reason = "body_too_large"     // waf, portal
 	BodyUnreadable   Reason = "body_unreadable"    // waf: the body ended early or is not what it says
+	ResponseBlocked  Reason = "response_blocked"   // waf: the application's answer would give away what it should not
 	WAFFailed        Reason = "waf_failed"         // waf: inspection could not be completed
 	LoginRequired    Reason = "login_required"     // authz
 	Forbidden        Reason = "forbidden"          // authz
@@ -56,6 +57,7 @@ var status = map[Reason]int{
 	WAFBlocked:       http.StatusForbidden,
 	BodyTooLarge:     http.StatusRequestEntityTooLarge,
 	BodyUnreadable:   http.StatusBadRequest,
+	ResponseBlocked:  http.StatusForbidden,
 	WAFFailed:        http.StatusServiceUnavailable,
 	LoginRequired:    http.StatusUnauthorized,
 	Forbidden:        http.StatusForbidden,
