@@ -125,7 +125,7 @@ func New(cfg Config, budget *Budget) (*Engine, error) {
 	probe := w.NewTransaction()
 	defer func() { _ = probe.Close() }()
 	if _, ok := probe.(plugintypes.TransactionState); !ok {
-		return nil, errors.New("Coraza's transactions do not show their variables: this version cannot be used")
+		return nil, errors.New("this version of Coraza cannot be used: its transactions do not show their variables")
 	}
 	e := &Engine{cfg: cfg, waf: w, budget: budget}
 	if counter, ok := w.(experimental.WAFWithRules); ok {
