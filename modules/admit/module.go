@@ -132,6 +132,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 
 // open makes the request's Request and puts it where the rooms find it.
 func (h *Handler) open(rw http.ResponseWriter, r *http.Request) (*gatehouse.Request, *writer) {
+	gatehouse.Heard(r.Context())
 	req := &gatehouse.Request{ID: newID(), Site: h.site, Start: time.Now(), Navigation: page.Navigation(r)}
 	gatehouse.Attach(r, req)
 	w := newWriter(rw, r, req)

@@ -63,6 +63,7 @@ func newOutside(house *gatehouse.App) outside {
 }
 
 func (o *outside) answer(rw http.ResponseWriter, r *http.Request, v verdict.Verdict) {
+	gatehouse.Heard(r.Context())
 	req := &gatehouse.Request{
 		ID: newID(), Site: &gatehouse.Site{Name: "none", House: o.house}, Start: time.Now(), Navigation: page.Navigation(r),
 	}

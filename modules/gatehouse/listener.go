@@ -2,6 +2,7 @@ package gatehouse
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"slices"
@@ -275,20 +276,53 @@ func (c *conn) hear() {
 	}
 }
 
-// onState is registered with every gated server: when a connection leaves StateNew, its first request was read.
+// connKey is where a request's context holds its *conn.
+type connKey struct{}
+
+// onConn is registered with every gated server.
+func onConn(ctx context.Context, c net.Conn) context.Context {
+	if ours := ourConn(c); ours != nil {
+		return context.WithValue(ctx, connKey{}, ours)
+	}
+	return ctx
+}
+
+// Heard says that a handler has the connection's first request, which net/http will now answer whatever happens to its
+// server. (Of HTTP/1, StateActive is too early: the server looks at whether it is shutting down after that.)
+func Heard(ctx context.Context) {
+	if c, ok := ctx.Value(connKey{}).(*conn); ok {
+		c.hear()
+	}
+}
+
+// onState is registered with every gated server, for what no handler sees: connections that end without a request, and
+// HTTP/2, whose server answers every stream that it has taken.
 func onState(c net.Conn, state http.ConnState) {
 	if state == http.StateNew {
 		return
 	}
+	if state == http.StateActive {
+		secure, ok := c.(interface{ ConnectionState() tls.ConnectionState })
+		if !ok || secure.ConnectionState().NegotiatedProtocol != "h2" {
+			return
+		}
+	}
+	if ours := ourConn(c); ours != nil {
+		ours.hear()
+	}
+}
+
+// ourConn looks for ours below a connection; nil when an operator's listener wrapper hides it.
+func ourConn(c net.Conn) *conn {
 	for c != nil {
 		if ours, ok := c.(*conn); ok {
-			ours.hear()
-			return
+			return ours
 		}
 		outer, ok := c.(interface{ NetConn() net.Conn })
 		if !ok {
-			return // an operator's listener wrapper hides ours; Close tells in the end
+			return nil
 		}
 		c = outer.NetConn()
 	}
+	return nil
 }

@@ -183,8 +183,8 @@ func TestQuietOnceEveryConnectionHasSpoken(t *testing.T) {
 	}
 	quiet := ln.quiet()
 	steps := []func(){
-		func() { onState(conns[0], http.StateActive); onState(conns[0], http.StateIdle) },
-		func() { onState(tls.Server(conns[1], nil), http.StateActive) },
+		func() { Heard(onConn(context.Background(), tls.Server(conns[0], nil))) },
+		func() { onState(conns[1], http.StateActive); onState(tls.Server(conns[1], nil), http.StateIdle) },
 		func() { conns[2].Close(); onState(conns[2], http.StateClosed) },
 	}
 	for i, step := range steps {
