@@ -9,13 +9,11 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/cookie"
 )
 
 // hsts is two years, as control CAL-01 promises. The slice is shared by all answers and never written.
 var hsts = []string{"max-age=63072000; includeSubDomains"}
-
-// cookiePrefix is what the names of all the gateway's cookies begin with.
-const cookiePrefix = "__Host-gatehouse"
 
 // writer puts the gateway's headers on the answer at the last moment, over whatever the backend said, and counts.
 // It keeps Caddy's ReadFrom and Unwrap, so that flushing, hijacking and deadlines reach the connection (CADDY 24).
@@ -51,7 +49,7 @@ func dropOwnCookies(h http.Header) {
 	own := func(line string) bool {
 		name, _, _ := strings.Cut(line, "=")
 		name = strings.TrimSpace(name)
-		return len(name) >= len(cookiePrefix) && strings.EqualFold(name[:len(cookiePrefix)], cookiePrefix)
+		return len(name) >= len(cookie.Ours) && strings.EqualFold(name[:len(cookie.Ours)], cookie.Ours)
 	}
 	if lines := h["Set-Cookie"]; slices.ContainsFunc(lines, own) {
 		h["Set-Cookie"] = slices.DeleteFunc(slices.Clone(lines), own)

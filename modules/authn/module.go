@@ -23,8 +23,8 @@ func init() {
 }
 
 const (
-	sessionCookie = "__Host-gatehouse"
-	bindingCookie = "__Host-gatehouse-login"
+	sessionCookie = cookie.Ours
+	bindingCookie = cookie.Ours + "-login"
 )
 
 // Handler finds out who makes the request: the proven identity, or nobody.

@@ -30,9 +30,6 @@ var headers = map[Field]string{
 // data that a site asks for (control BRF-19).
 var defaultFields = []Field{User, Roles}
 
-// CookiePrefix is what the names of all the gateway's cookies begin with.
-const CookiePrefix = "__Host-gatehouse"
-
 func validate(fields []Field) error {
 	for i, f := range fields {
 		if _, ok := headers[f]; !ok {

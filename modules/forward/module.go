@@ -44,7 +44,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !req.Grant.Given() {
 		return req.Deny(verdict.Internal, "forward was reached without a grant")
 	}
-	cookie.Strip(r.Header, CookiePrefix)
+	cookie.Strip(r.Header, cookie.Ours)
 	apply(r.Header, h.Fields, req.Identity)
 	return next.ServeHTTP(w, r)
 }

@@ -1,9 +1,10 @@
 package waf
 
-import "strings"
+import (
+	"strings"
 
-// ourCookies is how the names of the gateway's own cookies begin.
-const ourCookies = "__Host-gatehouse"
+	"gatehouse.internal/modules/internal/cookie"
+)
 
 // withoutOurs returns a Cookie header without the gateway's own cookies, every other byte unchanged. They are ours to
 // judge, and their random values are what the rules cost most for.
@@ -11,13 +12,13 @@ const ourCookies = "__Host-gatehouse"
 // A cookie that only bears our name is shown to the rules: left out is only a value of letters, digits, - and _ (and
 // the like), in which no attack can be written, so that it does not matter who reads it in the end.
 func withoutOurs(header string) string {
-	if !strings.Contains(header, ourCookies) { // Fast path
+	if !strings.Contains(header, cookie.Ours) { // Fast path
 		return header
 	}
 	kept := make([]string, 0, strings.Count(header, ";")+1)
 	for _, pair := range strings.Split(header, ";") {
 		name, value, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
-		if !strings.HasPrefix(name, ourCookies) || !harmless(name) || !harmless(value) {
+		if !strings.HasPrefix(name, cookie.Ours) || !harmless(name) || !harmless(value) {
 			kept = append(kept, pair)
 		}
 	}

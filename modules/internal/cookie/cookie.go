@@ -9,6 +9,10 @@ import (
 	"time"
 )
 
+// Ours is what the names of all the gateway's cookies begin with: no backend and no rule may see them, and none may set
+// them.
+const Ours = "__Host-gatehouse"
+
 // Prefix begins every name.
 const Prefix = "__Host-"
 

@@ -13,7 +13,6 @@ type Kind string
 // The kinds.
 const (
 	HouseStarted    Kind = "house.started"
-	HouseStopped    Kind = "house.stopped"
 	RequestRefused  Kind = "request.refused"
 	SessionCreated  Kind = "session.created"
 	SessionEnded    Kind = "session.ended"
@@ -21,7 +20,6 @@ const (
 	LoginFailed     Kind = "login.failed"
 	UserCreated     Kind = "user.created"
 	SetupLinkIssued Kind = "setup_link.issued"
-	StoreFailed     Kind = "store.failed"
 	WAFCanaryFailed Kind = "waf.canary_failed" // a known attack was not treated as the site is configured
 	RulesLoaded     Kind = "waf.rules_loaded"
 	RulesRejected   Kind = "waf.rules_rejected" // Detail has file, line and reason; the rules before stay
