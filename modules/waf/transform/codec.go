@@ -1,0 +1,122 @@
+package transform
+
+import (
+	"crypto/fips140"
+	"crypto/md5"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/hex"
+	"strconv"
+)
+
+// base64Value is the value of each letter of the standard alphabet; of any other byte more than 63.
+var base64Value = func() (table [256]byte) {
+	for i := range table {
+		table[i] = 0xff
+	}
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	for i := range len(alphabet) {
+		table[alphabet[i]] = byte(i)
+	}
+	return table
+}()
+
+// startAll is the start of what changes every value but the empty one.
+func startAll(s string) int {
+	if s == "" {
+		return -1
+	}
+	return 0
+}
+
+func base64DecodeWrite(dst []byte, s string, _ int) []byte { return base64Write(dst, s, false) }
+
+func base64DecodeExtWrite(dst []byte, s string, _ int) []byte { return base64Write(dst, s, true) }
+
+// base64Write decodes up to the first = or, unless lenient, the first foreign byte; line ends do not count. Lenient
+// means to pass over foreign bytes and to read the URL alphabet too. A last letter alone gives nothing.
+func base64Write(dst []byte, s string, lenient bool) []byte {
+	bits, n := uint32(0), 0
+	for i := range len(s) {
+		c := s[i]
+		v := base64Value[c]
+		if lenient {
+			switch c {
+			case '-':
+				v = 62
+			case '_':
+				v = 63
+			}
+		}
+		if v > 63 {
+			if c == '=' || !lenient && c != '\r' && c != '\n' {
+				break
+			}
+			continue
+		}
+		bits = bits<<6 | uint32(v)
+		if n++; n == 4 {
+			dst = append(dst, byte(bits>>16), byte(bits>>8), byte(bits))
+			bits, n = 0, 0
+		}
+	}
+	switch n {
+	case 2:
+		dst = append(dst, byte(bits>>4))
+	case 3:
+		dst = append(dst, byte(bits>>10), byte(bits>>2))
+	}
+	return dst
+}
+
+func base64EncodeWrite(dst []byte, s string, _ int) []byte {
+	return base64.StdEncoding.AppendEncode(dst, []byte(s))
+}
+
+// hexDecodeStart: digits in pairs, or else Coraza keeps the value.
+func hexDecodeStart(s string) int {
+	if s == "" || len(s)%2 != 0 {
+		return -1
+	}
+	for i := range len(s) {
+		if nibble[s[i]] == notHex {
+			return -1
+		}
+	}
+	return 0
+}
+
+func hexDecodeWrite(dst []byte, s string, _ int) []byte {
+	for i := 0; i+1 < len(s); i += 2 {
+		dst = append(dst, nibble[s[i]]<<4|nibble[s[i+1]])
+	}
+	return dst
+}
+
+// hexDecoded is what Coraza calls a change: no error. Decoding halves a value, and an error keeps it; the empty value
+// is no error.
+func hexDecoded(in, out string) bool { return in == "" || in != out }
+
+func hexEncodeWrite(dst []byte, s string, _ int) []byte { return hex.AppendEncode(dst, []byte(s)) }
+
+func length(s string) string { return strconv.Itoa(len(s)) }
+
+// Coraza has no MD5 and SHA-1 in FIPS mode: it reports an error and keeps the value.
+
+func md5Sum(s string) string {
+	if fips140.Enabled() {
+		return s
+	}
+	sum := md5.Sum([]byte(s))
+	return string(sum[:])
+}
+
+func sha1Sum(s string) string {
+	if fips140.Enabled() {
+		return s
+	}
+	sum := sha1.Sum([]byte(s))
+	return string(sum[:])
+}
+
+func hashed(_, _ string) bool { return !fips140.Enabled() }
