@@ -68,7 +68,7 @@ https://:{$PORT}, https://:{$UNDERSCORE}, https://:{$DOT} {
 
 // startReflector starts the application of the corpus: below /reflect it answers what the request's body says, as the
 // project's own test server albedo does, and elsewhere nothing.
-func startReflector(t *testing.T) string {
+func startReflector(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
