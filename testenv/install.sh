@@ -3,7 +3,8 @@
 # apt-get; elsewhere it says what is missing and how it is called. npm packages are installed by the tests themselves.
 set -eu
 
-# command:debian-package:what for
+# command or file:debian-packages, with + between:what for
+# The CMS: Debian's WordPress wants a web server, and this is the one that starts nothing.
 needs='
 gcc:gcc:the race detector
 openssl:openssl:the TLS stories
@@ -13,15 +14,27 @@ chromium:chromium:the stories in a browser
 certutil:libnss3-tools:the stories in a browser
 node:nodejs:the OpenID provider and Node-RED
 npm:npm:the OpenID provider and Node-RED
+php:php-cli:the wiki and the CMS
+/usr/share/dokuwiki/doku.php:dokuwiki:the wiki
+/usr/sbin/mariadbd:mariadb-server-core:the CMS
+/usr/share/wordpress/wp-load.php:wordpress+php-mbstring+micro-httpd+netcat-traditional:the CMS
 '
+
+# has is true when the command or the file is there.
+has() {
+	case $1 in
+	/*) [ -e "$1" ] ;;
+	*) command -v "$1" >/dev/null 2>&1 ;;
+	esac
+}
 
 missing=
 packages=
 for need in $(echo "$needs" | tr ' ' '_'); do
 	command=${need%%:*}
 	rest=${need#*:}
-	package=${rest%%:*}
-	if ! command -v "$command" >/dev/null 2>&1; then
+	package=$(echo "${rest%%:*}" | tr + ' ')
+	if ! has "$command"; then
 		missing="$missing  $command ($(echo "${rest#*:}" | tr '_' ' '); Debian package $package)
 "
 		packages="$packages $package"
@@ -40,6 +53,10 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 	echo "installing:$packages"
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get update -qq
+	# The theme that WordPress's package recommends: it is called after its year.
+	case $packages in *" wordpress "*)
+		packages="$packages $(apt-cache depends wordpress | sed -n 's/.*Recommends: *\(wordpress-theme-[a-z]*\)$/\1/p')" ;;
+	esac
 	# shellcheck disable=SC2086 # a list of packages
 	apt-get install -y -qq --no-install-recommends $packages >/dev/null
 	exit 0
