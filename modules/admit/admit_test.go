@@ -110,14 +110,14 @@ func TestCleanHead(t *testing.T) {
 	r.Header.Set("X-Gatehouse-User", "root")
 	r.Header.Set("X-User-Id", "17")
 	r.Header.Set("X-Role", "admin")
-	r.Header.Set("Te", "trailers")
+	r.Header.Set("Te", "gzip, trailers;q=0.5, trailers")
 	r.Header.Set("Trailer", "X-Gatehouse-User")
 	r.Header.Set("Accept", "*/*")
 	r.Trailer = http.Header{"X-Gatehouse-User": nil}
 	cleanHead(r, true, map[string]bool{"X-User-Id": true})
 	want := map[string]string{
 		"Connection": "Upgrade", "Upgrade": "websocket", "X-Gatehouse-User": "", "X-User-Id": "17", "X-Role": "",
-		"Te": "", "Trailer": "", "Accept": "*/*", "Sec-Websocket-Key": key,
+		"Te": "trailers", "Trailer": "", "Accept": "*/*", "Sec-Websocket-Key": key,
 	}
 	for name, value := range want {
 		if got := r.Header.Get(name); got != value {

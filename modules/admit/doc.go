@@ -13,7 +13,7 @@
 //
 // # Reads / Writes
 //
-// Writes Request.ID, ClientIP, Path, Site, Start, Navigation. Reads the verdict. No store keyspace.
+// Writes Request.ID, ClientIP, Path, Site, Start, Navigation, Connection. Reads the verdict. No store keyspace.
 //
 // # Invariants
 //

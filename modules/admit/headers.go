@@ -3,6 +3,8 @@ package admit
 import (
 	"net/http"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // What backends, frameworks and other proxies take for the word of the proxy in front of them: who the user is, where
@@ -40,7 +42,7 @@ var (
 		"x-gatehouse-", "x-forwarded-", "forwarded", "x-request-id", "proxy", "connection", "upgrade", "te", "trailer",
 		"transfer-encoding", "keep-alive",
 	}
-	// hopByHop never goes on (RFC 9110 7.6.1). Connection itself is rewritten.
+	// hopByHop never goes on (RFC 9110 7.6.1), but for the one thing that TE may say in HTTP/2. Connection is rewritten.
 	hopByHop = []string{"Keep-Alive", "Te", "Trailer", "Proxy-Connection", "Proxy-Authenticate", "Transfer-Encoding"}
 )
 
@@ -110,8 +112,12 @@ func cleanHead(r *http.Request, websocket bool, keep map[string]bool) {
 			delete(h, name)
 		}
 	}
+	trailers := httpguts.HeaderValuesContainsToken(h["Te"], "trailers")
 	for _, name := range hopByHop {
 		delete(h, name)
+	}
+	if trailers { // says only what the answer may end with; gRPC servers refuse calls without it
+		h["Te"] = []string{"trailers"}
 	}
 	delete(h, "Connection")
 	delete(h, "Upgrade")

@@ -114,7 +114,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 	case errors.As(err, &v): // a room decided; the first verdict is the one that counts
 		v, _ = req.Verdict()
 	default:
-		v = explain(err)
+		v = explain(r, err)
 		if operatorAnswers(r) && req.Grant.Given() {
 			h.finish(w, r, req, v)
 			return err
@@ -195,6 +195,7 @@ func (h *Handler) admit(r *http.Request, req *gatehouse.Request) error {
 	if refused.Given() {
 		return req.Refuse(refused)
 	}
+	req.Connection = r.Header["Connection"]
 	cleanHead(r, websocket, h.keep)
 	r.Header["X-Request-Id"] = []string{req.ID}
 	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
@@ -225,11 +226,15 @@ func (h *Handler) refuse(w *writer, r *http.Request, req *gatehouse.Request, v v
 	})
 }
 
-// explain turns an error that no room gave into a verdict.
-func explain(err error) verdict.Verdict {
+// explain turns an error that no room gave into a verdict. When the client went away, that is the reason of every error
+// that came with it: net/http cancels the request's context then (a browser resets what it does not want to read).
+func explain(r *http.Request, err error) verdict.Verdict {
 	v := verdict.Verdict{Reason: verdict.Internal, Detail: err.Error()}
 	var he caddyhttp.HandlerError
 	if !errors.As(err, &he) {
+		if r.Context().Err() != nil {
+			v.Reason = verdict.ClientClosed
+		}
 		return v
 	}
 	switch he.StatusCode {

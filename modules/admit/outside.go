@@ -38,7 +38,7 @@ func (h *OutsideError) ServeHTTP(rw http.ResponseWriter, r *http.Request, next c
 	if err == nil {
 		err = errors.New("an error route was reached without an error")
 	}
-	h.answer(rw, r, explain(err))
+	h.answer(rw, r, explain(r, err))
 	return nil
 }
 

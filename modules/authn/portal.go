@@ -283,7 +283,7 @@ func (p *Portal) provider(w http.ResponseWriter, r *http.Request, req *gatehouse
 			return p.again(w, req, f, errFlowUsed)
 		}
 	}
-	who, err := idp.ServeLogin(w, r, gatehouse.Login{
+	vouching, err := idp.ServeLogin(w, r, gatehouse.Login{
 		Request: req, Base: loginPath + "/" + name, Origin: "https://" + r.Host, Sub: sub,
 		Flow: gatehouse.Flow{
 			ID: f.ID, Token: token, ReturnTo: f.ReturnTo, Started: f.Started, Fresh: fresh, Derive: f.derive,
@@ -292,14 +292,14 @@ func (p *Portal) provider(w http.ResponseWriter, r *http.Request, req *gatehouse
 	if err != nil {
 		return p.failed(w, r, req, idp, f, token, err)
 	}
-	if who == nil {
+	if vouching == nil {
 		return nil
 	}
 	if err := p.claim(r, f); err != nil {
 		return p.again(w, req, f, err)
 	}
-	who.Provider = name
-	return p.succeed(w, r, req, *who, f)
+	vouching.Identity.Provider = name
+	return p.succeed(w, r, req, vouching.Identity, f)
 }
 
 func (p *Portal) find(name string) gatehouse.IdentityProvider {

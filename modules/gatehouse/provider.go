@@ -1,6 +1,7 @@
 package gatehouse
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -30,11 +31,57 @@ type IdentityProvider interface {
 	Form() bool
 	// Open hands the provider its house. It must not touch the network, nor need State yet.
 	Open(house *App) error
-	// ServeLogin answers one request below the provider's path of the portal. It returns the identity once the person
-	// has proven who they are, having written nothing; or nil and nil, having written an answer; or an error, having
-	// written nothing. The error says what the person is told when it is, or wraps, a [LoginError].
-	ServeLogin(w http.ResponseWriter, r *http.Request, l Login) (*identity.Identity, error)
+	// ServeLogin answers one request below the provider's path of the portal. It returns whom it vouches for once the
+	// person has proven who they are, having written nothing; or nil and nil, having written an answer; or an error,
+	// having written nothing. The error says what the person is told when it is, or wraps, a [LoginError].
+	ServeLogin(w http.ResponseWriter, r *http.Request, l Login) (*Vouching, error)
 }
+
+// MaxKeep is how many bytes a provider may have kept with a session.
+const MaxKeep = 64 << 10
+
+// Vouching is what a login yields, or a renewal.
+type Vouching struct {
+	Identity identity.Identity
+	// Keep is what the provider needs to go on vouching, such as a refresh token: sealed with the session, opaque to the
+	// house, MaxKeep bytes at most; nil: nothing.
+	Keep []byte
+	// SID is the provider's own name of its session, which a back-channel logout may give; may be empty.
+	SID string
+	// Renew is when the provider wants to be asked again; zero: never.
+	Renew time.Time
+}
+
+// Renewer is implemented by providers that can say while a session lasts whether they still vouch for it.
+type Renewer interface {
+	// Renew returns what replaces everything that the session knew. ErrVouchingEnded ends the session; any other error
+	// means: not now, ask again. keep is what the last Vouching held; it must not be changed.
+	Renew(ctx context.Context, keep []byte) (*Vouching, error)
+}
+
+// Ender is implemented by providers at which a session of their own can be ended too (OpenID Connect RP-Initiated Logout).
+type Ender interface {
+	// EndURL returns where a person goes for that, and from where they come back to returnTo with state; "" when the
+	// provider offers no such place.
+	EndURL(ctx context.Context, keep []byte, returnTo, state string) (string, error)
+}
+
+// LogoutNotice is what a verified logout token says (OpenID Connect Back-Channel Logout 2.4). Subject, SID or both are given.
+type LogoutNotice struct {
+	Subject, SID string
+	ID           string    // jti: unique, so that the notice can be used once
+	Expires      time.Time // until when ID must be remembered
+}
+
+// Notifiee is implemented by providers that tell the gateway of logouts. The portal calls it for a POST to
+// <Base>/backchannel-logout, which no browser sends.
+type Notifiee interface {
+	// LogoutNotice verifies the request. An error means 400; the notice was not the provider's, or not valid.
+	LogoutNotice(r *http.Request) (*LogoutNotice, error)
+}
+
+// ErrVouchingEnded says that a provider no longer vouches for a session: its own has ended, or was revoked.
+var ErrVouchingEnded = errors.New("the identity provider no longer vouches for this session")
 
 // Starter is implemented by providers that have something to do when the house starts, after its state is open.
 type Starter interface {

@@ -26,7 +26,7 @@ func init() {
 
 // words are the site directive's options, for the error that names them.
 var words = []string{
-	"allow", "public", "route", "forward", "waf", "insecure_waf_off", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
+	"allow", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
 }
 
 // site is the directive while it is read: one configuration for each room of the row.
@@ -52,8 +52,13 @@ type site struct {
 //			body_limit <size>
 //			response_inspection [<size>]
 //			app <name...>
+//			exclude <rule id or tag> <target> [<path>]
 //			rules <dir>
+//			route <path> {
+//				paranoia ... | mode ... | body_limit ... | app ... | exclude ... | insecure_waf_off
+//			}
 //		}
+//		insecure_waf_fail_open
 //		name <name>
 //		encoded_slashes
 //		empty_segments

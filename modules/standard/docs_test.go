@@ -111,7 +111,7 @@ func TestManualIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, word := range []string{
-		"allow", "public", "route", "forward", "waf", "insecure_waf_off", "name", "encoded_slashes", "empty_segments", "methods",
+		"allow", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods",
 		"keep_header", "state_dir", "keys file", "store embedded", "oidc", "local", "session",
 	} {
 		if !strings.Contains(string(manual), "`"+word) {

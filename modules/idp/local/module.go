@@ -196,7 +196,7 @@ func removeLink(path string) error {
 }
 
 // ServeLogin implements [gatehouse.IdentityProvider].
-func (p *Provider) ServeLogin(w http.ResponseWriter, r *http.Request, l gatehouse.Login) (*identity.Identity, error) {
+func (p *Provider) ServeLogin(w http.ResponseWriter, r *http.Request, l gatehouse.Login) (*gatehouse.Vouching, error) {
 	e, err := p.engine()
 	if err != nil {
 		return nil, unavailable(err)
@@ -218,13 +218,13 @@ func (p *Provider) ServeLogin(w http.ResponseWriter, r *http.Request, l gatehous
 	return nil, p.showSetup(w, r, l, e)
 }
 
-func (p *Provider) identity(u User) *identity.Identity {
-	who := &identity.Identity{
+func (p *Provider) vouch(u User) *gatehouse.Vouching {
+	who := identity.Identity{
 		Provider: p.ProviderName, Issuer: issuer, Subject: u.Name, Name: u.Name, Roles: u.Roles,
 		AMR: []string{"pwd"}, AuthTime: time.Now().UTC().Truncate(time.Second), // RFC 8176
 	}
 	who.Normalize()
-	return who
+	return &gatehouse.Vouching{Identity: who}
 }
 
 func unavailable(err error) error {
@@ -236,7 +236,7 @@ func unavailable(err error) error {
 }
 
 // login judges the portal's login form.
-func (p *Provider) login(r *http.Request, l gatehouse.Login, e engine) (*identity.Identity, error) {
+func (p *Provider) login(r *http.Request, l gatehouse.Login, e engine) (*gatehouse.Vouching, error) {
 	f, err := parseForm(r, "username", "password")
 	if err != nil {
 		return nil, formError(err)
@@ -251,7 +251,7 @@ func (p *Provider) login(r *http.Request, l gatehouse.Login, e engine) (*identit
 	switch {
 	case err == nil:
 		e.streaks.succeeded(key)
-		return p.identity(u), nil
+		return p.vouch(u), nil
 	case errors.Is(err, ErrWrong):
 		return nil, &gatehouse.LoginError{Reason: verdict.LoginFailed, Message: string(page.BadCredentials), User: name, Err: err}
 	case errors.Is(err, ErrBusy):
@@ -305,7 +305,7 @@ func (p *Provider) writeSetup(w http.ResponseWriter, r *http.Request, l gatehous
 
 // createFirst makes the first user. The token is used up last, so that a mistake in the form does not cost it; and by
 // one request only, however many come at once.
-func (p *Provider) createFirst(w http.ResponseWriter, r *http.Request, l gatehouse.Login, e engine) (*identity.Identity, error) {
+func (p *Provider) createFirst(w http.ResponseWriter, r *http.Request, l gatehouse.Login, e engine) (*gatehouse.Vouching, error) {
 	f, err := parseForm(r, "token", "username", "password", "password_again")
 	if err != nil {
 		return nil, formError(err)
@@ -338,7 +338,7 @@ func (p *Provider) createFirst(w http.ResponseWriter, r *http.Request, l gatehou
 	created := l.Request.Event(event.UserCreated)
 	created.User = p.ProviderName + ":" + u.Name
 	e.bus.Publish(created)
-	return p.identity(u), nil
+	return p.vouch(u), nil
 }
 
 // prepareFirst checks the form, cheapest first: only who has the token gets a hash computed.

@@ -117,12 +117,15 @@ func (h *house) sendFrom(client, sub, query string, form url.Values) (*identity.
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	w := httptest.NewRecorder()
-	who, err := h.ServeLogin(w, r, gatehouse.Login{
+	vouching, err := h.ServeLogin(w, r, gatehouse.Login{
 		Request: &gatehouse.Request{ID: "r1", ClientIP: netip.MustParseAddr(client), Site: &gatehouse.Site{Name: "app"}},
 		Base:    "/.gatehouse/login/local", Origin: "https://app.example.com", Sub: sub,
 		Flow: gatehouse.Flow{Token: "flow-token", Started: time.Now(), Fresh: form == nil},
 	})
-	return who, w, err
+	if vouching == nil {
+		return nil, w, err
+	}
+	return &vouching.Identity, w, err
 }
 
 func reasonOf(err error) verdict.Reason {

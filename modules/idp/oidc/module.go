@@ -16,7 +16,6 @@ import (
 	"go.uber.org/zap"
 
 	"gatehouse.internal/modules/gatehouse"
-	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/secret"
 	"gatehouse.internal/modules/internal/verdict"
 )
@@ -175,7 +174,7 @@ func (p *Provider) Start() error {
 }
 
 // ServeLogin implements [gatehouse.IdentityProvider].
-func (p *Provider) ServeLogin(w http.ResponseWriter, r *http.Request, l gatehouse.Login) (*identity.Identity, error) {
+func (p *Provider) ServeLogin(w http.ResponseWriter, r *http.Request, l gatehouse.Login) (*gatehouse.Vouching, error) {
 	if l.Sub != "" && l.Sub != callback {
 		return nil, &gatehouse.LoginError{Reason: verdict.NotFound}
 	}
@@ -202,7 +201,7 @@ func (p *Provider) ServeLogin(w http.ResponseWriter, r *http.Request, l gatehous
 	return nil, nil
 }
 
-func (p *Provider) finish(r *http.Request, fresh bool, a Attempt) (*identity.Identity, error) {
+func (p *Provider) finish(r *http.Request, fresh bool, a Attempt) (*gatehouse.Vouching, error) {
 	if fresh {
 		return nil, &gatehouse.LoginError{Reason: verdict.LoginExpired, Err: errors.New("callback without the state of a login that this browser began")}
 	}
@@ -214,7 +213,7 @@ func (p *Provider) finish(r *http.Request, fresh bool, a Attempt) (*identity.Ide
 	if err != nil {
 		return nil, loginError(err)
 	}
-	return who, nil
+	return &gatehouse.Vouching{Identity: *who}, nil
 }
 
 func loginError(err error) error {

@@ -146,8 +146,11 @@ func TestServeLogin(t *testing.T) {
 	p := provider(t, idp)
 	serve := func(method, target string, l gatehouse.Login) (*identity.Identity, *httptest.ResponseRecorder, error) {
 		w := httptest.NewRecorder()
-		who, err := p.ServeLogin(w, httptest.NewRequest(method, target, nil), l)
-		return who, w, err
+		vouching, err := p.ServeLogin(w, httptest.NewRequest(method, target, nil), l)
+		if vouching == nil {
+			return nil, w, err
+		}
+		return &vouching.Identity, w, err
 	}
 	who, w, err := serve("GET", "/.gatehouse/login/oidc", loginAt("", true))
 	if err != nil || who != nil || w.Code != http.StatusFound || w.Body.Len() != 0 {

@@ -21,6 +21,7 @@ const (
 	UserCreated     Kind = "user.created"
 	SetupLinkIssued Kind = "setup_link.issued"
 	WAFCanaryFailed Kind = "waf.canary_failed" // a known attack was not treated as the site is configured
+	WAFFailedOpen   Kind = "waf.failed_open"   // a request passed that nobody could judge (insecure_waf_fail_open)
 	RulesLoaded     Kind = "waf.rules_loaded"
 	RulesRejected   Kind = "waf.rules_rejected" // Detail has file, line and reason; the rules before stay
 )
