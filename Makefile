@@ -11,7 +11,7 @@ export GOFLAGS := $(shell $(GO) env GOFLAGS) -tags=no_fs_access
 LDFLAGS   = -s -w -X main.version=$(VERSION)
 DIST      = linux/amd64 linux/arm64
 
-.PHONY: help run build test race fuzz bench lint vet rules golden e2e crs soak dist clean FORCE
+.PHONY: help run build test race fuzz bench lint vet rules golden e2e crs attack soak dist clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -58,14 +58,22 @@ fuzz: ## every fuzz test for FUZZTIME (20s)
 		done; \
 	done
 
-bench: ## every benchmark whose name matches BENCH
+bench: ## every benchmark whose name matches BENCH, and tables of what the WAF's prover saves
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+	$(GO) test -count=1 -timeout 30m -v -run '^Test(Ratios|HostileCost)$$' ./modules/waf -ratios
 
 crs: ## CRS's own regression tests through the gateway; the last line counts
 	@log=$$(mktemp); code=0; $(GO) test -count=1 -v -timeout 20m -run '^TestCRS$$' ./testenv >$$log 2>&1 || code=$$?; \
 	sed -e 's/^ *crs_[a-z_]*\.go:[0-9]*: //' -e '/^\(===\|---\|ok\|PASS\|FAIL\|exit\)/d' $$log; rm -f $$log; exit $$code
 
-soak: ## the reload and crash stories, again and again for an hour
+attack: bin/gatehouse ## attack tools that others wrote against an application with holes, and what bodies cost: ten minutes
+	@sh testenv/attack/install.sh
+	GATEHOUSE_ATTACK=1 GATEHOUSE_BIN=$(CURDIR)/bin/gatehouse $(GO) test -count=1 -v -timeout 60m -run '^Test(GoTestWAF|SQLMap|Wapiti|Hydra)$$' ./testenv
+	GATEHOUSE_ATTACK=1 GATEHOUSE_BIN=$(CURDIR)/bin/gatehouse $(GO) test -run '^$$' -bench '^BenchmarkBodies$$' -benchtime 1x -timeout 30m ./testenv
+
+soak: ## a million mutated requests judged with and without the WAF's prover; the reload and crash stories for an hour
+	$(GO) test -count=1 -timeout 4h -v -run '^TestProver' ./modules/waf -exchanges 500000 -seed 1
+	$(GO) test -count=1 -timeout 4h -v -run '^TestProver' ./modules/waf -exchanges 500000 -seed 0
 	@sh testenv/install.sh
 	$(GO) test -count=20 -v -timeout 90m -run 'Reload|Kill9' ./testenv
 

@@ -6,26 +6,33 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"gatehouse.internal/modules/internal/reqpath"
 )
 
-// Option reads one option of the site directive, if the word that d stands on is this room's: a waf block, or
-// insecure_waf_off.
+// Option reads one option of the site directive, if the word that d stands on is this room's: a waf block,
+// insecure_waf_off, or insecure_waf_fail_open.
 func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
 	word := d.Val()
-	if word != "waf" && word != "insecure_waf_off" {
+	switch word {
+	case "waf", "insecure_waf_off", "insecure_waf_fail_open":
+	default:
 		return false, nil
 	}
-	if h.option != "" {
-		return true, d.Errf("%s after %s: a site has one of waf and insecure_waf_off, once", word, h.option)
+	off := word == "insecure_waf_off"
+	for _, before := range h.options {
+		if before == word || off || before == "insecure_waf_off" {
+			return true, d.Errf("%s after %s: a site has each once, and none beside insecure_waf_off", word, before)
+		}
 	}
-	h.option = word
+	h.options = append(h.options, word)
 	if word == "waf" {
 		return true, h.parse(d)
 	}
 	if d.NextArg() {
 		return true, d.ArgErr()
 	}
-	h.InsecureOff = true
+	h.InsecureOff, h.InsecureFailOpen = h.InsecureOff || off, h.InsecureFailOpen || !off
 	return true, nil
 }
 
@@ -37,9 +44,16 @@ func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
 //		body_limit <size>
 //		inspect_limit <size>
 //		argument_limit <number>
-//		response_inspection [<size>]
 //		app        <name...>
+//		exclude    <rule id or attack-... tag> <target> [<path>]
+//		response_inspection [<size>]
 //		rules      <dir>
+//		route <path> {
+//			<any of the first seven>
+//		}
+//		route <path> {
+//			insecure_waf_off
+//		}
 //		shadow {
 //			paranoia 1|2|3|4
 //			rules    <dir>
@@ -47,8 +61,8 @@ func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
 //		}
 //	}
 //
-// Relative directories are relative to the Caddyfile. The word that switches the WAF off stands in the site directive
-// instead of the block: insecure_waf_off.
+// Relative directories are relative to the Caddyfile. The words that weaken the whole site stand in the site directive,
+// not in the block: insecure_waf_off, insecure_waf_fail_open.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	return h.parse(d)
@@ -64,50 +78,145 @@ func (h *Handler) parse(d *caddyfile.Dispenser) error {
 	seen := map[string]bool{}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		word := d.Val()
-		if seen[word] {
-			return d.Errf("waf option %s stands twice", word)
+		if err := once(d, seen, word); err != nil {
+			return err
 		}
-		seen[word] = true
 		if err := h.parseOption(d, word); err != nil {
 			return err
 		}
 	}
+	if err := checkRoutes(h.Routes); err != nil {
+		return d.Errf("waf: %v", err)
+	}
+	return nil
+}
+
+// once refuses a word that stands twice, but for those that make a list.
+func once(d *caddyfile.Dispenser, seen map[string]bool, word string) error {
+	if seen[word] && word != "route" && word != "exclude" {
+		return d.Errf("waf option %s stands twice", word)
+	}
+	seen[word] = true
 	return nil
 }
 
 func (h *Handler) parseOption(d *caddyfile.Dispenser, word string) error {
-	var value string
+	if known, err := parseJudging(d, word, h.judging()); known || err != nil {
+		return err
+	}
 	switch word {
 	case "off":
 		return switchedOff(d)
-	case "paranoia", "mode", "body_limit", "inspect_limit", "argument_limit", "rules":
-		if !d.Args(&value) || d.NextArg() {
+	case "insecure_waf_off", "insecure_waf_fail_open":
+		return d.Errf("%s is a word of the site's gatehouse block, beside waf and not in it", word)
+	case "rules":
+		if !d.Args(&h.Rules) || d.NextArg() {
 			return d.ArgErr()
 		}
-	case "app":
-		if h.Apps = d.RemainingArgs(); len(h.Apps) == 0 {
-			return d.ArgErr()
-		}
-		if err := checkApps(h.Apps); err != nil {
-			return d.Errf("waf %v", err)
+		if !filepath.IsAbs(h.Rules) && d.File() != "" {
+			h.Rules = filepath.Join(filepath.Dir(d.File()), h.Rules)
 		}
 		return nil
 	case "response_inspection":
 		return h.parseResponse(d)
+	case "route":
+		return h.parseRoute(d)
 	case "shadow":
 		return h.parseShadow(d)
-	default:
-		return d.Errf("unknown waf option %q: the options are paranoia, mode, body_limit, inspect_limit, argument_limit, response_inspection, app, rules, shadow", word)
 	}
+	return d.Errf("unknown waf option %q: the options are paranoia, mode, body_limit, inspect_limit, argument_limit, app, exclude, response_inspection, rules, route, shadow", word)
+}
+
+// parseRoute reads a part of the site and what is different there.
+func (h *Handler) parseRoute(d *caddyfile.Dispenser) error {
+	var text string
+	if !d.Args(&text) || d.NextArg() {
+		return d.Err("waf route: name one path, such as `route /editor/* { body_limit 20MiB }`")
+	}
+	path, err := reqpath.ParsePattern(text)
+	if err != nil {
+		return d.Errf("waf route: %v", err)
+	}
+	r, seen := Route{Path: path}, map[string]bool{}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		word := d.Val()
+		if err := once(d, seen, word); err != nil {
+			return err
+		}
+		known, err := parseJudging(d, word, r.judging())
+		switch {
+		case err != nil:
+			return err
+		case known:
+		case word == "insecure_waf_off":
+			if r.InsecureOff = true; d.NextArg() {
+				return d.ArgErr()
+			}
+		case word == "off":
+			return d.Errf("switching the WAF off is insecure: write insecure_waf_off into the route")
+		default:
+			return d.Errf("unknown word %q in a waf route: the words are paranoia, mode, body_limit, inspect_limit, argument_limit, app, exclude, insecure_waf_off", word)
+		}
+	}
+	h.Routes = append(h.Routes, r)
+	return nil
+}
+
+// judging is where the words go that a site and a route have in common.
+type judging struct {
+	paranoia, args        *int
+	mode                  *Mode
+	bodyLimit, inspectLim *int64
+	apps                  *[]string
+	exclude               *[]Exclusion
+}
+
+func (h *Handler) judging() judging {
+	return judging{&h.Paranoia, &h.ArgLimit, &h.Mode, &h.BodyLimit, &h.InspectLimit, &h.Apps, &h.Exclude}
+}
+
+func (r *Route) judging() judging {
+	return judging{&r.Paranoia, &r.ArgLimit, &r.Mode, &r.BodyLimit, &r.InspectLimit, &r.Apps, &r.Exclude}
+}
+
+// parseJudging reads one of the words that say how requests are judged, and reports whether it was one.
+func parseJudging(d *caddyfile.Dispenser, word string, to judging) (known bool, err error) {
+	switch word {
+	case "app":
+		if *to.apps = d.RemainingArgs(); len(*to.apps) == 0 {
+			return true, d.ArgErr()
+		}
+		if err := checkApps(*to.apps); err != nil {
+			return true, d.Errf("waf %v", err)
+		}
+		return true, nil
+	case "exclude":
+		e, err := ParseExclusion(d.RemainingArgs())
+		if err != nil {
+			return true, d.Errf("waf %v", err)
+		}
+		*to.exclude = append(*to.exclude, e)
+		return true, nil
+	case "paranoia", "mode", "body_limit", "inspect_limit", "argument_limit":
+		var value string
+		if !d.Args(&value) || d.NextArg() {
+			return true, d.ArgErr()
+		}
+		return true, parseValue(d, word, value, to)
+	}
+	return false, nil
+}
+
+func parseValue(d *caddyfile.Dispenser, word, value string, to judging) error {
 	switch word {
 	case "paranoia":
 		level, err := strconv.Atoi(value)
 		if err != nil || level < 1 || level > 4 {
 			return d.Errf("waf paranoia %q: want 1, 2, 3 or 4", value)
 		}
-		h.Paranoia = level
+		*to.paranoia = level
 	case "mode":
-		switch h.Mode = Mode(value); h.Mode {
+		switch *to.mode = Mode(value); *to.mode {
 		case Block, Detect:
 		case "off":
 			return switchedOff(d)
@@ -119,24 +228,19 @@ func (h *Handler) parseOption(d *caddyfile.Dispenser, word string) error {
 		if !ok {
 			return d.Errf("waf body_limit %q: want a size such as 512KiB or 10MiB, at most %d MiB", value, MaxBodyLimit>>20)
 		}
-		h.BodyLimit = size
+		*to.bodyLimit = size
 	case "inspect_limit":
 		size, ok := parseSize(value)
 		if !ok {
 			return d.Errf("waf inspect_limit %q: want a size such as 256KiB or 1MiB", value)
 		}
-		h.InspectLimit = size
+		*to.inspectLim = size
 	case "argument_limit":
 		n, err := strconv.Atoi(value)
 		if err != nil {
 			return d.Errf("waf argument_limit %q: want a number from 1000 to 100000", value)
 		}
-		h.ArgLimit = n
-	case "rules":
-		h.Rules = value
-		if !filepath.IsAbs(value) && d.File() != "" {
-			h.Rules = filepath.Join(filepath.Dir(d.File()), value)
-		}
+		*to.args = n
 	}
 	return nil
 }

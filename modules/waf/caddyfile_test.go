@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"gatehouse.internal/modules/internal/reqpath"
 )
 
 func TestCaddyfile(t *testing.T) {
@@ -19,7 +21,7 @@ func TestCaddyfile(t *testing.T) {
 		{"relative", "waf {\n rules app\n}", Handler{Rules: "dir/app"}, ""},
 		{"an application", "waf {\n app node-red\n}", Handler{Apps: []string{"node-red"}}, ""},
 		{"two applications", "waf {\n app wordpress nextcloud\n}", Handler{Apps: []string{"wordpress", "nextcloud"}}, ""},
-		{"an unknown application", "waf {\n app word\n}", Handler{}, "the applications are nextcloud, node-red, wordpress"},
+		{"an unknown application", "waf {\n app word\n}", Handler{}, "the applications are "},
 		{"an application twice", "waf {\n app wordpress wordpress\n}", Handler{}, "stands twice"},
 		{"no application", "waf {\n app\n}", Handler{}, "argument"},
 		{"answers", "waf {\n response_inspection\n}", Handler{ResponseInspection: true}, ""},
@@ -38,6 +40,23 @@ func TestCaddyfile(t *testing.T) {
 		{"twice", "waf {\n paranoia 1\n paranoia 1\n}", Handler{}, "stands twice"},
 		{"no value", "waf {\n paranoia\n}", Handler{}, "argument"},
 		{"two values", "waf {\n paranoia 1 2\n}", Handler{}, "argument"},
+		{"fail open", "insecure_waf_fail_open", Handler{InsecureFailOpen: true}, ""},
+		{"fail open in the block", "waf {\n insecure_waf_fail_open\n}", Handler{}, "beside waf"},
+		{"an exclusion", "waf {\n exclude 941100 ARGS:text /wiki/*\n exclude attack-sqli REQUEST_COOKIES:prefs\n}", Handler{Exclude: []Exclusion{
+			{Rule: 941100, Target: "ARGS:text", Path: pattern("/wiki/*")}, {Tag: "attack-sqli", Target: "REQUEST_COOKIES:prefs"}}}, ""},
+		{"routes", "waf {\n paranoia 2\n route /a/* {\n paranoia 1\n mode detect\n body_limit 1MiB\n inspect_limit 1MiB\n argument_limit 2000\n app wordpress\n exclude 941100 ARGS:t\n }\n route /b {\n insecure_waf_off\n }\n}",
+			Handler{Paranoia: 2, Routes: []Route{
+				{Path: pattern("/a/*"), Paranoia: 1, Mode: Detect, BodyLimit: 1 << 20, InspectLimit: 1 << 20, ArgLimit: 2000, Apps: []string{"wordpress"}, Exclude: []Exclusion{{Rule: 941100, Target: "ARGS:t"}}},
+				{Path: pattern("/b"), InsecureOff: true}}}, ""},
+		{"a route without a path", "waf {\n route {\n paranoia 1\n }\n}", Handler{}, "name one path"},
+		{"a route that says nothing", "waf {\n route /a {\n }\n}", Handler{}, "says nothing"},
+		{"a route twice", "waf {\n route /a {\n paranoia 2\n }\n route /a {\n paranoia 3\n }\n}", Handler{}, "stands twice"},
+		{"a word twice in a route", "waf {\n route /a {\n paranoia 2\n paranoia 2\n }\n}", Handler{}, "stands twice"},
+		{"a route that is off", "waf {\n route /a {\n off\n }\n}", Handler{}, "write insecure_waf_off"},
+		{"a route in mode off", "waf {\n route /a {\n mode off\n }\n}", Handler{}, "write insecure_waf_off"},
+		{"a route that is off and more", "waf {\n route /a {\n insecure_waf_off\n paranoia 2\n }\n}", Handler{}, "nothing else counts"},
+		{"rules in a route", "waf {\n route /a {\n rules x\n }\n}", Handler{}, `unknown word "rules"`},
+		{"a glob in a route", "waf {\n route /a/*/b {\n paranoia 2\n }\n}", Handler{}, "at the end"},
 		{"argument to off", "insecure_waf_off please", Handler{}, "argument"},
 	}
 	for _, tt := range tests {
@@ -55,12 +74,21 @@ func TestCaddyfile(t *testing.T) {
 				}
 				return
 			}
-			h.option = ""
+			h.options = nil
 			if err != nil || !reflect.DeepEqual(h, tt.want) {
 				t.Fatalf("%+v, %v; want %+v", h, err, tt.want)
 			}
 		})
 	}
+	t.Run("fail open beside waf", func(t *testing.T) {
+		d := dispenser(t, "waf\ninsecure_waf_fail_open")
+		var h Handler
+		for d.Next() {
+			if _, err := h.Option(d); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 	t.Run("both", func(t *testing.T) {
 		d := dispenser(t, "waf\ninsecure_waf_off")
 		var h Handler
@@ -86,6 +114,14 @@ func TestCaddyfile(t *testing.T) {
 			t.Fatal(h, err)
 		}
 	})
+}
+
+func pattern(text string) reqpath.Pattern {
+	p, err := reqpath.ParsePattern(text)
+	if err != nil {
+		panic(err)
+	}
+	return p
 }
 
 func dispenser(t *testing.T, text string) *caddyfile.Dispenser {

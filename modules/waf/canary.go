@@ -55,21 +55,36 @@ func (c *canary) run(ctx context.Context) {
 	}
 }
 
-// check tries once.
+// canaryKey is the context key of the part that a canary tries.
+type canaryKey struct{}
+
+// check tries each engine of the site once. The metric is about the site's own.
 func (c *canary) check(ctx context.Context) {
-	refused, fault := c.attack(ctx)
-	value := 0.0
-	if refused {
-		value = 1
+	parts := []part{{}}
+	if c.handler.live != nil {
+		parts = c.handler.live.plan.Load().parts()
 	}
-	canaryGauge.WithLabelValues(c.site.Name).Set(value)
-	if fault != "" && ctx.Err() == nil {
-		c.publish(event.Event{Time: time.Now(), Kind: event.WAFCanaryFailed, Site: c.site.Name, Detail: fault})
+	for n, p := range parts {
+		refused, fault := c.attack(ctx, p)
+		value := 0.0
+		if refused {
+			value = 1
+		}
+		if n == 0 {
+			canaryGauge.WithLabelValues(c.site.Name).Set(value)
+		}
+		if fault != "" && ctx.Err() == nil {
+			if p.route != "" {
+				fault = "route " + p.route + ": " + fault
+			}
+			c.publish(event.Event{Time: time.Now(), Kind: event.WAFCanaryFailed, Site: c.site.Name, Detail: fault})
+		}
 	}
 }
 
-// attack sends the request down the path of all requests. fault is what is wrong with the engine, if anything.
-func (c *canary) attack(ctx context.Context) (refused bool, fault string) {
+// attack sends the request down the path of all requests, to be judged by p. fault is what is wrong with the engine, if
+// anything.
+func (c *canary) attack(ctx context.Context, p part) (refused bool, fault string) {
 	defer func() {
 		if p := recover(); p != nil {
 			refused, fault = false, fmt.Sprintf("the WAF panicked (%T)", p)
@@ -83,6 +98,7 @@ func (c *canary) attack(ctx context.Context) (refused bool, fault string) {
 	r.Header.Set("User-Agent", "gatehouse-canary")
 	r.Header.Set("Accept", "*/*")
 	r = gatehouse.Probe(r, c.site)
+	r = r.WithContext(context.WithValue(r.Context(), canaryKey{}, p))
 	var inspection *Inspection
 	err = c.handler.ServeHTTP(nobody{}, r, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
 		inspection, _ = gatehouse.FromContext(r.Context()).WAF.(*Inspection)

@@ -46,7 +46,7 @@ func TestCanary(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				h.live.engine.Store(e)
+				h.release(h.live.swap(&plan{site: e}))
 			}
 			var events []event.Event
 			c := &canary{h, &gatehouse.Site{Name: tt.name}, func(e event.Event) { events = append(events, e) }}

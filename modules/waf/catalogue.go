@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,13 +20,15 @@ type RuleInfo struct {
 	File     string
 	Message  string
 	Severity string
-	Paranoia int // 0 when the rule does not say
+	Paranoia int    // 0 when the rule does not say
+	Attacks  string // its tags attack-…, separated by spaces
 }
 
 var (
 	ruleID       = regexp.MustCompile(`\bid:'?(\d+)`)
 	ruleSeverity = regexp.MustCompile(`severity:'?([A-Z0-9]+)`)
 	ruleParanoia = regexp.MustCompile(`tag:'paranoia-level/(\d)'`)
+	ruleAttack   = regexp.MustCompile(`tag:'(attack-[a-z0-9-]+)'`)
 )
 
 // Catalogue returns every rule in the binary by its id. The map must not be changed.
@@ -76,6 +79,19 @@ func describeRules(all map[int]RuleInfo, file, text string) {
 		if m := ruleParanoia.FindStringSubmatch(whole); m != nil {
 			info.Paranoia, _ = strconv.Atoi(m[1])
 		}
+		for _, m := range ruleAttack.FindAllStringSubmatch(whole, -1) {
+			info.Attacks = strings.TrimLeft(info.Attacks+" "+m[1], " ")
+		}
 		all[info.ID] = info
 	}
 }
+
+// attackTags returns every tag attack-… that a rule in the binary has, sorted.
+var attackTags = sync.OnceValue(func() []string {
+	var all []string
+	for _, info := range Catalogue() {
+		all = append(all, strings.Fields(info.Attacks)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+})

@@ -11,7 +11,6 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -22,13 +21,13 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "waf",
-		Usage: "explain|test|propose|lint",
-		Short: "Explains what the WAF did, tries requests, and proposes exclusions",
+		Usage: "explain|test|propose|lint|promote",
+		Short: "Explains what the WAF did, tries requests, proposes exclusions, and promotes rules",
 		Long: `
 These commands need no running gateway. explain and propose read the access log, which holds the names of the arguments
 that rules matched in, never their values.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range []*cobra.Command{explainCommand(), testCommand(), proposeCommand(), lintCommand()} {
+			for _, sub := range []*cobra.Command{explainCommand(), testCommand(), proposeCommand(), lintCommand(), promoteCommand()} {
 				sub.SilenceUsage = true
 				cmd.AddCommand(sub)
 			}
@@ -43,16 +42,20 @@ func logged(cmd *cobra.Command, id string) (LogLine, error) {
 	if name == "" {
 		return LogLine{}, errors.New("--log: which file is the access log? (- for standard input)")
 	}
-	in := cmd.InOrStdin()
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return LogLine{}, err
-		}
-		defer f.Close()
-		in = f
+	in, err := openLog(cmd, name)
+	if err != nil {
+		return LogLine{}, err
 	}
+	defer in.Close()
 	return FindLine(in, id)
+}
+
+// openLog opens the file of this name; - is standard input.
+func openLog(cmd *cobra.Command, name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(cmd.InOrStdin()), nil
+	}
+	return os.Open(name)
 }
 
 func explainCommand() *cobra.Command {
@@ -94,8 +97,14 @@ func explain(w io.Writer, line LogLine) error {
 	default:
 		fmt.Fprintf(w, "Rules matched, but the score %s did not reach the threshold.\n", line.Score)
 	}
+	if line.Route != "" {
+		fmt.Fprintf(w, "It was judged as the route %s says.\n", line.Route)
+	}
 	if line.Skipped != "" {
-		fmt.Fprintf(w, "The body was not inspected: %s.\n", line.Skipped)
+		fmt.Fprintf(w, "The body was not inspected, or not all of it: %s.\n", line.Skipped)
+	}
+	if line.FailedOpen != "" {
+		fmt.Fprintf(w, "It passed because it could not be judged (insecure_waf_fail_open): %s.\n", line.FailedOpen)
 	}
 	return table(w, found, line.Rules)
 }
@@ -116,7 +125,11 @@ func table(w io.Writer, found []Match, ids string) error {
 		if info.Paranoia > 0 {
 			level = fmt.Sprint(info.Paranoia)
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s, %d bytes\t%s\t%s\t%s\n", m.Rule, m.Target, m.Class, m.Length, level, info.Severity, info.Message)
+		what := fmt.Sprintf("%s, %d bytes", m.Class, m.Length)
+		if m.Digest != "" {
+			what += ", #" + m.Digest
+		}
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", m.Rule, m.Target, what, level, info.Severity, info.Message)
 	}
 	return t.Flush()
 }
@@ -207,70 +220,4 @@ func readRequest(text []byte) (*http.Request, error) {
 		return nil, fmt.Errorf("the file is not an HTTP request: %w", err)
 	}
 	return r, nil
-}
-
-func proposeCommand() *cobra.Command {
-	var p Proposal
-	var days int
-	var out string
-	cmd := &cobra.Command{
-		Use: "propose --log <access log> --author <who> --note <why> <request id>", Args: cobra.ExactArgs(1),
-		Short: "Writes the narrowest exclusion that would let a request pass, for review",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			line, err := logged(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			if p.Matches, err = ParseMatches(line.Matched); err != nil {
-				return fmt.Errorf("the log line's waf_matched: %w", err)
-			}
-			p.Path, p.Request, p.Expires = line.Path, line.RequestID, time.Now().AddDate(0, 0, days)
-			text, err := p.Text()
-			if err != nil {
-				return err
-			}
-			if out == "" {
-				_, err = io.WriteString(cmd.OutOrStdout(), text)
-				return err
-			}
-			f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-			if err != nil {
-				return fmt.Errorf("writing the proposal: %w", err)
-			}
-			_, err = f.WriteString(text)
-			return errors.Join(err, f.Close())
-		},
-	}
-	cmd.Flags().StringP("log", "l", "", "the access log (JSON lines)")
-	cmd.Flags().StringVar(&p.Author, "author", "", "who answers for the exclusion")
-	cmd.Flags().StringVar(&p.Note, "note", "", "why it is needed")
-	cmd.Flags().IntVar(&p.ID, "id", 10_000, "the rule id, 1 to 89999, unique among the site's rules")
-	cmd.Flags().IntVar(&days, "days", 180, "days until it should be looked at again")
-	cmd.Flags().StringVarP(&out, "output", "o", "", "the file to write; it must not exist")
-	return cmd
-}
-
-func lintCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "lint <rules directory>", Args: cobra.ExactArgs(1),
-		Short: "Checks a site's rule directory, compiles it, and warns of exclusions that have expired",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			files, err := ReadRules(os.DirFS(args[0]))
-			if err != nil {
-				return err
-			}
-			warnings, err := Lint(files, time.Now())
-			if err != nil {
-				return err
-			}
-			for _, w := range warnings {
-				cmd.PrintErrf("warning: %s:%d: %s\n", w.File, w.Line, w.Text)
-			}
-			if _, err := New(Config{Paranoia: 1, Mode: Block, BodyLimit: defaultBodyLimit, Rules: files}, bodies); err != nil {
-				return err
-			}
-			cmd.Printf("%s: the rules compile\n", args[0])
-			return nil
-		},
-	}
 }

@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"slices"
 	"strings"
 
 	"gatehouse.internal/modules/internal/cookie"
@@ -34,4 +35,17 @@ func harmless(s string) bool {
 		}
 	}
 	return true
+}
+
+// asSent shows Connection as the client sent it, in the place of what admit made of it for the backend: contradictions in
+// it tell of smuggling. nil changes nothing. It returns h.
+func (h *heading) asSent(connection []string) *heading {
+	if connection == nil {
+		return h
+	}
+	h.headers = slices.DeleteFunc(h.headers, func(l line) bool { return l.name == "Connection" })
+	for _, value := range connection {
+		h.add("Connection", value)
+	}
+	return h
 }

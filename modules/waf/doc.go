@@ -4,7 +4,9 @@
 //
 // One [Engine] per distinct set of rules and settings, shared by all sites that have the same. One [Inspection] per
 // request: Head judges request line and headers, and the whole request at once when it has no body; Body judges the
-// body, buffered, and replays it byte for byte. Which types are read and which are streamed is decided in body.go.
+// body, buffered, and replays it byte for byte. Which types are read and which are streamed is decided in body.go; of
+// what is streamed the first 4 KiB are judged as far as they read as text (opaque.go). Parts of a site may have settings
+// of their own (route.go), resolved on the judged path: what opens must hold in every reading, what restricts in any.
 //
 // # Place
 //
@@ -13,23 +15,26 @@
 //
 // # Reads / Writes
 //
-// Reads ID, ClientIP, Site, Grant. Writes WAF (an *Inspection, or a mark that the site has none) and the notes
-// waf_score, waf_rules, waf_message, waf_mode, waf_skipped. Owns no store keyspace.
+// Reads ID, ClientIP, Path, Site, Grant. Writes WAF (an *Inspection, or a mark that the site has none) and the notes
+// waf_score, waf_rules, waf_message, waf_matched, waf_mode, waf_route, waf_skipped, waf_failed_open.
+// Owns no store keyspace; its key is the house's for the purpose waf.matched.
 //
 // # Invariants
 //
 // One request, one verdict: unalias.go mends Coraza's cache. No body reaches a backend half inspected: it is judged
-// whole, decompressed if need be, or streamed by its content type from a closed list,
-// or refused. Matched data is in no note, log or metric. Bodies held at one time are bounded in total ([Budget]). The
-// gateway's own session cookies are not shown to the rules. A broken inspection refuses (unless in detect mode,
-// which never refuses). Answers pass untouched and unwrapped unless the site asks for response_inspection; then their
-// heads are judged and the beginning of text is held until it is (response.go), and websockets, event streams and gRPC
-// still pass as they are. A refusal carries nothing of the answer that it replaces. Engines are exchanged under running
-// requests when rule files change (reload.go); each request keeps the one it began with.
+// whole, decompressed if need be, or streamed by its content type from a closed list, or refused. Matched data is in no
+// note, log or metric, only its kind, length and keyed hash. Bodies held at one time are bounded in total ([Budget]).
+// The gateway's own session cookies are not shown to the rules. A broken inspection refuses, unless in detect mode,
+// which never refuses, or under insecure_waf_fail_open, which says so each time. Answers pass untouched and unwrapped
+// unless the site asks for response_inspection; then their heads are judged and the beginning of text is held until it
+// is (response.go), and websockets, event streams and gRPC still pass as they are. A refusal carries nothing of the
+// answer that it replaces. Engines are exchanged under running requests when rule files change (reload.go); each
+// request keeps the one it began with.
 //
 // # Fails
 //
-// waf_blocked 403: the rules. response_blocked 403: the rules, about the answer. body_too_large 413: over body_limit, or costs more than the inspect limit.
+// waf_blocked 403: the rules. response_blocked 403: the rules, about the answer. body_too_large 413: over body_limit,
+// or costs more than the inspect limit.
 // headers_too_large 431: a head over 48 KiB. body_unreadable 400: ended early or not what it says. waf_failed 503: a
 // panic in the rules, or the budget is spent or too many expensive inspections are waiting (both with Retry-After).
 // request_timeout 408 and client_closed 499: the client. internal 500: the head was skipped, or there is no grant.

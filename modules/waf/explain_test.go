@@ -2,12 +2,16 @@ package waf
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"gatehouse.internal/modules/internal/keyring"
 )
 
 const attackFile = "GET /search?q=%3Cscript%3Ealert(1)%3C/script%3E HTTP/1.1\nHost: app.test\nUser-Agent: Mozilla/5.0\nAccept: */*\n\n"
@@ -47,13 +51,50 @@ func TestRequestInAFile(t *testing.T) {
 }
 
 func TestMatchesRoundTrip(t *testing.T) {
-	all := []Match{{942100, "ARGS:q", 12, "text"}, {941100, "REQUEST_HEADERS:User-Agent", 0, "empty"}, {920170, "REQUEST_METHOD", 3, "letters"}}
+	all := []Match{{942100, "ARGS:q", 12, "text", "0123456789abcdef"}, {941100, "REQUEST_HEADERS:User-Agent", 0, "empty", ""}, {920170, "REQUEST_METHOD", 3, "letters", ""}}
 	got, err := ParseMatches(FormatMatches(all))
 	if err != nil || cmp.Diff(all, got) != "" {
 		t.Errorf("%v\n%s", err, cmp.Diff(all, got))
 	}
 	if got, err := ParseMatches(""); err != nil || got != nil {
 		t.Errorf("nothing became %v, %v", got, err)
+	}
+}
+
+func TestClass(t *testing.T) {
+	for value, want := range map[string]string{
+		"": "empty", "123": "digits", "abc": "letters", "Zoë": "letters", "a-b_1.c": "word", "' or '": "text", "<b>": "markup", "'--": "punct",
+		"a\x00": "binary", "QUJDREVGR0hJSktMTU5PUA==1": "base64", "QUJD+1": "text", "a b": "text",
+	} {
+		if got := class(value); got != want {
+			t.Errorf("class(%q) = %q, want %q", value, got, want)
+		}
+	}
+}
+
+// Equal values have equal digests, others have others, and nothing can be told without the key.
+func TestDigestsOfMatches(t *testing.T) {
+	keys := map[string]func(string) string{}
+	for _, name := range []string{"one", "other"} {
+		ring, err := keyring.New(keyring.Generate())
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[name] = func(v string) string { return hex.EncodeToString(ring.MAC("waf.matched", []byte(v))[:digestBytes]) }
+	}
+	e := engineAt(t, 1, Block)
+	find := func(key, value string) string {
+		i := e.Inspect("r")
+		defer i.Close()
+		i.digest = keys[key]
+		if v := i.Head(get("/?q="+url.QueryEscape(value)), testClient); !v.Given() || len(i.found.Matches) == 0 {
+			t.Fatal("no match")
+		}
+		return i.found.Matches[0].Digest
+	}
+	a, b, c, d := find("one", "<script>a()</script>"), find("one", "<script>a()</script>"), find("one", "<script>b()</script>"), find("other", "<script>a()</script>")
+	if a != b || a == c || a == d || len(a) != 2*digestBytes {
+		t.Errorf("digests %s %s %s %s", a, b, c, d)
 	}
 }
 
@@ -158,7 +199,7 @@ func TestProposalIsNarrow(t *testing.T) {
 }
 
 func TestProposalsThatNobodyCouldReview(t *testing.T) {
-	good := Proposal{Path: "/a", ID: 1, Author: "ada", Note: "why", Expires: time.Now(), Matches: []Match{{941100, "ARGS:q", 1, "text"}}}
+	good := Proposal{Path: "/a", ID: 1, Author: "ada", Note: "why", Expires: time.Now(), Matches: []Match{{941100, "ARGS:q", 1, "text", ""}}}
 	tests := []struct {
 		name   string
 		change func(*Proposal)
@@ -171,7 +212,7 @@ func TestProposalsThatNobodyCouldReview(t *testing.T) {
 		{"no expiry", func(p *Proposal) { p.Expires = time.Time{} }, "expiry"},
 		{"a path that breaks the rule", func(p *Proposal) { p.Path = "/a\" \"id:1,deny" }, "by hand"},
 		{"nothing matched", func(p *Proposal) { p.Matches = nil }, "would change nothing"},
-		{"only sums matched", func(p *Proposal) { p.Matches = []Match{{949110, "TX", 1, "text"}} }, "would change nothing"},
+		{"only sums matched", func(p *Proposal) { p.Matches = []Match{{949110, "TX", 1, "text", ""}} }, "would change nothing"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -190,7 +231,7 @@ func TestCatalogueKnowsTheRules(t *testing.T) {
 		t.Fatalf("%d rules", len(c))
 	}
 	got := c[942100]
-	want := RuleInfo{942100, "REQUEST-942-APPLICATION-ATTACK-SQLI.conf", "SQL Injection Attack Detected via libinjection", "critical", 1}
+	want := RuleInfo{942100, "REQUEST-942-APPLICATION-ATTACK-SQLI.conf", "SQL Injection Attack Detected via libinjection", "critical", 1, "attack-sqli"}
 	if got != want {
 		t.Errorf("942100 is %+v", got)
 	}

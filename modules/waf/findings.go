@@ -24,8 +24,8 @@ type Findings struct {
 // maxRules bounds how many rules are noted: a scanner's request may match a hundred.
 const maxRules = 32
 
-// findings reads a judged transaction.
-func findings(tx types.Transaction) (f Findings) {
+// findings reads a judged transaction. digest may be nil.
+func findings(tx types.Transaction, digest func(string) string) (f Findings) {
 	for _, m := range tx.MatchedRules() {
 		rule := m.Rule()
 		id := rule.ID()
@@ -42,7 +42,7 @@ func findings(tx types.Transaction) (f Findings) {
 		f.Rules = append(f.Rules, id)
 	}
 	if len(f.Rules) > 0 {
-		f.Matches = matches(tx)
+		f.Matches = matches(tx, digest)
 	}
 	if state, ok := tx.(plugintypes.TransactionState); ok {
 		for _, text := range state.Variables().TX().Get("blocking_inbound_anomaly_score") {
@@ -56,11 +56,14 @@ func findings(tx types.Transaction) (f Findings) {
 // does not promise it yet. CRS sets no default for the response phases, where a message stands for the wish.
 func (f *Findings) log(m types.MatchedRule) {
 	id := m.Rule().ID()
-	l, ok := m.(interface{ Log() bool })
-	wanted := ok && l.Log() || m.Message() != "" && m.Rule().Phase() >= types.PhaseResponseHeaders
-	if wanted && !slices.Contains(f.Logged, id) {
+	if wantsLog(m) && !slices.Contains(f.Logged, id) {
 		f.Logged = append(f.Logged, id)
 	}
+}
+
+func wantsLog(m types.MatchedRule) bool {
+	l, ok := m.(interface{ Log() bool })
+	return ok && l.Log() || m.Message() != "" && m.Rule().Phase() >= types.PhaseResponseHeaders
 }
 
 // counts reports whether a rule does not detect but initialises, adds up or sums up.

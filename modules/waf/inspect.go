@@ -2,12 +2,10 @@ package waf
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
 
@@ -32,8 +30,14 @@ type Inspection struct {
 	decided verdict.Verdict // once outcome is not Open
 	headed  bool
 	answer  answer
+	trial   trial // what stands before the rules: a prover, for most engines
 	copy    *Copy // what a shadow keeps; nil for most requests
 	panics  bool
+
+	connection []string            // the client's own header, which admit has replaced; nil: it had none
+	failOpen   bool                // what could not be judged passes: see exempt
+	failure    string              // what passed for that reason
+	digest     func(string) string // of matched values; nil: none
 }
 
 // Outcome says in one word how an inspection ended; it is a metric label.
@@ -52,7 +56,7 @@ const (
 func (e *Engine) Inspect(id string) *Inspection {
 	i := &Inspection{engine: e, outcome: Open}
 	i.guard(func() *types.Interruption {
-		i.tx = e.waf.NewTransactionWithID(id)
+		i.begin(id)
 		return nil
 	})
 	return i
@@ -69,11 +73,10 @@ func (i *Inspection) Head(r *http.Request, client netip.Addr) verdict.Verdict {
 	}
 	defer leave()
 	blocked, v := i.guard(func() *types.Interruption {
-		i.describe(r, client)
-		if stop := i.tx.ProcessRequestHeaders(); stop != nil || hasBody(r) {
+		if stop := i.run(1, requestHead{describe(r, client).asSent(i.connection)}); stop != nil || hasBody(r) {
 			return stop
 		}
-		return i.judgeBody(nil)
+		return i.run(2, requestBody{})
 	})
 	if v.Given() || blocked != nil || !hasBody(r) {
 		return i.settle(blocked, v)
@@ -93,10 +96,10 @@ func (i *Inspection) Body(r *http.Request) verdict.Verdict {
 	switch {
 	case !i.headed:
 		v = failed("the body was reached without the head")
-	case streams(r.Header):
-		i.skipped = "content_type"
 	case !i.tx.IsRequestBodyAccessible():
 		i.skipped = "rule"
+	case streams(r.Header):
+		data, v = i.beginning(r)
 	default:
 		data, v = i.obtain(r)
 		i.copy.Body(data)
@@ -109,10 +112,10 @@ func (i *Inspection) Body(r *http.Request) verdict.Verdict {
 		return i.settle(nil, v)
 	}
 	defer leave()
-	if i.skipped != "" {
+	if i.skipped != "" && i.skipped != skippedType {
 		data = nil
 	}
-	blocked, v := i.guard(func() *types.Interruption { return i.judgeBody(data) })
+	blocked, v := i.guard(func() *types.Interruption { return i.run(2, requestBody{data, i.processor()}) })
 	return i.settle(blocked, v)
 }
 
@@ -121,60 +124,6 @@ func (i *Inspection) Close() {
 	i.engine.budget.give(i.owed)
 	i.owed = 0
 	i.drop()
-}
-
-// describe shows the request to the rules: as the backend will get it, but for our own cookies.
-func (i *Inspection) describe(r *http.Request, client netip.Addr) {
-	address := ""
-	if client.IsValid() {
-		address = client.String()
-	}
-	i.tx.ProcessConnection(address, 0, "", 0)
-	i.tx.ProcessURI(r.URL.RequestURI(), r.Method, r.Proto)
-	i.tx.AddRequestHeader("Host", r.Host)
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	i.tx.SetServerName(host)
-	for name, values := range r.Header {
-		for _, value := range values {
-			if name == "Cookie" {
-				if value = withoutOurs(value); value == "" {
-					continue
-				}
-			}
-			i.tx.AddRequestHeader(name, value)
-		}
-	}
-	// What Go's server takes out of the headers, or HTTP/2 and 3 never had there.
-	for _, value := range r.TransferEncoding {
-		i.tx.AddRequestHeader("Transfer-Encoding", value)
-	}
-	if r.ContentLength > 0 && r.Header["Content-Length"] == nil {
-		i.tx.AddRequestHeader("Content-Length", strconv.FormatInt(r.ContentLength, 10))
-	}
-}
-
-// judgeBody runs the second phase, over data when there is any.
-func (i *Inspection) judgeBody(data []byte) *types.Interruption {
-	if len(data) > 0 {
-		if i.processor() == "XML" {
-			silentXML(i.variables().RequestXML(), data)
-		}
-		stop, n, err := i.tx.WriteRequestBody(data)
-		if stop != nil {
-			return stop
-		}
-		if err != nil || n != len(data) {
-			panic(fmt.Sprintf("%d of %d bytes written: %v", n, len(data), err)) // guard makes it a verdict
-		}
-	}
-	stop, err := i.tx.ProcessRequestBody()
-	if err != nil {
-		panic(err)
-	}
-	return stop
 }
 
 // guard runs judge, which calls Coraza, and turns a panic into a verdict. The transaction is then never used again,
@@ -197,10 +146,13 @@ func (i *Inspection) settle(blocked *types.Interruption, v verdict.Verdict) verd
 	if i.tx != nil {
 		open := blocked == nil && !v.Given() && i.watches() // the answer will be judged by the same transaction
 		_, broken := i.guard(func() *types.Interruption {
+			if i.trial.stands() {
+				return nil // no rule has matched
+			}
 			if !open {
 				i.tx.ProcessLogging()
 			}
-			i.found = findings(i.tx)
+			i.found = findings(i.tx, i.digest)
 			return nil
 		})
 		if broken.Given() && blocked == nil && !v.Given() {
@@ -217,7 +169,7 @@ func (i *Inspection) settle(blocked *types.Interruption, v verdict.Verdict) verd
 		v = i.exempt(v)
 	}
 	switch {
-	case i.panics || v.Reason == verdict.WAFFailed:
+	case i.panics || v.Reason == verdict.WAFFailed || i.failure != "" && !v.Given():
 		i.outcome = Failed
 	case v.Given():
 		i.outcome = Refused
@@ -236,6 +188,7 @@ func (i *Inspection) drop() {
 		return
 	}
 	i.guard(func() *types.Interruption {
+		i.endTrial()
 		_ = i.tx.Close() // fails only when a temporary file is gone already
 		return nil
 	})

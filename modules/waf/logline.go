@@ -11,22 +11,24 @@ import (
 
 // LogLine is what the access log says about one request, as far as the WAF is concerned.
 type LogLine struct {
-	RequestID string `json:"request_id"`
-	Site      string `json:"site"`
-	Method    string `json:"method"`
-	Path      string `json:"path"`
-	Status    int    `json:"status"`
-	User      string `json:"user"`
-	Session   string `json:"session"`
-	ClientIP  string `json:"client_ip"`
-	Reason    string `json:"reason"`
-	Detail    string `json:"detail"`
-	Score     string `json:"waf_score"`
-	Rules     string `json:"waf_rules"`
-	Matched   string `json:"waf_matched"`
-	Mode      string `json:"waf_mode"`
-	Skipped   string `json:"waf_skipped"`
-	Logger    string `json:"logger"`
+	RequestID  string `json:"request_id"`
+	Site       string `json:"site"`
+	Method     string `json:"method"`
+	Path       string `json:"path"`
+	Status     int    `json:"status"`
+	User       string `json:"user"`
+	Session    string `json:"session"`
+	ClientIP   string `json:"client_ip"`
+	Reason     string `json:"reason"`
+	Detail     string `json:"detail"`
+	Score      string `json:"waf_score"`
+	Rules      string `json:"waf_rules"`
+	Matched    string `json:"waf_matched"`
+	Mode       string `json:"waf_mode"`
+	Skipped    string `json:"waf_skipped"`
+	Route      string `json:"waf_route"`
+	FailedOpen string `json:"waf_failed_open"`
+	Logger     string `json:"logger"`
 }
 
 // ErrNoSuchRequest says that a log does not hold the request.

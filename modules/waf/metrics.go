@@ -1,9 +1,14 @@
 package waf
 
 import (
+	"slices"
+	"strconv"
+
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
 	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/event"
 )
 
 // The collectors live as long as the process, so that a reload does not reset them.
@@ -29,6 +34,11 @@ var (
 		Name: "gatehouse_waf_panics_total",
 		Help: "Requests during whose inspection the rules panicked. Each is a bug to report.",
 	})
+
+	failedOpen = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gatehouse_waf_failed_open_total",
+		Help: "Requests that passed though they, or their answers, could not be judged: insecure_waf_fail_open.",
+	}, []string{"site"})
 
 	canaryGauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "gatehouse_waf_canary",
@@ -62,11 +72,12 @@ var (
 	}, func() float64 { return float64(open.Load()) })
 )
 
-var collectors = []prometheus.Collector{shadowed, inspections, responses, canaryGauge, ruleLoads, duration, panicked, heldBytes, waitingNow, openEngines}
+var collectors = append(proverCollectors, failedOpen, shadowed, inspections, responses, canaryGauge, ruleLoads, duration, panicked, heldBytes, waitingNow, openEngines)
 
 // count records a finished inspection.
 func count(site string, i *Inspection) {
 	inspections.WithLabelValues(site, string(i.outcome)).Inc()
+	countProof(site, &i.trial)
 	duration.WithLabelValues(site).Observe(i.spent.Seconds())
 	if i.panics {
 		panicked.Inc()
@@ -83,4 +94,100 @@ func countResponse(site *gatehouse.Site, a answer) {
 		name = site.Name
 	}
 	responses.WithLabelValues(name, string(a.outcome), string(a.unread)).Inc()
+}
+
+// debug writes every rule that matched, and nothing of what it matched, for whoever has set this logger to DEBUG: the
+// access log's waf_rules is bounded and leaves out what only sums up.
+func (h *Handler) debug(req *gatehouse.Request, i *Inspection) {
+	if h.logger == nil {
+		return
+	}
+	if line := h.logger.Check(zap.DebugLevel, "rules matched"); line != nil {
+		line.Write(zap.String("request_id", req.ID), zap.Ints("rules", slices.Concat(i.found.Logged, i.answer.found.Logged)))
+	}
+}
+
+// note puts into log and metrics what was found, and never what it was found in.
+func note(req *gatehouse.Request, i *Inspection, route string) {
+	if req.Probe() {
+		return
+	}
+	count(siteName(req), i)
+	if len(i.found.Rules) > 0 {
+		req.Note("waf_score", strconv.Itoa(i.found.Score))
+		req.Note("waf_rules", i.found.RuleList())
+		req.Note("waf_message", i.found.Message)
+		req.Note("waf_matched", FormatMatches(i.found.Matches))
+	}
+	if i.outcome == Detected || (i.outcome == Failed && !i.decided.Given()) {
+		req.Note("waf_mode", string(Detect)) // it would have been refused
+	}
+	if i.skipped != "" {
+		req.Note("waf_skipped", i.skipped)
+	}
+	if route != "" && (len(i.found.Rules) > 0 || i.skipped != "") {
+		req.Note("waf_route", route)
+	}
+}
+
+// noteOff says that nobody looked at the request, because the route is switched off.
+func noteOff(req *gatehouse.Request, route string) {
+	req.Note("waf_skipped", "insecure_waf_off")
+	req.Note("waf_route", route)
+}
+
+// siteName is the name of the request's site; "" without one.
+func siteName(req *gatehouse.Request) string {
+	if req.Site == nil {
+		return ""
+	}
+	return req.Site.Name
+}
+
+// tellFailure says that a request passed, or an answer, which nobody could judge.
+func (h *Handler) tellFailure(req *gatehouse.Request, i *Inspection) {
+	if i.failure == "" || req.Probe() {
+		return
+	}
+	failedOpen.WithLabelValues(siteName(req)).Inc()
+	req.Note("waf_failed_open", i.failure)
+	if h.logger != nil {
+		h.logger.Warn("insecure_waf_fail_open: a request passed that could not be judged", zap.String("request_id", req.ID),
+			zap.String("site", siteName(req)), zap.String("why", i.failure))
+	}
+	e := req.Event(event.WAFFailedOpen)
+	e.Path, e.Detail = req.Path.Decoded, i.failure
+	h.publish(e)
+}
+
+// noteResponse is note for the way back.
+func noteResponse(req *gatehouse.Request, i *Inspection) {
+	a := i.answer
+	countResponse(req.Site, a)
+	if len(a.found.Rules) > 0 {
+		req.Note("waf_response_score", strconv.Itoa(a.found.Score))
+		req.Note("waf_response_rules", a.found.RuleList())
+		req.Note("waf_response_message", a.found.Message)
+	}
+	if a.outcome == Detected || a.outcome == Failed && i.engine.cfg.Mode == Detect {
+		req.Note("waf_response_mode", string(Detect)) // it would have been withheld
+	}
+	if a.unread != "" && a.unread != unreadBodiless && a.unread != unreadType {
+		req.Note("waf_response", string(a.unread)) // the others are what every image is
+	}
+}
+
+// tellDistrust says once, on the next request that an engine judges, that its prover was wrong and is not asked any more.
+func (h *Handler) tellDistrust(req *gatehouse.Request, engine *Engine) {
+	p := engine.innocence
+	if p == nil || p.off.Load() == nil || !p.told.CompareAndSwap(false, true) {
+		return
+	}
+	why := *p.off.Load()
+	if h.logger != nil {
+		h.logger.Error("the WAF's prover is off: all rules judge every request, which costs more; please report this", zap.String("why", why))
+	}
+	e := req.Event(ProverOff)
+	e.Detail = why
+	h.publish(e)
 }

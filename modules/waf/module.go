@@ -2,12 +2,10 @@ package waf
 
 import (
 	"cmp"
-	"errors"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -74,18 +72,28 @@ type Handler struct {
 	// How much of an answer is inspected, in bytes. At most 8 MiB. Default: 512 KiB.
 	ResponseLimit int64 `json:"response_limit,omitempty"`
 
+	// What rules are taken away from, in which place.
+	Exclude []Exclusion `json:"exclude,omitempty"`
+
+	// Parts of the site that are judged otherwise.
+	Routes []Route `json:"routes,omitempty"`
+
 	// Other rules to try beside these, without enforcing them.
 	Shadow *ShadowConfig `json:"shadow,omitempty"`
 
 	// Switches the WAF off for the site.
 	InsecureOff bool `json:"insecure_waf_off,omitempty"`
 
-	shadow    *Shadow // nil without one
-	shadowKey string  // of its engine in the pool
+	// Lets requests pass that could not be judged: the rules panicked, the budget is spent, too many are waiting. Each
+	// is logged, counted and an event. What the rules or a limit refuse stays refused.
+	InsecureFailOpen bool `json:"insecure_waf_fail_open,omitempty"`
 
-	live   *live  // nil when the WAF is off
-	option string // which word of the site directive was read
-	logger *zap.Logger
+	shadow *shadowing // nil without one
+
+	live    *live    // nil when the WAF is off
+	options []string // the words of the site directive that were read
+	logger  *zap.Logger
+	house   *gatehouse.App // nil only in tests
 }
 
 // CaddyModule returns the Caddy module information.
@@ -100,6 +108,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := gatehouse.RegisterMetrics(ctx, collectors...); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
+	if guest, err := ctx.AppIfConfigured("gatehouse"); err == nil {
+		h.house = guest.(*gatehouse.App)
+	}
 	if h.InsecureOff {
 		logger.Warn("insecure_waf_off: the requests of a site are not inspected for attacks")
 		h.attend(ctx, Config{})
@@ -110,6 +121,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		Mode:      cmp.Or(h.Mode, Block),
 		BodyLimit: cmp.Or(h.BodyLimit, defaultBodyLimit),
 		Apps:      h.Apps,
+		Exclude:   h.Exclude,
 
 		InspectLimit: h.InspectLimit, ArgLimit: h.ArgLimit,
 	}
@@ -123,7 +135,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		cfg.Rules = files
 	}
-	e, key, err := compile(cfg, logger)
+	p, err := h.plan(cfg)
 	if err != nil {
 		if h.Rules != "" {
 			err = cfg.locate(err)
@@ -131,15 +143,48 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return gatehouse.Refused(fmt.Errorf("waf: %w", err))
 	}
 	h.live = new(live)
-	h.live.swap(e, key)
+	h.live.swap(p)
 	if err := h.shade(ctx, cfg); err != nil {
 		return gatehouse.Refused(fmt.Errorf("waf: %w", err))
 	}
-	if cfg.Mode == Detect {
-		logger.Warn("waf mode detect: attacks on a site are noted, not refused")
-	}
+	h.warn(cfg)
 	h.attend(ctx, cfg)
 	return nil
+}
+
+// warn says at start what of the site is judged more leniently than an operator may remember.
+func (h *Handler) warn(cfg Config) {
+	if cfg.Mode == Detect {
+		h.logger.Warn("waf mode detect: attacks on a site are noted, not refused")
+	}
+	if h.InsecureFailOpen {
+		h.logger.Warn("insecure_waf_fail_open: requests to a site that cannot be judged pass")
+	}
+	for _, r := range h.Routes {
+		switch {
+		case r.InsecureOff:
+			h.logger.Warn("insecure_waf_off: the requests of a route are not inspected for attacks", zap.Stringer("route", r.Path))
+		case r.Mode == Detect && cfg.Mode != Detect:
+			h.logger.Warn("waf mode detect: attacks on a route are noted, not refused", zap.Stringer("route", r.Path))
+		}
+	}
+}
+
+// plan compiles cfg and the routes over it.
+func (h *Handler) plan(cfg Config) (*plan, error) {
+	return newPlan(cfg, h.Routes, func(cfg Config) (*Engine, string, error) { return compile(cfg, h.logger) }, h.release)
+}
+
+// release gives a plan's references back; its engines stay usable. A nil plan has none.
+func (h *Handler) release(p *plan) {
+	if p == nil {
+		return
+	}
+	for _, key := range p.keys {
+		if _, err := engines.Delete(key); err != nil {
+			h.logger.Error("giving back an engine", zap.Error(err))
+		}
+	}
 }
 
 // compile takes the engine of cfg out of the pool, or puts it there. The reference is given back by its key.
@@ -154,8 +199,9 @@ func compile(cfg Config, logger *zap.Logger) (*Engine, string, error) {
 	}
 	e := found.(shared).Engine
 	if !known {
+		on, why := e.Prover()
 		logger.Info("compiled the WAF's rules", zap.Int("rules", e.Rules()), zap.Int("paranoia", cfg.Paranoia),
-			zap.Duration("took", e.Elapsed()), zap.String("engine", key[:12]))
+			zap.Duration("took", e.Elapsed()), zap.String("engine", key[:12]), zap.Bool("prover", on), zap.String("why_not", why))
 	}
 	return e, key, nil
 }
@@ -163,26 +209,42 @@ func compile(cfg Config, logger *zap.Logger) (*Engine, string, error) {
 // attend has the site's WAF tried, and its rule directory followed, from the house's start until ctx ends. cfg is what
 // the engine was compiled from; it is not used when the WAF is off.
 func (h *Handler) attend(ctx caddy.Context, cfg Config) {
-	guest, err := ctx.AppIfConfigured("gatehouse")
-	if err != nil {
-		return // a WAF without a house stands in a test
+	if h.house == nil {
+		return
 	}
-	house := guest.(*gatehouse.App)
-	site := house.Entered()
+	site := h.house.Entered()
 	if site == nil {
-		return // and without a gate it answers 500
+		return // without a gate it answers 500
 	}
-	publish := func(e event.Event) {
-		if state, err := house.State(); err == nil {
-			state.Bus.Publish(e)
-		}
-	}
-	house.AtStart(func() {
-		go (&canary{handler: h, site: site, publish: publish}).run(ctx)
+	h.house.AtStart(func() {
+		go (&canary{handler: h, site: site, publish: h.publish}).run(ctx)
 		if h.live != nil && h.Rules != "" {
-			go h.watcher(cfg, site, publish).run(ctx)
+			go h.watcher(cfg, site, h.publish).run(ctx)
 		}
 	})
+}
+
+// publish tells the house's bus.
+func (h *Handler) publish(e event.Event) {
+	if h.house == nil {
+		return
+	}
+	if state, err := h.house.State(); err == nil {
+		state.Bus.Publish(e)
+	}
+}
+
+// digest is the keyed hash of a matched value: equal values have equal digests, and without the house's keys nobody can
+// tell which value it was, short ones included. "" when there is no house, or its keys cannot be had.
+func (h *Handler) digest(value string) string {
+	if h.house == nil {
+		return ""
+	}
+	state, err := h.house.State()
+	if err != nil {
+		return ""
+	}
+	return hex.EncodeToString(state.Keys.MAC("waf.matched", []byte(value))[:digestBytes])
 }
 
 // watcher returns what exchanges the site's engine when the rule directory changes.
@@ -195,14 +257,12 @@ func (h *Handler) watcher(cfg Config, site *gatehouse.Site, publish func(event.E
 	w.load = func(files RuleFiles) (*Engine, error) {
 		changed := cfg
 		changed.Rules = files
-		e, key, err := compile(changed, h.logger)
+		p, err := h.plan(changed)
 		if err != nil {
 			return nil, changed.locate(err)
 		}
-		if _, err := engines.Delete(h.live.swap(e, key)); err != nil {
-			h.logger.Error("giving back the engine before", zap.Error(err))
-		}
-		return e, nil
+		h.release(h.live.swap(p))
+		return p.site, nil
 	}
 	w.accepted = func(e *Engine) {
 		tell(event.RulesLoaded, "loaded", fmt.Sprintf("%s: %d rules", h.Rules, e.Rules()))
@@ -214,28 +274,33 @@ func (h *Handler) watcher(cfg Config, site *gatehouse.Site, publish func(event.E
 	return w
 }
 
-// engine is the one that judges the next request; nil when the WAF is off.
-func (h *Handler) engine() *Engine {
-	if h.live == nil {
-		return nil
+// choose returns what judges the request, and by what name it goes in notes. No engine and no error: the WAF is off.
+func (h *Handler) choose(r *http.Request, req *gatehouse.Request) (part, error) {
+	switch {
+	case h.live == nil && h.InsecureOff:
+		return part{}, nil
+	case h.live == nil:
+		return part{}, req.Deny(verdict.Internal, "the WAF was never provisioned")
 	}
-	return h.live.engine.Load()
+	if p, ok := r.Context().Value(canaryKey{}).(part); ok && req.Probe() {
+		return p, nil
+	}
+	return h.live.plan.Load().choose(req.Path), nil
 }
 
-// Cleanup gives the reference back. The engine stays usable: requests may still be in flight, or yet arrive.
+// Cleanup gives the references back. The engines stay usable: requests may still be in flight, or yet arrive.
 func (h *Handler) Cleanup() error {
 	if h.live == nil {
 		return nil
 	}
-	key, first := h.live.close()
-	if !first {
-		return nil
+	if p, first := h.live.close(); first {
+		h.release(p)
+		h.unshade()
 	}
-	_, err := engines.Delete(key)
-	return errors.Join(err, h.unshade())
+	return nil
 }
 
-// off is what req.WAF holds on a site whose WAF is switched off.
+// off is what req.WAF holds on a site, or a route, whose WAF is switched off.
 type off struct{}
 
 // ServeHTTP judges the head, leaves the inspection in req.WAF for the body handler, and ends it when the rest of the
@@ -248,20 +313,26 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if req.WAF != nil {
 		return req.Deny(verdict.Internal, "the WAF's head stands twice in the row")
 	}
-	engine := h.engine()
-	if engine == nil {
-		if !h.InsecureOff {
-			return req.Deny(verdict.Internal, "the WAF was never provisioned")
-		}
+	by, err := h.choose(r, req)
+	if err != nil {
+		return err
+	}
+	if by.engine == nil {
 		req.WAF = off{}
+		if by.route != "" {
+			noteOff(req, by.route)
+		}
 		return next.ServeHTTP(w, r)
 	}
-	i := engine.Inspect(req.ID)
+	i := by.engine.Inspect(req.ID)
+	i.failOpen, i.digest, i.connection = h.InsecureFailOpen, h.digest, req.Connection
 	req.WAF = i
 	offer := h.follow(r, req, i)
 	defer func() {
 		i.Close()
-		note(req, i)
+		note(req, i, by.route)
+		h.tellFailure(req, i)
+		h.tellDistrust(req, by.engine)
 		h.debug(req, i)
 		offer()
 	}()
@@ -269,41 +340,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return req.Refuse(v)
 	}
 	return next.ServeHTTP(w, r)
-}
-
-// debug writes every rule that matched, and nothing of what it matched, for whoever has set this logger to DEBUG: the
-// access log's waf_rules is bounded and leaves out what only sums up.
-func (h *Handler) debug(req *gatehouse.Request, i *Inspection) {
-	if h.logger == nil {
-		return
-	}
-	if line := h.logger.Check(zap.DebugLevel, "rules matched"); line != nil {
-		line.Write(zap.String("request_id", req.ID), zap.Ints("rules", slices.Concat(i.found.Logged, i.answer.found.Logged)))
-	}
-}
-
-// note puts into log and metrics what was found, and never what it was found in.
-func note(req *gatehouse.Request, i *Inspection) {
-	if req.Probe() {
-		return
-	}
-	site := ""
-	if req.Site != nil {
-		site = req.Site.Name
-	}
-	count(site, i)
-	if len(i.found.Rules) > 0 {
-		req.Note("waf_score", strconv.Itoa(i.found.Score))
-		req.Note("waf_rules", i.found.RuleList())
-		req.Note("waf_message", i.found.Message)
-		req.Note("waf_matched", FormatMatches(i.found.Matches))
-	}
-	if i.outcome == Detected || (i.outcome == Failed && !i.decided.Given()) {
-		req.Note("waf_mode", string(Detect)) // it would have been refused
-	}
-	if i.skipped != "" {
-		req.Note("waf_skipped", i.skipped)
-	}
 }
 
 // BodyHandler is the body of the WAF. It has no settings: which engine judges is the head's to say.
@@ -348,23 +384,6 @@ func respond(rw http.ResponseWriter, r *http.Request, req *gatehouse.Request, i 
 		return req.Refuse(v)
 	}
 	return err
-}
-
-// noteResponse is note for the way back.
-func noteResponse(req *gatehouse.Request, i *Inspection) {
-	a := i.answer
-	countResponse(req.Site, a)
-	if len(a.found.Rules) > 0 {
-		req.Note("waf_response_score", strconv.Itoa(a.found.Score))
-		req.Note("waf_response_rules", a.found.RuleList())
-		req.Note("waf_response_message", a.found.Message)
-	}
-	if a.outcome == Detected || a.outcome == Failed && i.engine.cfg.Mode == Detect {
-		req.Note("waf_response_mode", string(Detect)) // it would have been withheld
-	}
-	if a.unread != "" && a.unread != unreadBodiless && a.unread != unreadType {
-		req.Note("waf_response", string(a.unread)) // the others are what every image is
-	}
 }
 
 var (

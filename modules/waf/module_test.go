@@ -91,7 +91,7 @@ func TestRow(t *testing.T) {
 		{"attack", on, get(attack), verdict.WAFBlocked, []string{"waf_score=", "waf_rules=941", "waf_message=XSS"}},
 		{"attack in the body", on, form("q", "<script>alert(1)</script>"), verdict.WAFBlocked, []string{"waf_rules=941"}},
 		{"no grant", on, get("/", "No-Grant", "1"), verdict.Internal, nil},
-		{"stream", on, body("PUT", "/", "image/png", "x"), "", []string{"waf_skipped=content_type"}},
+		{"stream", on, body("PUT", "/", "image/png", "\x00x"), "", []string{"waf_skipped=content_type"}},
 		{"off", off, get(attack), "", nil},
 		{"off without a grant", off, get("/", "No-Grant", "1"), verdict.Internal, nil},
 		{"never provisioned", new(Handler), get("/"), verdict.Internal, nil},

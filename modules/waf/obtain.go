@@ -98,9 +98,14 @@ func (i *Inspection) unread(why string, v verdict.Verdict) verdict.Verdict {
 	return v
 }
 
-// exempt drops what detect mode must not refuse.
+// exempt drops what detect mode must not refuse, and what a site wants to pass that could not be judged: what a panic,
+// the budget or the queue stopped, never what the rules or a limit refused.
 func (i *Inspection) exempt(v verdict.Verdict) verdict.Verdict {
-	if i.engine.cfg.Mode == Detect {
+	switch {
+	case i.engine.cfg.Mode == Detect:
+		return verdict.Verdict{}
+	case i.failOpen && v.Reason == verdict.WAFFailed:
+		i.failure = v.Detail
 		return verdict.Verdict{}
 	}
 	return v

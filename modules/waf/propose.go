@@ -17,6 +17,7 @@ type Proposal struct {
 	Note    string
 	Expires time.Time
 	Request string // the id of the request it was made for
+	Costs   []Cost // what CRS's own tests say of it; may be nil
 }
 
 // ErrNothingToExclude says that no detection rule matched, so that an exclusion would change nothing.
@@ -72,6 +73,9 @@ func (p Proposal) Text() (string, error) {
 		if info, ok := Catalogue()[m.Rule]; ok {
 			fmt.Fprintf(&b, "# %d %s (%s): in %s, %s of %d bytes\n", m.Rule, info.Message, info.File, m.Target, m.Class, m.Length)
 		}
+	}
+	for _, c := range p.Costs {
+		fmt.Fprintf(&b, "# %s\n", c)
 	}
 	fmt.Fprintf(&b, "SecRule REQUEST_FILENAME \"@streq %s\" \\\n    \"id:%d,phase:1,pass,nolog,t:none", p.Path, p.ID)
 	for _, action := range ctl {

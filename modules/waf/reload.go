@@ -18,34 +18,31 @@ import (
 // a file that is being written is not compiled by halves.
 const watchPeriod = 2 * time.Second
 
-// live is the engine of one site. It may be exchanged while requests come; each request keeps the one it began with.
+// live is the plan of one site. It may be exchanged while requests come; each request keeps the engine it began with.
 type live struct {
-	engine atomic.Pointer[Engine]
+	plan atomic.Pointer[plan]
 
 	mu     sync.Mutex
-	key    string // guarded by mu; of our reference in the pool
-	closed bool   // guarded by mu
+	closed bool // guarded by mu
 }
 
-// swap puts e in the place of the engine before. It returns the key whose reference must be given back: that one's,
-// or when the site is gone already, the new one's.
-func (l *live) swap(e *Engine, key string) (unused string) {
+// swap puts p in the place of the plan before. It returns the plan whose references must be given back: that one, or
+// when the site is gone already, p itself; nil for none.
+func (l *live) swap(p *plan) (unused *plan) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return key
+		return p
 	}
-	unused, l.key = l.key, key
-	l.engine.Store(e)
-	return unused
+	return l.plan.Swap(p)
 }
 
-// close returns the key to give back, the first time. The engine stays usable.
-func (l *live) close() (key string, first bool) {
+// close returns the plan whose references must be given back, the first time. It stays usable.
+func (l *live) close() (p *plan, first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first, l.closed = !l.closed, true
-	return l.key, first
+	return l.plan.Load(), first
 }
 
 // watcher follows one site's rule directory. It is used by one goroutine.

@@ -29,11 +29,11 @@ func TestRulesFollowTheirFiles(t *testing.T) {
 	}
 	cfg := Config{Paranoia: 1, Mode: Block, BodyLimit: defaultBodyLimit, Rules: files}
 	h := &Handler{logger: zap.NewNop(), live: new(live)}
-	e, key, err := compile(cfg, h.logger)
+	p, err := h.plan(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.live.swap(e, key)
+	h.live.swap(p)
 	var events []event.Event
 	w := h.watcher(cfg, &gatehouse.Site{Name: "app.test"}, func(e event.Event) { events = append(events, e) })
 	w.dir = dir

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -78,15 +77,16 @@ func (i *Inspection) ResponseHead(r *http.Request, status int, header http.Heade
 	a.unread, a.gzip = whyUnread(r, status, header)
 	blocked, v := i.guard(func() *types.Interruption {
 		a.before = len(i.tx.MatchedRules())
+		h := &heading{proto: r.Proto, status: status}
 		for name, values := range header {
 			if a.unread == "" && name == "Content-Encoding" {
 				continue // the rules will see the text: they take this header for a reason not to look
 			}
 			for _, value := range values {
-				i.tx.AddResponseHeader(name, value)
+				h.add(name, value)
 			}
 		}
-		if stop := i.tx.ProcessResponseHeaders(status, r.Proto); stop != nil {
+		if stop := i.run(3, responseHead{h}); stop != nil {
 			return stop
 		}
 		if a.unread == "" && !i.tx.IsResponseBodyAccessible() {
@@ -95,7 +95,7 @@ func (i *Inspection) ResponseHead(r *http.Request, status int, header http.Heade
 		if a.unread == "" {
 			return nil
 		}
-		return i.judgeResponseBody(nil)
+		return i.run(4, responseBody(nil))
 	})
 	if a.unread == "" && blocked == nil && !v.Given() {
 		return true, verdict.Verdict{}
@@ -138,25 +138,8 @@ func (i *Inspection) ResponseBody(ctx context.Context, data []byte, whole bool) 
 		}
 		defer leave()
 	}
-	blocked, v := i.guard(func() *types.Interruption { return i.judgeResponseBody(data) })
+	blocked, v := i.guard(func() *types.Interruption { return i.run(4, responseBody(data)) })
 	return i.settleResponse(blocked, v)
-}
-
-func (i *Inspection) judgeResponseBody(data []byte) *types.Interruption {
-	if len(data) > 0 {
-		stop, n, err := i.tx.WriteResponseBody(data)
-		if stop != nil {
-			return stop
-		}
-		if err != nil || n != len(data) {
-			panic(fmt.Sprintf("%d of %d bytes written: %v", n, len(data), err)) // guard makes it a verdict
-		}
-	}
-	stop, err := i.tx.ProcessResponseBody()
-	if err != nil {
-		panic(err)
-	}
-	return stop
 }
 
 // abandonResponse gives the answer's verdict when there is no memory to hold it in.
@@ -167,6 +150,9 @@ func (i *Inspection) settleResponse(blocked *types.Interruption, v verdict.Verdi
 	a := &i.answer
 	if i.tx != nil {
 		_, broken := i.guard(func() *types.Interruption {
+			if i.trial.stands() {
+				return nil // no rule has matched
+			}
 			a.found = responseFindings(i.tx, a.before)
 			i.tx.ProcessLogging()
 			return nil

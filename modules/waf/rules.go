@@ -16,6 +16,7 @@ import (
 	coreruleset "github.com/corazawaf/coraza-coreruleset/v4"
 	"github.com/corazawaf/coraza/v3"
 
+	"gatehouse.internal/modules/waf/seclang"
 	"gatehouse.internal/rules"
 )
 
@@ -129,7 +130,10 @@ const (
 )
 
 // sources is the file system that rules are compiled from. Nothing outside it can be included.
-type sources struct{ site RuleFiles }
+type sources struct {
+	site RuleFiles
+	fast bool // @rx may be the fast one: prover.go
+}
 
 // ReadFile implements fs.ReadFileFS, which is all that Coraza's parser asks for.
 func (s sources) ReadFile(name string) ([]byte, error) {
@@ -152,27 +156,44 @@ func (s sources) Open(name string) (fs.File, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: errors.ErrUnsupported}
 }
 
-// assemble puts the rules in order; rules/README.md says why it is this one.
-func (cfg Config) assemble() (coraza.WAFConfig, error) {
-	out := coraza.NewWAFConfig().WithRootFS(sources{cfg.Rules})
-	if !cfg.aliased {
-		out = out.WithDirectives(distinctRules)
+// texts puts the rules in order; rules/README.md says why it is this one.
+func (cfg Config) texts() (all []seclang.Source, err error) {
+	text := func(text string) { all = append(all, seclang.Source{Text: text}) }
+	files := func(names ...string) {
+		for _, name := range names {
+			all = append(all, seclang.Source{File: name})
+		}
 	}
-	out = out.WithDirectivesFromFile(oursDir + "/coraza.conf").
-		WithDirectives(fmt.Sprintf(`SecAction "id:900000,phase:1,pass,t:none,nolog,setvar:tx.blocking_paranoia_level=%d,setvar:tx.detection_paranoia_level=%[1]d"`, cfg.Paranoia)).
-		WithDirectivesFromFile(oursDir + "/crs-setup.conf")
+	if !cfg.aliased {
+		text(distinctRules)
+	}
+	files(oursDir + "/coraza.conf")
+	text(fmt.Sprintf(`SecAction "id:900000,phase:1,pass,t:none,nolog,setvar:tx.blocking_paranoia_level=%d,setvar:tx.detection_paranoia_level=%[1]d"`, cfg.Paranoia))
+	files(oursDir + "/crs-setup.conf")
 	crs, err := fs.Glob(coreruleset.FS, crsDir+"/*.conf")
 	if err != nil {
 		return nil, fmt.Errorf("listing CRS: %w", err)
 	}
-	for _, name := range slices.Concat(
-		ours("before"), ours("virtual-patches"), appFiles(cfg.Apps, "before"), cfg.Rules.in("before"),
-		crs,
-		ours("after"), appFiles(cfg.Apps, "after"), cfg.Rules.in("after"),
-	) {
-		out = out.WithDirectivesFromFile(name)
+	files(slices.Concat(ours("before"), ours("virtual-patches"), appFiles(cfg.Apps, "before"), cfg.Rules.in("before"))...)
+	if len(cfg.Exclude) > 0 {
+		text(exclusionDirectives(cfg.Exclude))
 	}
-	return out.WithDirectives(cfg.lastWord()), nil
+	files(slices.Concat(crs, ours("after"), appFiles(cfg.Apps, "after"), cfg.Rules.in("after"))...)
+	text(cfg.lastWord())
+	return all, nil
+}
+
+// assemble gives Coraza the texts.
+func (cfg Config) assemble(texts []seclang.Source) coraza.WAFConfig {
+	out := coraza.NewWAFConfig().WithRootFS(sources{site: cfg.Rules, fast: cfg.Prover != Off})
+	for _, t := range texts {
+		if t.File != "" {
+			out = out.WithDirectivesFromFile(t.File)
+		} else {
+			out = out.WithDirectives(t.Text)
+		}
+	}
+	return out
 }
 
 // ours returns the names, as Coraza's parser knows them, of our rule files in the folder.

@@ -2,6 +2,7 @@ package waf
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"math/rand/v2"
@@ -40,6 +41,7 @@ type Shadow struct {
 	queue   chan *Copy
 	dropped atomic.Uint64
 	judged  atomic.Uint64
+	digest  func(string) string // of matched values; nil: none
 }
 
 // NewShadow judges the share of requests by engine, which must be in detect mode, once Run runs.
@@ -49,11 +51,13 @@ func NewShadow(engine *Engine, share float64) *Shadow {
 
 // Copy is what a shadow keeps of a request while it goes its way.
 type Copy struct {
-	request *http.Request
-	client  netip.Addr
-	body    []byte
-	tooBig  bool
-	diff    Difference
+	request    *http.Request
+	client     netip.Addr
+	body       []byte
+	engine     *Engine  // what judges it; nil: the shadow's own
+	connection []string // the client's own header
+	tooBig     bool
+	diff       Difference
 }
 
 // Take copies the head of a request, before any room changes it, if chance says so; otherwise it returns nil.
@@ -126,7 +130,8 @@ func (s *Shadow) judge(c *Copy) Difference {
 	} else {
 		r.ContentLength = 0
 	}
-	i := s.engine.Inspect(c.diff.RequestID)
+	i := cmp.Or(c.engine, s.engine).Inspect(c.diff.RequestID)
+	i.digest, i.connection = s.digest, c.connection
 	defer i.Close()
 	if v := i.Head(r, c.client); !v.Given() {
 		i.Body(r)

@@ -30,13 +30,19 @@ type ShadowConfig struct {
 // defaultShare is what a shadow takes unless told otherwise; its own pace limits it further.
 const defaultShare = 0.1
 
-// shade makes the site's shadow, which runs from the house's start until ctx ends.
+// shadowing is a site's shadow, with the plan that says which of its engines judges which path.
+type shadowing struct {
+	*Shadow
+	plan *plan
+}
+
+// shade makes the site's shadow, which runs from the house's start until ctx ends. It is the site as it would be with
+// these words, its routes included: what a route says for itself stays as it is there.
 func (h *Handler) shade(ctx caddy.Context, cfg Config) error {
 	c := h.Shadow
 	if c == nil {
 		return nil
 	}
-	cfg.Mode, cfg.ResponseLimit = Detect, 0
 	if c.Paranoia != 0 {
 		cfg.Paranoia = c.Paranoia
 	}
@@ -54,25 +60,26 @@ func (h *Handler) shade(ctx caddy.Context, cfg Config) error {
 	if share < 0 || share > 1 {
 		return fmt.Errorf("shadow: a share of %v: want more than 0 and at most 1", share)
 	}
-	e, key, err := compile(cfg, h.logger)
+	p, err := newPlan(cfg, h.Routes, func(cfg Config) (*Engine, string, error) {
+		cfg.Mode, cfg.ResponseLimit = Detect, 0
+		return compile(cfg, h.logger)
+	}, h.release)
 	if err != nil {
 		return fmt.Errorf("shadow: %w", err)
 	}
-	h.shadowKey, h.shadow = key, NewShadow(e, share)
-	if guest, err := ctx.AppIfConfigured("gatehouse"); err == nil {
-		guest.(*gatehouse.App).AtStart(func() { go h.shadow.Run(ctx, h.tellDifference) })
+	h.shadow = &shadowing{NewShadow(p.site, share), p}
+	h.shadow.digest = h.digest
+	if h.house != nil {
+		h.house.AtStart(func() { go h.shadow.Run(ctx, h.tellDifference) })
 	}
 	return nil
 }
 
-// unshade gives the shadow's engine back.
-func (h *Handler) unshade() error {
-	if h.shadowKey == "" {
-		return nil
+// unshade gives the shadow's engines back.
+func (h *Handler) unshade() {
+	if h.shadow != nil {
+		h.release(h.shadow.plan)
 	}
-	_, err := engines.Delete(h.shadowKey)
-	h.shadowKey = ""
-	return err
 }
 
 // follow copies the request for the shadow, if chance says so, and returns what hands the copy over once the request
@@ -82,14 +89,13 @@ func (h *Handler) follow(r *http.Request, req *gatehouse.Request, i *Inspection)
 		return func() {}
 	}
 	c := h.shadow.Take(r, req.ClientIP)
+	if c != nil {
+		c.engine, c.connection = h.shadow.plan.choose(req.Path).engine, req.Connection
+	}
 	i.copy = c
 	return func() {
-		site := ""
-		if req.Site != nil {
-			site = req.Site.Name
-		}
 		h.shadow.Offer(c, Difference{
-			RequestID: req.ID, Site: site, Method: r.Method, Path: req.Path.Decoded, User: req.Identity.Name(), Live: i.found,
+			RequestID: req.ID, Site: siteName(req), Method: r.Method, Path: req.Path.Decoded, User: req.Identity.Name(), Live: i.found,
 		})
 	}
 }

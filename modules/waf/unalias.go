@@ -72,7 +72,6 @@ func (d distinct) Evaluate(tx plugintypes.TransactionState, _ string) bool {
 // requestCollections are all whose names a client chooses or repeats. ARGS, ARGS_NAMES and the other *_NAMES are views
 // of these.
 func requestCollections(v plugintypes.TransactionVariables) []collection.Map {
-	gatherXML(v.RequestXML()) // here, because it is the one place between parsing and the first rule
 	return []collection.Map{
 		v.ArgsGet(), v.ArgsPost(), v.ArgsPath(), v.RequestCookies(), v.RequestHeaders(),
 		v.Files(), v.FilesNames(), v.FilesSizes(), v.RequestXML(),

@@ -32,16 +32,19 @@ const MaxBodyLimit = DefaultBudget / bodyCost
 
 // Config is everything that an engine's verdicts depend on. Fields must be given unless they say otherwise.
 type Config struct {
-	Paranoia  int       // 1 to 4: which of CRS's rules take part
-	Mode      Mode      // block or detect
-	BodyLimit int64     // bytes of a body that is inspected; larger ones are refused
-	Apps      []string  // whose exclusions take part: names that Apps knows; may be nil
-	Rules     RuleFiles // the site's own; may be nil
+	Paranoia  int         // 1 to 4: which of CRS's rules take part
+	Mode      Mode        // block or detect
+	BodyLimit int64       // bytes of a body that is inspected; larger ones are refused
+	Apps      []string    // whose exclusions take part: names that Apps knows; may be nil
+	Rules     RuleFiles   // the site's own; may be nil
+	Exclude   []Exclusion // may be nil
 
 	InspectLimit int64 // what an inspection may cost, in bytes as cost.go estimates it; 0: DefaultInspectLimit
 	ArgLimit     int   // values of a JSON body; 0: DefaultArgLimit
 
 	ResponseLimit int64 // bytes of an answer's body that are inspected; 0: answers are not judged
+
+	Prover Switch // shows first that no rule can match, where it can; no verdict depends on it. "": On
 
 	aliased bool // leaves out the mend of unalias.go; only this package's tests can say so
 }
@@ -52,7 +55,10 @@ func (cfg Config) Key() string {
 	cfg = cfg.complete()
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%d\n%s\n%d\n%d\n%d\n%d\n", embeddedSum(), cfg.Paranoia, cfg.Mode, cfg.BodyLimit, cfg.InspectLimit, cfg.ArgLimit, cfg.ResponseLimit)
-	fmt.Fprintf(h, "%q\n", slices.Sorted(slices.Values(cfg.Apps)))
+	fmt.Fprintf(h, "%q\n%v\n", slices.Sorted(slices.Values(cfg.Apps)), cfg.Prover == Off)
+	for _, e := range cfg.Exclude {
+		fmt.Fprintf(h, "exclude %d %q %q %q\n", e.Rule, e.Tag, e.Target, e.Path)
+	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Rules)) {
 		fmt.Fprintf(h, "%q %d\n%s\n", name, len(cfg.Rules[name]), cfg.Rules[name])
 	}
@@ -81,7 +87,13 @@ func (cfg Config) validate() error {
 	case cfg.ResponseLimit < 0 || cfg.ResponseLimit > maxResponseLimit:
 		return fmt.Errorf("response_inspection %d: want 1 to %d bytes", cfg.ResponseLimit, int64(maxResponseLimit))
 	}
+	if cfg.Prover != "" && cfg.Prover != On && cfg.Prover != Off {
+		return fmt.Errorf("prover %q: want %q or %q", cfg.Prover, On, Off)
+	}
 	if err := checkApps(cfg.Apps); err != nil {
+		return err
+	}
+	if err := checkExclusions(cfg.Exclude); err != nil {
 		return err
 	}
 	return cfg.Rules.lint()
@@ -98,6 +110,9 @@ type Engine struct {
 	rules   int
 	budget  *Budget
 	elapsed time.Duration
+
+	innocence *innocence // nil: the rules judge every request
+	unproven  string     // why
 }
 
 // open counts the engines that have not been collected.
@@ -114,35 +129,38 @@ func New(cfg Config, budget *Budget) (*Engine, error) {
 		return nil, errors.New("no budget")
 	}
 	begin := time.Now()
-	wafConfig, err := cfg.assemble()
+	w, p, why, err := cfg.compileRules()
 	if err != nil {
 		return nil, err
-	}
-	w, err := coraza.NewWAF(wafConfig)
-	if err != nil {
-		return nil, fmt.Errorf("compiling the rules: %w", err)
 	}
 	probe := w.NewTransaction()
 	defer func() { _ = probe.Close() }()
 	if _, ok := probe.(plugintypes.TransactionState); !ok {
 		return nil, errors.New("this version of Coraza cannot be used: its transactions do not show their variables")
 	}
-	e := &Engine{cfg: cfg, waf: w, budget: budget}
+	e := &Engine{cfg: cfg, waf: w, innocence: p, unproven: why, budget: budget}
 	if counter, ok := w.(experimental.WAFWithRules); ok {
 		e.rules = counter.RulesCount()
 	}
 	e.elapsed = time.Since(begin)
 	open.Add(1)
 	runtime.AddCleanup(e, release, w)
+	if p != nil {
+		runtime.AddCleanup(e, closeWAF, p.parser)
+	}
 	return e, nil
 }
 
 // release gives back what w holds beyond its own memory. Coraza promises that transactions in flight do not mind.
 func release(w coraza.WAF) {
+	closeWAF(w)
+	open.Add(-1)
+}
+
+func closeWAF(w coraza.WAF) {
 	if c, ok := w.(experimental.WAFCloser); ok {
 		_ = c.Close() // never fails in v3.8.1, and nobody is left to tell
 	}
-	open.Add(-1)
 }
 
 // Rules is the number of compiled rules.

@@ -23,6 +23,10 @@ func TestNothingOfXMLIsSilent(t *testing.T) {
 		{"split by an entity", `<!DOCTYPE a [<!entity x "&lt;scr">]><a>&x;ipt></a>`, verdict.WAFBlocked},
 		{"plain", `<?xml version="1.0" encoding="utf-8"?><!DOCTYPE a><!-- a note --><a b="c"><d>some words</d></a>`, ""},
 		{"webdav", `<?xml version="1.0"?><d:propfind xmlns:d="DAV:" xmlns:oc="http://owncloud.org/ns"><d:prop><d:getetag/><oc:size/></d:prop></d:propfind>`, ""},
+		{"xml-rpc", `<?xml version="1.0"?><methodCall><methodName>wp.getPost</methodName><params><param><value><int>1</int></value></param></params></methodCall>`, ""},
+		{"names that HTML closes", `<feed><link href="x">y</link><meta a="b">c</meta></feed>`, ""},
+		{"attack in a name that HTML closes", "<m><param><value>" + escaped + "</value></param></m>", verdict.WAFBlocked},
+		{"end tag without its begin", `<a></b></a>`, verdict.BodyUnreadable},
 		{"soap", `<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body><m:Get xmlns:m="http://example.com/m"><m:n>1</m:n></m:Get></soap:Body></soap:Envelope>`, ""},
 	}
 	for _, tt := range tests {

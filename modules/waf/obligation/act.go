@@ -15,15 +15,16 @@ const maxTimes = 64
 // are covered, and those because of whom are blamed if that makes a difference.
 func (w *walk) effects(r *seclang.Rule, link int, e execution, times int) {
 	if times > maxTimes {
+		w.captures(r.Links()[link])
 		w.mayAct(r, link)
 		return
 	}
 	before := w.tx.clone()
+	w.captures(r.Links()[link]) // by the operator, before the actions
 	for range times {
 		w.setvars(r, link)
 	}
 	w.remove(r, link)
-	w.captures(r.Links()[link])
 	if !e.weak || w.tx.same(before, value.equal) {
 		return
 	}

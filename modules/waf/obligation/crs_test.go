@@ -35,7 +35,7 @@ func exchanges() (xs []exchange) {
 			exchange{method: "GET", uri: "/search?q=" + escaped + "&page=2", headers: head, status: 200, answer: "<html>" + v + "</html>"},
 			exchange{method: "GET", uri: "/", headers: with([2]string{"Cookie", "s=" + escaped}), noBody: true, status: 404, answer: "ORA-00942: table or view does not exist"},
 			exchange{method: "GET", uri: "/a", headers: with([2]string{"Referer", "https://example.org/" + escaped}, [2]string{"X-Note", v})},
-			post("application/x-www-form-urlencoded", "name="+escaped+"&name=x&n=1"),
+			post("application/x-www-form-urlencoded", "name="+escaped+"&other=x&n=1"),
 			post("application/json", `{"a":`+fmt.Sprintf("%q", v)+`,"b":[1,2,{"c":null}]}`),
 			post("application/vnd.x+json", `{"a":`+fmt.Sprintf("%q", v)+`}`),
 			post("text/xml", "<r><a b=\"1\">"+strings.NewReplacer("<", "&lt;", "&", "&amp;").Replace(v)+"</a></r>"),

@@ -83,6 +83,7 @@ func (w *walk) rule(r *seclang.Rule) {
 		result, times, needs := w.decide(r, link)
 		switch result {
 		case no:
+			w.captures(link)
 			w.decided[r.ID] = true
 			w.partly(r, e, i)
 			return
@@ -115,16 +116,17 @@ func (w *walk) undecided(r *seclang.Rule, e execution, first int) {
 		if i > first {
 			// The state covers what the links before may have done, and so a no is one.
 			if result, _, _ := w.decide(r, links[i]); result == no {
+				w.captures(links[i])
 				w.early[r.ID] = true
 				w.decided[r.ID] = true
 				w.partly(r, e, i)
 				return
 			}
 		}
+		w.captures(links[i]) // the operator stores them; the actions see them already
 		if i < len(links)-1 || isInert {
 			w.mayAct(r, i)
 		}
-		w.captures(links[i])
 	}
 	if len(links) > 1 && acts(links[:len(links)-1]) {
 		w.early[r.ID] = true

@@ -1,0 +1,163 @@
+package prove
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
+	"github.com/corazawaf/libinjection-go"
+
+	"gatehouse.internal/modules/waf/rx"
+)
+
+// silent is a transaction that captures nothing, for operators that ask.
+type silent struct{ plugintypes.TransactionState }
+
+func (silent) Capturing() bool { return false }
+
+// plain answers for a rule's first condition as simply as can be: every transformation, then the operator on package
+// regexp, libinjection or a loop over the phrases.
+type plain struct {
+	stock map[*rule]plugintypes.Operator
+}
+
+func newPlain(t testing.TB, e *engines, p *Prover) *plain {
+	arguments := map[int]string{}
+	for _, o := range e.set.Rules {
+		arguments[o.Rule.ID] = o.Rule.Op.Argument
+	}
+	pl := &plain{stock: map[*rule]plugintypes.Operator{}}
+	for _, r := range p.rules {
+		if r.op.pattern != nil {
+			op, err := rx.NewStock(plugintypes.OperatorOptions{Arguments: arguments[r.id]})
+			if err != nil {
+				t.Fatal(err)
+			}
+			pl.stock[r] = op
+		}
+	}
+	return pl
+}
+
+func (pl *plain) operator(r *rule, s string) bool {
+	switch {
+	case r.op.holds == nil:
+		return true
+	case pl.stock[r] != nil:
+		return pl.stock[r].Evaluate(silent{}, s) != r.op.negated
+	case r.op.phrases:
+		s = asciiLower(s)
+		return slices.ContainsFunc(r.op.lits, func(l string) bool { return strings.Contains(s, l) }) != r.op.negated
+	case sqlRules[r.id]:
+		is, _ := libinjection.IsSQLi(s)
+		return is
+	}
+	return r.op.may(s, nil)
+}
+
+// sqlRules are those of CRS that ask libinjection.
+var sqlRules = map[int]bool{942100: true, 942101: true}
+
+func asciiLower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+func (pl *plain) matches(r *rule, v string) bool {
+	if !r.multi {
+		return pl.operator(r, r.chain.Apply(v))
+	}
+	return slices.ContainsFunc(r.chain.Stages(v, nil), func(s string) bool { return pl.operator(r, s) })
+}
+
+// open reports whether the rule's gate lets it be evaluated on a value of its source.
+func (pl *plain) open(r *rule, p *plan, v string) bool {
+	g := r.gate
+	if g == nil || g.source != p.source {
+		return true
+	}
+	s := asciiLower(g.chain.Apply(v))
+	return slices.ContainsFunc(g.lits, func(l string) bool { return strings.Contains(s, l) })
+}
+
+// disagreement compares what every plan finds about a value with the plain answer. n counts plain evaluations.
+func (pl *plain) disagreement(p *Prover, pf *Proof, v string, sharp bool) (n int, err error) {
+	want := make([]int8, len(p.rules)) // 1: no, 2: yes
+	for _, one := range sortedPlans(p) {
+		f := one.ask(pf, v)
+		pf.remaining = 1 << 30
+		for _, r := range one.rules {
+			if want[r.index] == 0 {
+				n++
+				want[r.index] = 1
+				if pl.matches(r, v) {
+					want[r.index] = 2
+				}
+			}
+			if r.witness {
+				continue // never reported
+			}
+			matches := want[r.index] == 2
+			found := slices.Contains(f.started, uint16(r.index))
+			switch {
+			case matches && !found && pl.open(r, one, v):
+				return n, fmt.Errorf("rule %d matches %q, and the prover says that it does not", r.id, v)
+			case found && !matches && sharp:
+				return n, fmt.Errorf("rule %d does not match %q, and the prover doubts it", r.id, v)
+			case found && len(r.links) == 0 && !slices.Contains(f.bad, uint16(r.index)):
+				return n, fmt.Errorf("rule %d matches %q and is not among the bad", r.id, v)
+			}
+		}
+		if f.spent {
+			return n, fmt.Errorf("the budget is spent on %q", v)
+		}
+	}
+	return n, nil
+}
+
+func sortedPlans(p *Prover) (all []*plan) {
+	for _, one := range p.plans.known {
+		all = append(all, one)
+	}
+	slices.SortFunc(all, func(a, b *plan) int { return int(a.salt>>1) - int(b.salt>>1) })
+	return all
+}
+
+// unbounded lets proofs build what they like.
+var unbounded = Options{ValueStates: 1 << 20, RequestStates: 1 << 30}
+
+// TestPlansAgreeWithPlainEvaluation asks every plan about values drawn from the rules' own patterns and phrases, encoded
+// and damaged, and compares with plain evaluation, in both directions.
+func TestPlansAgreeWithPlainEvaluation(t *testing.T) {
+	total := 0
+	for _, paranoia := range []int{1, 2, 4} {
+		e := build(t, paranoia, "")
+		p := e.prover(t, unbounded)
+		pl := newPlain(t, e, p)
+		pf := p.Begin(nil)
+		g := &values{r: rand.New(rand.NewPCG(11, uint64(paranoia))), rules: p.rules}
+		last := ""
+		for i := range soak(1100) {
+			v := g.next()
+			if i%5 == 4 {
+				v = last // what is remembered must be as good
+			}
+			last = v
+			n, err := pl.disagreement(p, pf, v, true)
+			if total += n; err != nil {
+				t.Fatalf("paranoia %d, value %d: %v", paranoia, i, err)
+			}
+		}
+		t.Logf("paranoia %d: %+v", paranoia, p.Stats())
+		pf.End()
+	}
+	t.Logf("%d evaluations", total)
+}

@@ -1,0 +1,252 @@
+package prove
+
+import (
+	"slices"
+	"strings"
+	"unsafe"
+
+	"gatehouse.internal/modules/waf/literal"
+	"gatehouse.internal/modules/waf/symbol"
+)
+
+// found is what is known about one value: the rules of a plan that may match it. The zero value says that none can.
+type found struct {
+	started []uint16 // rules whose first condition may be true of it
+	bad     []uint16 // rules that may match in full, by this value alone
+	hits    []hit    // of rules whose chains have yet to be judged, over all values together
+	tells   []tell   // what the matches leave behind for other rules
+	spent   bool     // the budget ended first: nothing is known of the rules that are not named
+}
+
+// hit is a value of which the first condition of a chain may be true, as the operator saw it.
+type hit struct {
+	rule    *rule
+	value   string
+	unknown bool // value is not what the operator saw
+}
+
+func (f *found) reset() {
+	clear(f.hits)
+	clear(f.tells)
+	f.started, f.bad, f.hits, f.tells, f.spent = f.started[:0], f.bad[:0], f.hits[:0], f.tells[:0], false
+}
+
+func (f *found) clone() found {
+	return found{started: slices.Clone(f.started), bad: slices.Clone(f.bad), hits: slices.Clone(f.hits),
+		tells: slices.Clone(f.tells), spent: f.spent}
+}
+
+// text is a text that operators are asked about, with what is known about it.
+type text struct {
+	s       string
+	symbols symbol.Set
+	scanner *literal.Scanner
+	scanned bool
+	odd     bool // literals prove nothing: see literal.Odd
+	hits    literal.Hits
+}
+
+func (t *text) set(s string, m symbol.Set, scanner *literal.Scanner) {
+	t.s, t.symbols, t.scanner, t.scanned, t.odd = s, m, scanner, false, false
+}
+
+// scan looks for all literals at once, when first needed.
+func (t *text) scan() {
+	if !t.scanned {
+		t.scanned, t.hits = true, literal.Hits{}
+		t.scanner.Scan(t.s, &t.hits)
+		t.odd = t.symbols.Meets(symbol.High) && literal.Odd(t.s)
+	}
+}
+
+// ask answers what the plan's rules make of a value, from memory if it can.
+func (p *plan) ask(pf *Proof, value string) *found {
+	if len(p.rules) == 0 {
+		return &nothing
+	}
+	m := pf.prover.memo
+	if m == nil || len(value) > maxRemembered {
+		return p.judge(pf, value)
+	}
+	f, h := m.get(p, value)
+	if f != nil {
+		return f
+	}
+	f = p.judge(pf, value)
+	if !f.spent {
+		m.put(p, value, h, f)
+	}
+	return f
+}
+
+var nothing found
+
+// judge asks all rules of the plan about a value. The result is good until the next call.
+func (p *plan) judge(pf *Proof, value string) *found {
+	f := &pf.found
+	f.reset()
+	m := symbol.Of(value)
+	w := p.workFor(m)
+	if len(w.own) == 0 && len(w.steps) == 0 {
+		return f
+	}
+	pf.allow(len(value))
+	pf.base.set(value, m, p.scanner)
+	if len(w.own) > 0 {
+		pf.look(p, &pf.base, w.own, p.weak, p.strong)
+	}
+	for i := range w.steps {
+		if f.spent {
+			break
+		}
+		pf.step(p, &w.steps[i])
+	}
+	return f
+}
+
+// step asks the rules of one group about what its transformations make of the value.
+func (pf *Proof) step(p *plan, st *step) {
+	g := st.group
+	if g.multi {
+		pf.stages(p, st)
+		return
+	}
+	folds := g.chain.FoldsOnly(pf.base.s, pf.base.symbols)
+	if folds && !pf.base.mayHave(st.rules) {
+		return
+	}
+	out, _ := g.chain.AppendTo(pf.room[:0], pf.base.s)
+	pf.room = out
+	s := unsafe.String(unsafe.SliceData(out), len(out)) // read before the next step writes to room
+	t := &pf.other
+	t.set(s, symbol.Of(s), p.scanner)
+	if folds && pf.base.scanned { // the same literals are in both, since they are searched for without regard to case
+		t.scanned, t.hits, t.odd = true, pf.base.hits, pf.base.odd
+	}
+	pf.look(p, t, st.rules, g.weak, g.strong)
+}
+
+// mayHave reports whether any of the rules may match the text or the text in another case, as far as literals tell.
+func (t *text) mayHave(rules []*rule) bool {
+	for _, r := range rules {
+		if r.need < 0 {
+			return true
+		}
+	}
+	t.scan()
+	for _, r := range rules {
+		if t.hits.Has(r.need) || t.odd && !r.op.phrases {
+			return true
+		}
+	}
+	return false
+}
+
+// look asks rules about one text, cheapest question first, and notes those that may match.
+func (pf *Proof) look(p *plan, t *text, rules []*rule, weak, strong *union) {
+	pf.linkChain = nil // t.s may live where another text has lived
+	left := pf.left[:0]
+	nWeak, nStrong := 0, 0
+	for _, r := range rules {
+		if !r.op.wants(t.symbols, len(t.s)) || p.gated && pf.shut(p, r) {
+			continue
+		}
+		if r.need >= 0 {
+			t.scan()
+			// A match holds one of the literals, ASCII case aside; only in odd texts may it hold another letter that
+			// folds to one of them, which phrases do not.
+			if !t.hits.Has(r.need) && (r.op.phrases || !t.odd) {
+				continue
+			}
+			if r.op.phrases {
+				pf.note(r, t.s)
+				continue
+			}
+		}
+		if r.united {
+			if r.need < 0 {
+				nWeak++
+			} else {
+				nStrong++
+			}
+		}
+		left = append(left, r)
+	}
+	pf.left = left
+	if len(left) == 0 {
+		return
+	}
+	noWeak := weak != nil && nWeak > 1 && weak.clean(t.s, &pf.budget)
+	noStrong := strong != nil && nStrong > 1 && strong.clean(t.s, &pf.budget)
+	var last *operator // of the rule before, with the same operator: rules come in twins
+	twin := false
+	for _, r := range left {
+		if r.united && (r.need < 0 && noWeak || r.need >= 0 && noStrong) {
+			continue
+		}
+		if pf.budget.States <= 0 && r.op.pattern != nil { // not to pay for package regexp on a text that has cost enough
+			pf.found.spent = true
+			return
+		}
+		if last == nil || r.op.pattern == nil || r.op.pattern != last.pattern || r.op.negated != last.negated {
+			last, twin = &r.op, r.op.may(t.s, &pf.budget)
+		}
+		if twin {
+			pf.note(r, t.s)
+		}
+	}
+}
+
+// shut reports whether the rule's gate keeps it from being evaluated.
+func (pf *Proof) shut(p *plan, r *rule) bool {
+	g := r.gate
+	if g == nil || g.need < 0 || g.source != p.source || !idle(g.chain, pf.base.symbols) {
+		return false
+	}
+	pf.base.scan()
+	return !pf.base.hits.Has(g.need)
+}
+
+// note records that the first condition of a rule may be true of a text.
+func (pf *Proof) note(r *rule, s string) {
+	f, i := &pf.found, uint16(r.index)
+	if len(r.watches) > 0 {
+		pf.tells(r, s, !r.blind)
+	}
+	if r.witness {
+		return
+	}
+	if !slices.Contains(f.started, i) {
+		f.started = append(f.started, i)
+	}
+	switch {
+	case len(r.links) > 0:
+		pf.begin(r, s)
+	case !slices.Contains(f.bad, i):
+		f.bad = append(f.bad, i)
+	}
+}
+
+// begin notes a match of the first condition of a chain, and judges the chain if the match alone decides it, so that
+// this too is remembered.
+//
+// Where no link asks about anything but what this rule's matches left behind, each match can be taken by itself: one
+// that satisfies every link makes the rule match, one that satisfies none adds nothing, whatever the others are. The
+// rest waits for the other values.
+func (pf *Proof) begin(r *rule, s string) {
+	f, i := &pf.found, uint16(r.index)
+	h := hit{r, s, r.blind}
+	if r.local {
+		switch pf.satisfied(h) {
+		case 0:
+			return
+		case len(r.links):
+			if !slices.Contains(f.bad, i) {
+				f.bad = append(f.bad, i)
+			}
+			return
+		}
+	}
+	h.value = strings.Clone(s)
+	f.hits = append(f.hits, h)
+}

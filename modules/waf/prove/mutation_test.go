@@ -1,0 +1,236 @@
+package prove
+
+import (
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"testing"
+
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
+
+	"gatehouse.internal/modules/waf/symbol"
+	"gatehouse.internal/modules/waf/transform"
+)
+
+// byID returns a rule.
+func (p *Prover) byID(t *testing.T, id int) *rule {
+	for _, r := range p.rules {
+		if r.id == id {
+			return r
+		}
+	}
+	t.Fatalf("no rule %d", id)
+	return nil
+}
+
+// groupsOf calls f with every group that a rule is in.
+func (p *Prover) groupsOf(r *rule, f func(*group)) {
+	for _, one := range p.plans.known {
+		for _, g := range one.groups {
+			if slices.Contains(g.rules, r) {
+				f(g)
+			}
+		}
+	}
+}
+
+func (p *Prover) classes(f func(*class)) {
+	for n := range p.phases {
+		for _, r := range p.phases[n].reads {
+			for _, c := range []*class{r.values, r.names} {
+				if c != nil {
+					f(c)
+				}
+			}
+		}
+	}
+}
+
+// The three ways to notice an unsound prover.
+
+func byValues(t *testing.T, e *engines, p *Prover) bool {
+	pl := newPlain(t, e, p)
+	pf := p.Begin(nil)
+	defer pf.End()
+	g := &values{r: rand.New(rand.NewPCG(2, 2)), rules: p.rules}
+	for range 3000 {
+		if _, err := pl.disagreement(p, pf, g.next(), true); err != nil {
+			t.Log(err)
+			return true
+		}
+	}
+	return false
+}
+
+// byMemory asks about values that a test may have made the memo remember.
+func byMemory(t *testing.T, e *engines, p *Prover) bool {
+	pl := newPlain(t, e, p)
+	pf := p.Begin(nil)
+	defer pf.End()
+	for _, a := range attacks {
+		if _, err := pl.disagreement(p, pf, a, true); err != nil {
+			t.Log(err)
+			return true
+		}
+	}
+	return false
+}
+
+func bySelection(t *testing.T, e *engines, p *Prover) bool {
+	r := rand.New(rand.NewPCG(3, 3))
+	for range 60 {
+		tx := crowd(e, r)
+		err := misplaced(p, tx.(plugintypes.TransactionState))
+		_ = tx.Close()
+		if err != nil {
+			t.Log(err)
+			return true
+		}
+	}
+	return false
+}
+
+func byRequests(t *testing.T, e *engines, p *Prover) bool {
+	for _, x := range pointed() {
+		for range 3 { // until automata are warm, and the memo is used
+			proven, _ := e.proofOf(p, x)
+			if bad := e.contradictions(x, proven, e.verdictOf(x, nil)); len(bad) > 0 {
+				t.Logf("%s: %v matched", x.name, bad)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// pointed are exchanges that each match one rule of a kind of its own, and little else.
+func pointed() (list []*exchange) {
+	r := rand.New(rand.NewPCG(4, 4))
+	add := func(name string, change func(*exchange)) {
+		x := getExchange(r)
+		x.name = name
+		change(x)
+		list = append(list, x)
+	}
+	query := func(v string) func(*exchange) {
+		return func(x *exchange) { x.uri = "/app?q=" + url.QueryEscape(v) }
+	}
+	header := func(name, value string) func(*exchange) {
+		return func(x *exchange) { x.headers = append(x.headers, [2]string{name, value}) }
+	}
+	add("matched variable of a chain", query("runtime clonetransformer"))
+	add("two captures compared", header("Range", "bytes=20-10"))
+	add("setvar read by the next link", header("Proxy", "x"))
+	add("count", func(x *exchange) {
+		x.withBody("text/plain", "hello")
+		header("Content-Type", "text/plain")(x)
+	})
+	add("chain over two headers", func(x *exchange) {
+		header("Content-Type", "text/plain")(x)
+		header("Content-Length", "7")(x)
+	})
+	add("parameter", query("<script>alert(1)</script>"))
+	add("file extension", func(x *exchange) { x.uri = "/app/x.bak" })
+	add("argument name", func(x *exchange) { x.uri = "/app?%3Cscript%3Ealert(1)%3C/script%3E=1" })
+	add("variable left by another rule", func(x *exchange) {
+		x.withBody("multipart/form-data; boundary=bnd", "--bnd\r\nContent-Disposition: form-data; name=\"a\"; filename=\"b\"\r\nContent-Type: text/plain; charset=\"utf-7\"; x=y!(\r\n\r\nhello\r\n--bnd--\r\n")
+	})
+	add("answer", func(x *exchange) { x.reply = "Warning: ORA-01756: quoted string not properly terminated" })
+	add("status and body", func(x *exchange) { x.status, x.reply = 500, "<h1>Server Error in '/' Application.</h1>" })
+	return list
+}
+
+// TestEveryShortcutIsWatched makes the prover unsound in one place at a time, and expects the checks to notice.
+func TestEveryShortcutIsWatched(t *testing.T) {
+	rows := []struct {
+		name   string
+		spoil  func(t *testing.T, p *Prover)
+		notice func(*testing.T, *engines, *Prover) bool
+	}{
+		{"nothing, by values", func(*testing.T, *Prover) {}, byValues},
+		{"nothing, by memory", func(*testing.T, *Prover) {}, byMemory},
+		{"nothing, by selection", func(*testing.T, *Prover) {}, bySelection},
+		{"nothing, by requests", func(*testing.T, *Prover) {}, byRequests},
+		{"symbols that a match need not have", func(t *testing.T, p *Prover) {
+			p.byID(t, 941110).op.sets = []symbol.Set{symbol.Control}
+		}, byValues},
+		{"a length that a match need not have", func(t *testing.T, p *Prover) { p.byID(t, 942160).op.minLen = 40 }, byValues},
+		{"another rule's literals", func(t *testing.T, p *Prover) {
+			a, b := p.byID(t, 941110), p.byID(t, 944120)
+			a.need, b.need = b.need, a.need
+		}, byValues},
+		{"a union without most of its rules", func(t *testing.T, p *Prover) {
+			for _, u := range p.plans.unions.of {
+				u.rules = u.rules[:1]
+			}
+		}, byValues},
+		{"a transformation left out", func(t *testing.T, p *Prover) {
+			p.groupsOf(p.byID(t, 944120), func(g *group) { g.chain = p.identity(t) })
+		}, byValues},
+		{"a stage left out", func(t *testing.T, p *Prover) {
+			p.groupsOf(p.byID(t, 942500), func(g *group) { g.walker = g.walker[:len(g.walker)-1] })
+		}, byValues},
+		{"a wrong memory", func(t *testing.T, p *Prover) {
+			for _, one := range p.plans.known {
+				for _, a := range attacks {
+					for range 2 { // it is put at the second sight
+						_, h := p.memo.get(one, a)
+						p.memo.put(one, a, h, &nothing)
+					}
+				}
+			}
+		}, byMemory},
+		{"a gate that waits for other phrases", func(t *testing.T, p *Prover) {
+			for _, r := range p.rules {
+				if r.gate != nil && r.gate.need >= 0 {
+					r.gate.need++
+				}
+			}
+		}, byValues},
+		{"a name that is not known", func(t *testing.T, p *Prover) {
+			p.classes(func(c *class) { delete(c.known, "case") })
+		}, bySelection},
+		{"a pattern over names that is not asked", func(t *testing.T, p *Prover) {
+			p.classes(func(c *class) { c.regexps = nil })
+		}, bySelection},
+		{"an exclusion too many", func(t *testing.T, p *Prover) {
+			p.classes(func(c *class) {
+				for i := range c.entries {
+					wider := *c.entries[i].target
+					wider.except = append(slices.Clone(wider.except), exception{key: "filter"})
+					c.entries[i].target = &wider
+				}
+			})
+		}, bySelection},
+		{"a link that asks nothing", func(t *testing.T, p *Prover) { p.byID(t, 944120).links[0].asks = nil }, byRequests},
+		{"captures that are not taken", func(t *testing.T, p *Prover) { p.byID(t, 920190).usesCaptures = false }, byRequests},
+		{"setvar that is not followed", func(t *testing.T, p *Prover) { p.byID(t, 920450).usesSets = false }, byRequests},
+		{"chains that are never completed", func(t *testing.T, p *Prover) { p.byID(t, 920170).phase = 3 }, byRequests},
+		{"counts that are not checked", func(t *testing.T, p *Prover) { p.phases[1].conditions = nil }, byRequests},
+		{"writes that are not told", func(t *testing.T, p *Prover) {
+			for _, r := range p.rules {
+				r.watches = nil
+			}
+		}, byRequests},
+		{"a collection that is not read", func(t *testing.T, p *Prover) { p.phases[4].reads = nil }, byRequests},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			e := build(t, 1, selecting)
+			options := unbounded
+			p := e.prover(t, options)
+			row.spoil(t, p)
+			if noticed, want := row.notice(t, e, p), len(row.name) < 7 || row.name[:7] != "nothing"; noticed != want {
+				t.Errorf("noticed: %v, want %v", noticed, want)
+			}
+		})
+	}
+}
+
+func (p *Prover) identity(t *testing.T) *transform.Chain {
+	c, err := transform.NewChain(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}

@@ -1,0 +1,251 @@
+package prove
+
+import (
+	"slices"
+
+	"gatehouse.internal/modules/waf/automaton"
+	"gatehouse.internal/modules/waf/transform"
+
+	"github.com/corazawaf/coraza/v3/collection"
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
+	"github.com/corazawaf/coraza/v3/types/variables"
+)
+
+// phase is what has to be asked in one phase. Its classes may belong to rules of the next phase: see judgedIn.
+type phase struct {
+	reads      []reading
+	conditions []condition
+	rules      []*rule // the obligations of this phase
+	closed     bool    // never provable
+}
+
+// reading is one collection, with the rules about its values and about its names.
+type reading struct {
+	variable      variables.RuleVariable
+	values, names *class // nil: nobody asks
+}
+
+// Proof is what is being shown about one transaction. It is used by one goroutine, between Begin and End.
+type Proof struct {
+	prover *Prover
+	tx     plugintypes.TransactionState
+
+	known   []tell // what may have been left in TX
+	hits    []hit  // chains that the values of their phase decide together
+	doubts  []int
+	failed  bool
+	started []uint64 // rules whose first condition may be true of something, once swept
+	swept   int      // phases up to which started is complete
+
+	budget    automaton.Budget // of the value at hand
+	granted   int
+	remaining int // states that this request may still build
+
+	// scratch space
+	found       found
+	base, other text
+	left        []*rule
+	list        []string
+	room, spare []byte           // texts as transformed; other.s lives in room
+	linkRoom    []byte           // and the one that links ask about:
+	linkChain   *transform.Chain // what this makes
+	linkFrom    string           // of this
+	pool        pool
+	ids         []int
+}
+
+// maxHits bounds the chains that wait for the end of a phase. Beyond, the answer is doubt.
+const maxHits = 2048
+
+// Begin starts a proof about a transaction. The collections are read when a phase is asked about.
+func (p *Prover) Begin(tx plugintypes.TransactionState) *Proof {
+	pf := p.pool.Get().(*Proof)
+	pf.tx, pf.remaining = tx, p.options.RequestStates
+	return pf
+}
+
+// End gives back what the proof holds. The proof, and what its methods returned, must not be used afterwards.
+func (pf *Proof) End() {
+	pf.tx = nil
+	clear(pf.hits)
+	clear(pf.known)
+	clear(pf.list)
+	clear(pf.started)
+	pf.found.reset()
+	pf.pool.reset(0)
+	pf.base.s, pf.other.s = "", ""
+	pf.linkChain, pf.linkFrom = nil, ""
+	if cap(pf.hits) > maxHits || cap(pf.room)+cap(pf.spare)+cap(pf.linkRoom) > 1<<20 { // not to keep what one request needed
+		pf.hits, pf.room, pf.spare, pf.linkRoom = nil, nil, nil, nil
+	}
+	pf.known = pf.known[:0]
+	pf.hits, pf.doubts, pf.list, pf.room, pf.ids = pf.hits[:0], pf.doubts[:0], pf.list[:0], pf.room[:0], pf.ids[:0]
+	pf.failed, pf.swept, pf.granted, pf.budget = false, 0, 0, automaton.Budget{}
+	pf.prover.pool.Put(pf)
+}
+
+// allow sets the budget for a value of that length, after taking off what the last one used.
+func (pf *Proof) allow(length int) {
+	pf.remaining -= pf.granted - pf.budget.States
+	pf.granted = max(0, min(pf.prover.options.ValueStates+length/32, pf.remaining))
+	pf.budget.States = pf.granted
+}
+
+// Phase reports whether it is shown that no obligation of the phase, 1 to 4, can match. Phases are asked about in order,
+// each once, after Coraza has parsed what it reads; after the first false all are false.
+func (pf *Proof) Phase(n int) bool {
+	if n < 1 || n > lastPhase {
+		return pf.doubt(0)
+	}
+	ph := &pf.prover.phases[n]
+	switch {
+	case pf.failed:
+		return false
+	case ph.closed:
+		return pf.doubt(0)
+	}
+	return pf.run(ph, pf.accept) && pf.chains(n)
+}
+
+// Doubts returns the ids of rules that may match, after Phase returned false: at least one, not all. 0 stands for a
+// spent budget or a phase that is never provable. It is good until End.
+func (pf *Proof) Doubts() []int { return pf.doubts }
+
+func (pf *Proof) doubt(id int) bool {
+	pf.failed = true
+	if !slices.Contains(pf.doubts, id) {
+		pf.doubts = append(pf.doubts, id)
+	}
+	return false
+}
+
+// run asks about everything that is judged in a phase, and hands what is found to take until it returns false.
+func (pf *Proof) run(ph *phase, take func(*plan, *found) bool) bool {
+	for i := range ph.reads {
+		if !pf.read(&ph.reads[i], take) {
+			return false
+		}
+	}
+	if len(ph.conditions) == 0 {
+		return true
+	}
+	pf.found.reset()
+	pf.allow(0)
+	for i := range ph.conditions { // last, because values may tell what is in TX
+		pf.check(&ph.conditions[i])
+	}
+	return take(nil, &pf.found)
+}
+
+// read asks about one collection.
+func (pf *Proof) read(r *reading, take func(*plan, *found) bool) bool {
+	p := pf.prover
+	switch col := pf.tx.Collection(r.variable).(type) {
+	case nil:
+	case collection.Single:
+		if r.values != nil {
+			pl := r.values.plan(p, "")
+			return take(pl, pl.ask(pf, col.Get()))
+		}
+	default:
+		for _, m := range col.FindAll() {
+			name := m.Key()
+			if r.values != nil {
+				if pl := r.values.plan(p, name); !take(pl, pl.ask(pf, m.Value())) {
+					return false
+				}
+			}
+			if r.names != nil {
+				if pl := r.names.plan(p, name); !take(pl, pl.ask(pf, name)) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// accept takes what is found about a value into the proof.
+func (pf *Proof) accept(_ *plan, f *found) bool {
+	for _, i := range f.bad {
+		pf.doubt(pf.prover.rules[i].id)
+	}
+	if f.spent || len(pf.hits)+len(f.hits) > maxHits || len(pf.known)+len(f.tells) > maxHits {
+		pf.doubt(0)
+	}
+	pf.hits, pf.known = append(pf.hits, f.hits...), append(pf.known, f.tells...)
+	return !pf.failed
+}
+
+// chains judges the chains of a phase whose first conditions have matched.
+func (pf *Proof) chains(n int) bool {
+	for i, h := range pf.hits {
+		if h.rule.phase != n || slices.ContainsFunc(pf.hits[:i], func(o hit) bool { return o.rule == h.rule }) {
+			continue
+		}
+		pf.allow(linkAllowance)
+		if pf.completes(h.rule, pf.hits[i:]) {
+			return pf.doubt(h.rule.id)
+		}
+	}
+	return true
+}
+
+// linkAllowance is the length of text that the links of one chain are given a budget for.
+const linkAllowance = 16 << 10
+
+// Droppable returns the ids of the phase's rules whose first condition is shown to be true of nothing, so that removing
+// them from a transaction of the full rules with the same collections changes nothing. Rules that must stay whatever
+// they match are not among them. ok is false if that cannot be told: the phase, or one before it, may hold or do what is
+// not understood. The collections must hold what phases up to n read. The ids are good until the next call.
+func (pf *Proof) Droppable(n int) (ids []int, ok bool) {
+	p := pf.prover
+	if n < 1 || n > lastPhase {
+		return nil, false
+	}
+	for i := 1; i <= n; i++ {
+		if p.phases[i].closed {
+			return nil, false
+		}
+		if i > pf.swept {
+			pf.swept = i
+			pf.sweep(&p.phases[i])
+		}
+		if i == n {
+			break
+		}
+		for _, r := range p.phases[i].rules {
+			if r.changes && pf.hasStarted(r) {
+				return nil, false
+			}
+		}
+	}
+	pf.ids = pf.ids[:0]
+	for _, r := range p.phases[n].rules {
+		if !r.pinned && r.id != 0 && !pf.hasStarted(r) {
+			pf.ids = append(pf.ids, r.id)
+		}
+	}
+	return pf.ids, true
+}
+
+// sweep notes every rule whose first condition may be true of something that is judged in the phase.
+func (pf *Proof) sweep(ph *phase) {
+	if pf.started == nil {
+		pf.started = make([]uint64, len(pf.prover.rules)/64+1)
+	}
+	pf.run(ph, func(p *plan, f *found) bool {
+		pf.known = append(pf.known, f.tells...)
+		for _, i := range f.started {
+			pf.started[i/64] |= 1 << (i % 64)
+		}
+		if f.spent && p != nil {
+			for _, r := range p.rules {
+				pf.started[r.index/64] |= 1 << (r.index % 64)
+			}
+		}
+		return true
+	})
+}
+
+func (pf *Proof) hasStarted(r *rule) bool { return pf.started[r.index/64]&(1<<(r.index%64)) != 0 }

@@ -1,0 +1,276 @@
+package prove
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+
+	"gatehouse.internal/modules/waf/literal"
+	"gatehouse.internal/modules/waf/obligation"
+	"gatehouse.internal/modules/waf/rx"
+	"gatehouse.internal/modules/waf/seclang"
+	"gatehouse.internal/modules/waf/transform"
+)
+
+// lastPhase is the last phase that anything is shown about. Rules of the logging phase can no longer refuse anything.
+const lastPhase = 4
+
+// Options bound what a Prover holds. A zero field means its default.
+type Options struct {
+	MemoEntries   int   // values remembered; default 16384
+	MemoBytes     int64 // their bytes together; default 8 MiB
+	ValueStates   int   // states of automata that one value may build, and one more for 32 bytes; default 400
+	RequestStates int   // and one request; default 1500
+	UnionStates   int   // states that an automaton over several rules may hold; default 1500
+	NoMemo        bool  // remember nothing
+
+	// Program is what the obligations were read from. Without it, rules that look at what inert rules write (CRS has one,
+	// in phase 2) may always match, and nothing is ever proven in their phase.
+	Program *seclang.Program
+}
+
+func (o *Options) defaults() {
+	for _, d := range []struct {
+		field *int
+		value int
+	}{{&o.MemoEntries, 16384}, {&o.ValueStates, 400}, {&o.RequestStates, 1500}, {&o.UnionStates, 1500}} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	if o.MemoBytes <= 0 {
+		o.MemoBytes = 8 << 20
+	}
+}
+
+// Prover is the compiled proof for one set of rules. It is safe for concurrent use.
+type Prover struct {
+	options Options
+	rules   []*rule
+	phases  [lastPhase + 1]phase
+	plans   plans
+	memo    *memo // nil: none
+	pool    sync.Pool
+}
+
+// Stats are figures about a Prover, gathered by walking it: not for the request path.
+type Stats struct {
+	Rules, Plans   int
+	Unions, States int // automata over several rules that are built, and their states
+	AutomataBytes  int
+	MemoEntries    int
+	MemoBytes      int64
+}
+
+// compiler is what compiling needs.
+type compiler struct {
+	set      *obligation.Set
+	files    fs.FS
+	identity *transform.Chain
+	rules    []*rule
+	plans    *plans
+	byID     map[int]*rule
+	patterns map[string]*rx.Pattern
+	chains   map[string]*transform.Chain
+	program  map[int]*seclang.Rule
+	pending  []pendingWatch
+}
+
+// pendingWatch is a write that is looked for, until all rules are compiled.
+type pendingWatch struct {
+	reader  *rule
+	write   obligation.Write
+	targets []*target
+}
+
+// New compiles the obligations. files is where operators find their files. Rules that are not understood may match; an
+// error means that the set itself makes no sense.
+func New(set *obligation.Set, files fs.FS, o Options) (*Prover, error) {
+	if set == nil || files == nil {
+		return nil, errors.New("a prover needs obligations and the files of their operators")
+	}
+	o.defaults()
+	p := &Prover{options: o}
+	identity, err := transform.NewChain(nil)
+	if err != nil {
+		return nil, fmt.Errorf("an empty chain of transformations: %w", err)
+	}
+	c := &compiler{set: set, files: files, identity: identity, plans: &p.plans, byID: map[int]*rule{},
+		program: map[int]*seclang.Rule{}, patterns: map[string]*rx.Pattern{}, chains: map[string]*transform.Chain{}}
+	if o.Program != nil {
+		for _, r := range o.Program.Rules {
+			c.program[r.ID] = r
+		}
+	}
+	for n, reasons := range set.Unprovable {
+		if n < 1 || n > lastPhase {
+			continue
+		}
+		p.phases[n].closed = len(reasons) > 0
+	}
+	for _, ob := range set.Rules {
+		if n := ob.Rule.Phase; n < 1 || n > 5 {
+			return nil, fmt.Errorf("rule %d: no such phase as %d", ob.Rule.ID, n)
+		} else if n <= lastPhase {
+			r := c.rule(ob)
+			c.rules = append(c.rules, r)
+			c.byID[r.id] = r
+		}
+	}
+	if len(c.rules) > 1<<16 {
+		return nil, fmt.Errorf("%d rules are too many", len(c.rules))
+	}
+	c.conditions(p)
+	c.watchAll(p)
+	p.rules = c.rules
+	c.number(p)
+	p.plans.known, p.plans.room = map[string]*plan{}, 1<<20
+	p.plans.unions = &unions{of: map[string]*union{}, maxStates: o.UnionStates}
+	c.place(p)
+	p.plans.room = maxLaterPlans
+	if !o.NoMemo {
+		p.memo = newMemo(o.MemoEntries, o.MemoBytes)
+	}
+	p.pool.New = func() any { return &Proof{prover: p} }
+	return p, nil
+}
+
+// number gives each rule's literals, and each gate's, a number in the scanner of its kind of phase. Without a scanner
+// literals prove nothing.
+func (c *compiler) number(p *Prover) {
+	var lists [2][][]string
+	numbers := map[*rule]int{}
+	gates := map[*gate]int{}
+	for _, r := range c.rules {
+		kind := 0
+		if r.phase > 2 {
+			kind = 1
+		}
+		if len(r.op.lits) > 0 {
+			numbers[r] = len(lists[kind])
+			lists[kind] = append(lists[kind], r.op.lits)
+		}
+		if r.gate != nil {
+			gates[r.gate] = slices.IndexFunc(lists[kind], func(l []string) bool { return slices.Equal(l, r.gate.lits) })
+			if gates[r.gate] < 0 {
+				gates[r.gate] = len(lists[kind])
+				lists[kind] = append(lists[kind], r.gate.lits)
+			}
+		}
+	}
+	for kind, into := range []**literal.Scanner{&p.plans.request, &p.plans.response} {
+		scanner, err := literal.NewScanner(lists[kind])
+		if err != nil {
+			continue
+		}
+		*into = scanner
+		for _, r := range c.rules {
+			if (r.phase > 2) != (kind == 1) {
+				continue
+			}
+			if n, ok := numbers[r]; ok {
+				r.need = n
+			}
+			if r.gate != nil {
+				r.gate.need = gates[r.gate]
+			}
+		}
+	}
+}
+
+// conditions puts each rule into its phase, with the conditions that are not asked value by value.
+func (c *compiler) conditions(p *Prover) {
+	for _, r := range c.rules {
+		ph := &p.phases[r.phase]
+		ph.rules = append(ph.rules, r)
+		for i := range r.targets {
+			if t := &r.targets[i]; t.from == nil || t.count {
+				if cond, ok := c.condition(r, t); ok {
+					ph.conditions = append(ph.conditions, cond)
+				}
+			}
+		}
+	}
+}
+
+// watchAll has the writers watched whose writes are looked for. A reader of one that cannot be watched may find anything.
+func (c *compiler) watchAll(p *Prover) {
+	done := len(c.rules)
+	for i := 0; i < len(c.pending); i++ {
+		w := c.pending[i]
+		if !c.watch(w.reader, w.write, w.targets) {
+			p.phases[w.reader.phase].conditions = append(p.phases[w.reader.phase].conditions, condition{rule: w.reader, target: &target{}})
+		}
+	}
+	for _, r := range c.rules[done:] { // that were made to be watched: what they are not asked value by value
+		for i := range r.targets {
+			if t := &r.targets[i]; t.from == nil || t.count {
+				p.phases[r.phase].conditions = append(p.phases[r.phase].conditions, condition{rule: r, target: &target{}})
+			}
+		}
+	}
+}
+
+// place puts each rule where its values are read.
+func (c *compiler) place(p *Prover) {
+	classes := map[int]map[source]*class{}
+	for _, r := range c.rules {
+		for i := range r.targets {
+			t := &r.targets[i]
+			if t.from == nil || t.count {
+				continue
+			}
+			for _, s := range t.from {
+				n := judgedIn(r.phase, s.variable)
+				if classes[n] == nil {
+					classes[n] = map[source]*class{}
+				}
+				if classes[n][s] == nil {
+					classes[n][s] = &class{source: s}
+				}
+				classes[n][s].add(r, t)
+			}
+		}
+	}
+	for n, of := range classes {
+		for s, cl := range of {
+			cl.finish(c)
+			ph := &p.phases[n]
+			i := slices.IndexFunc(ph.reads, func(r reading) bool { return r.variable == s.variable })
+			if i < 0 {
+				i = len(ph.reads)
+				ph.reads = append(ph.reads, reading{variable: s.variable})
+			}
+			if s.names {
+				ph.reads[i].names = cl
+			} else {
+				ph.reads[i].values = cl
+			}
+		}
+		slices.SortFunc(p.phases[n].reads, func(a, b reading) int { return int(a.variable) - int(b.variable) })
+	}
+}
+
+// Stats returns figures about the prover as it is now.
+func (p *Prover) Stats() Stats {
+	s := Stats{Rules: len(p.rules)}
+	p.plans.mu.Lock()
+	s.Plans = len(p.plans.known)
+	p.plans.mu.Unlock()
+	u := p.plans.unions
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, one := range u.of {
+		if a := one.built.Load(); a != nil {
+			s.Unions++
+			s.States += a.States()
+			s.AutomataBytes += a.Size()
+		}
+	}
+	if p.memo != nil {
+		s.MemoEntries, s.MemoBytes = p.memo.entries(), p.memo.bytes.Load()
+	}
+	return s
+}

@@ -1,0 +1,172 @@
+package waf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync/atomic"
+
+	"github.com/corazawaf/coraza/v3"
+	"github.com/corazawaf/coraza/v3/experimental"
+	"github.com/corazawaf/coraza/v3/experimental/plugins"
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
+	"github.com/corazawaf/coraza/v3/types"
+
+	"gatehouse.internal/modules/waf/obligation"
+	"gatehouse.internal/modules/waf/prove"
+	"gatehouse.internal/modules/waf/rx"
+	"gatehouse.internal/modules/waf/seclang"
+)
+
+// Before the rules stands a prover (decisions/0008): Coraza parses a request in an engine that holds only the rules that
+// parsing needs, and when the prover shows that no rule can match, that is the end of it. Otherwise the request is put
+// before the rules as if there were no prover.
+
+// Switch is on unless it says off.
+type Switch string
+
+// The positions.
+const (
+	On  Switch = "on"
+	Off Switch = "off"
+)
+
+// innocence is the prover of one engine, with the engine that parses for it.
+type innocence struct {
+	parser coraza.WAF
+	prover *prove.Prover
+	off    atomic.Pointer[string] // why it is not asked any more; nil: it is
+	told   atomic.Bool            // whether off was told
+	checks checks
+}
+
+// distrust stops the prover from being asked, for as long as the engine lives. The first reason stays.
+func (p *innocence) distrust(why string) { p.off.CompareAndSwap(nil, &why) }
+
+// Prover reports whether requests are first shown to a prover and, if not, why.
+func (e *Engine) Prover() (on bool, why string) {
+	if e.innocence == nil {
+		return false, e.unproven
+	}
+	if off := e.innocence.off.Load(); off != nil {
+		return false, *off
+	}
+	return true, ""
+}
+
+// ProverStats are figures about the prover: not for the request path. The zero value means that there is none.
+func (e *Engine) ProverStats() (s prove.Stats) {
+	if e.innocence != nil {
+		s = e.innocence.prover.Stats()
+	}
+	return s
+}
+
+// remover is what Coraza's transactions can do beyond what types.Transaction promises.
+type remover interface{ RemoveRuleByID(id int) }
+
+// compileRules compiles the rules of cfg, and the prover unless it is switched off. Without a prover, why says the
+// reason: that is never an error, since the rules alone decide as well.
+func (cfg Config) compileRules() (judge coraza.WAF, p *innocence, why string, err error) {
+	texts, err := cfg.texts()
+	if err != nil {
+		return nil, nil, "", err
+	}
+	var observed []seclang.Observed
+	config := experimental.WAFConfigWithRuleObserver(cfg.assemble(texts), func(m types.RuleMetadata) {
+		observed = append(observed, seclang.Observed{
+			ID: m.ID(), Phase: int(m.Phase()), Line: m.Line(), Marker: m.SecMark(), File: m.File(), Raw: m.Raw(), Tags: len(m.Tags()),
+		})
+	})
+	if judge, err = coraza.NewWAF(config); err != nil {
+		return nil, nil, "", fmt.Errorf("compiling the rules: %w", err)
+	}
+	if cfg.Prover == Off || cfg.aliased { // aliased rules contradict themselves: there is nothing to prove
+		return judge, nil, "it is switched off", nil
+	}
+	if p, err = cfg.compileProver(texts, judge, observed); err != nil {
+		return judge, nil, err.Error(), nil
+	}
+	return judge, p, "", nil
+}
+
+// compileProver makes the prover for what Coraza has compiled from the texts.
+func (cfg Config) compileProver(texts []seclang.Source, judge coraza.WAF, observed []seclang.Observed) (*innocence, error) {
+	counter, ok := judge.(experimental.WAFWithRules)
+	if !ok {
+		return nil, errors.New("this version of Coraza does not say how many rules it has")
+	}
+	program, err := seclang.Parse(sources{site: cfg.Rules}, texts)
+	if err != nil {
+		return nil, fmt.Errorf("reading the rules: %w", err)
+	}
+	if err := program.Check(observed, counter.RulesCount()); err != nil {
+		return nil, err
+	}
+	set, err := obligation.Read(program)
+	if err != nil {
+		return nil, err
+	}
+	for _, phase := range []int{1, 2} {
+		if reasons := set.Unprovable[phase]; len(reasons) > 0 {
+			return nil, fmt.Errorf("phase %d: %s", phase, reasons[0])
+		}
+	}
+	if late := set.Of(5); len(late) > 0 { // which no Proof is about
+		return nil, fmt.Errorf("rule %d logs in phase 5", late[0].Rule.ID)
+	}
+	p := new(innocence)
+	if p.prover, err = prove.New(set, sources{site: cfg.Rules}, prove.Options{Program: program}); err != nil {
+		return nil, err
+	}
+	if p.parser, err = cfg.compileParser(program, set); err != nil {
+		return nil, fmt.Errorf("compiling what parsing needs: %w", err)
+	}
+	return p, probe(p.parser, judge)
+}
+
+// compileParser compiles the engine that parses: the settings and the rules that change parsing, nothing else.
+func (cfg Config) compileParser(program *seclang.Program, set *obligation.Set) (coraza.WAF, error) {
+	var text strings.Builder
+	text.WriteString(distinctRules + "\n")
+	for _, d := range program.Settings {
+		fmt.Fprintf(&text, "%s %s\n", d.Name, d.Value)
+	}
+	for _, r := range set.Parsing {
+		if strings.Contains(distinctRules, r.Raw) {
+			continue
+		}
+		if r.Updated {
+			return nil, fmt.Errorf("rule %d is changed by another directive", r.ID)
+		}
+		text.WriteString(r.Raw + "\n")
+	}
+	return coraza.NewWAF(coraza.NewWAFConfig().WithRootFS(sources{site: cfg.Rules, fast: true}).WithDirectives(text.String()))
+}
+
+// probe makes sure that transactions can do what is asked of them beyond what Coraza promises.
+func probe(parser, judge coraza.WAF) error {
+	p, j := parser.NewTransaction(), judge.NewTransaction()
+	defer func() { _, _ = p.Close(), j.Close() }()
+	if _, ok := p.(plugintypes.TransactionState); !ok {
+		return errors.New("this version of Coraza does not show a transaction's variables")
+	}
+	if _, ok := j.(remover); !ok {
+		return errors.New("this version of Coraza cannot take rules out of a transaction")
+	}
+	return nil
+}
+
+// @rx is ours for all engines: faster where there is a prover, and as Coraza has it where there is none, so that what
+// is measured and compared against is the original.
+func init() {
+	plugins.RegisterOperator("rx", func(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
+		if s, ok := o.Root.(sources); ok && s.fast {
+			return rx.NewOperator(o)
+		}
+		return rx.NewStock(o)
+	})
+}
+
+var _ fs.FS = sources{}

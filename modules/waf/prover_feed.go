@@ -1,0 +1,155 @@
+package waf
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
+	"github.com/corazawaf/coraza/v3/types"
+)
+
+// feed shows a transaction what one phase is about and runs the phase. It can be repeated on another transaction.
+type feed interface {
+	to(tx types.Transaction) *types.Interruption
+}
+
+// The feeds of the phases. Bodies may be empty; they must not change while the feed is in use.
+type (
+	requestHead struct{ *heading }
+	requestBody struct {
+		data []byte
+		as   string // the name of Coraza's processor for it; "": whichever the rules have chosen
+	}
+	responseHead struct{ *heading }
+	responseBody []byte
+)
+
+// heading is a request line or a status line with the headers, as the rules see them. It is kept because the
+// other rooms change a request's headers before its body is judged.
+type heading struct {
+	client, uri, method, proto, host string
+	status                           int
+	headers                          []line
+}
+
+type line struct{ name, value string }
+
+func (h *heading) add(name, value string) { h.headers = append(h.headers, line{name, value}) }
+
+// describe takes down the request: as the backend will get it, but for our own cookies.
+func describe(r *http.Request, client netip.Addr) *heading {
+	h := &heading{uri: r.URL.RequestURI(), method: r.Method, proto: r.Proto, host: r.Host}
+	h.headers = make([]line, 0, len(r.Header)+4)
+	if client.IsValid() {
+		h.client = client.String()
+	}
+	h.add("Host", r.Host)
+	for name, values := range r.Header {
+		for _, value := range values {
+			if name == "Cookie" {
+				if value = withoutOurs(value); value == "" {
+					continue
+				}
+			}
+			h.add(name, value)
+		}
+	}
+	// What Go's server takes out of the headers, or HTTP/2 and 3 never had there.
+	for _, value := range r.TransferEncoding {
+		h.add("Transfer-Encoding", value)
+	}
+	if r.ContentLength > 0 && r.Header["Content-Length"] == nil {
+		h.add("Content-Length", strconv.FormatInt(r.ContentLength, 10))
+	}
+	return h
+}
+
+func (h requestHead) to(tx types.Transaction) *types.Interruption {
+	tx.ProcessConnection(h.client, 0, "", 0)
+	tx.ProcessURI(h.uri, h.method, h.proto)
+	host := h.host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	tx.SetServerName(host)
+	for _, f := range h.headers {
+		tx.AddRequestHeader(f.name, f.value)
+	}
+	return tx.ProcessRequestHeaders()
+}
+
+func (h responseHead) to(tx types.Transaction) *types.Interruption {
+	for _, f := range h.headers {
+		tx.AddResponseHeader(f.name, f.value)
+	}
+	return tx.ProcessResponseHeaders(h.status, h.proto)
+}
+
+func (b requestBody) to(tx types.Transaction) *types.Interruption {
+	if len(b.data) > 0 {
+		if b.as != "" {
+			setProcessor(tx, b.as)
+		}
+		stop, n, err := tx.WriteRequestBody(b.data)
+		if stop != nil {
+			return stop
+		}
+		taken(n, len(b.data), err)
+	}
+	stop, err := tx.ProcessRequestBody()
+	if err != nil {
+		panic(err)
+	}
+	return stop
+}
+
+func (data responseBody) to(tx types.Transaction) *types.Interruption {
+	if len(data) > 0 {
+		stop, n, err := tx.WriteResponseBody(data)
+		if stop != nil {
+			return stop
+		}
+		taken(n, len(data), err)
+	}
+	stop, err := tx.ProcessResponseBody()
+	if err != nil {
+		panic(err)
+	}
+	return stop
+}
+
+// variablesOf shows a transaction's variables; New has made sure that it can.
+func variablesOf(tx types.Transaction) plugintypes.TransactionVariables {
+	return tx.(plugintypes.TransactionState).Variables()
+}
+
+// processorOf is the name of Coraza's parser for the body of tx; "" means that it is read as text.
+func processorOf(tx types.Transaction) string { return variablesOf(tx).RequestBodyProcessor().Get() }
+
+// setProcessor says which of Coraza's parsers reads the body, as ctl:requestBodyProcessor would.
+func setProcessor(tx types.Transaction, name string) {
+	if v, ok := variablesOf(tx).RequestBodyProcessor().(interface{ Set(string) }); ok {
+		v.Set(name)
+	}
+}
+
+// size is how many bytes of a body a feed holds.
+func size(f feed) int {
+	switch body := f.(type) {
+	case requestBody:
+		return len(body.data)
+	case responseBody:
+		return len(body)
+	}
+	return 0
+}
+
+// taken panics, which guard makes a verdict of, when not all of a body was taken.
+func taken(n, length int, err error) {
+	if err != nil || n != length {
+		panic(fmt.Sprintf("%d of %d bytes written: %v", n, length, err))
+	}
+}

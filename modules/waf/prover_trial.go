@@ -1,0 +1,201 @@
+package waf
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
+	"github.com/corazawaf/coraza/v3/types"
+
+	"gatehouse.internal/modules/waf/prove"
+)
+
+// trial is how one request is judged with a prover. It begins with one transaction, in which Coraza only parses. Each
+// phase is shown to that one first; while the prover shows that no rule can match, nothing else happens. At the first
+// doubt a second transaction is made, of all rules, and what came before is repeated in it. From then on that one
+// decides, and the first only tells which rules need not be tried.
+//
+// The zero value is a request without a prover: the rules judge each phase as it comes.
+type trial struct {
+	by     *innocence
+	parser types.Transaction // nil: there is no prover, or everything is judged
+	proof  *prove.Proof      // nil when nothing more can be shown
+	asked  bool              // whether any phase was shown to the prover
+	doubt  int               // once the rules judge: which of them may match; 0: the prover's bounds; or byParser
+	turned bool              // the rules judge
+	fed    [5]feed           // by phase: what parser was shown, until turned
+
+	exhibit *exhibit // what a check would need; nil for most requests
+}
+
+// byParser stands for a rule when the prover was not asked, because parsing itself was stopped or noticed something.
+const byParser = -1
+
+// begin makes the transaction that a request starts with.
+func (i *Inspection) begin(id string) {
+	p := i.engine.innocence
+	if p == nil || p.off.Load() != nil {
+		i.tx = i.engine.waf.NewTransactionWithID(id)
+		return
+	}
+	i.tx = p.parser.NewTransactionWithID(id)
+	t := &i.trial
+	t.by, t.parser, t.doubt = p, i.tx, byParser
+	if p.checks.choose() {
+		t.exhibit = &exhibit{id: id}
+	}
+	defer t.survive(new(bool))
+	t.proof = p.prover.Begin(i.tx.(plugintypes.TransactionState)) // probe has made sure
+}
+
+// run judges one phase. Phases come in order; the second may be missing.
+func (i *Inspection) run(n int, f feed) *types.Interruption {
+	t := &i.trial
+	if t.parser == nil {
+		return f.to(i.tx)
+	}
+	if clean := t.ask(n, f); !t.turned {
+		if clean {
+			t.remember(n, f)
+			return nil
+		}
+		if stop := i.turn(n); stop != nil {
+			return stop
+		}
+	}
+	t.lighten(n, i.tx)
+	if n == 4 || n == 2 && (i.engine.cfg.ResponseLimit == 0 || size(f) > checkBody) {
+		t.release() // before the rules' transaction takes as much: the budget counts one parsed body (bodyCost)
+	}
+	return f.to(i.tx)
+}
+
+// ask shows the phase to Coraza's parser and then to the prover. It reports whether no rule can match.
+func (t *trial) ask(n int, f feed) (clean bool) {
+	if n > 1 && !t.asked && t.proof != nil {
+		t.proof.End() // the head was not judged, so that the rules lack what their first phase sets: nothing is known
+		t.proof = nil
+	}
+	if t.proof == nil {
+		return false
+	}
+	if stop := f.to(t.parser); stop != nil || noticed(t.parser) {
+		t.proof.End() // what follows a stop is not parsed
+		t.proof = nil
+		return false
+	}
+	t.asked = true
+	if t.turned {
+		return false
+	}
+	defer t.survive(&clean)
+	if clean = t.proof.Phase(n); !clean {
+		if ids := t.proof.Doubts(); len(ids) > 0 {
+			t.doubt = ids[0]
+		}
+	}
+	return clean
+}
+
+// survive turns a panic of the prover into doubt, for this request and all that follow.
+func (t *trial) survive(clean *bool) {
+	if p := recover(); p != nil {
+		t.by.distrust(fmt.Sprintf("it panicked at %s (%T)", panicSite(), p))
+		t.proof, *clean = nil, false // the proof's state is unknown: it does not go back to its pool
+	}
+}
+
+// remember keeps what the phase was fed, to repeat it, and for a check.
+func (t *trial) remember(n int, f feed) {
+	if t.exhibit != nil {
+		t.exhibit.keep(n, f)
+	}
+	if n == 2 {
+		f = stored{t.parser}
+	}
+	t.fed[n] = f
+}
+
+// stored is the feed of phase 2 once more. The body lies in the parser's transaction already; ours may have been
+// decompressed, and its memory has been given back when it is needed again.
+type stored struct{ parser types.Transaction }
+
+func (s stored) to(tx types.Transaction) *types.Interruption {
+	r, err := s.parser.RequestBodyReader()
+	if err != nil {
+		panic(err) // guard makes it a verdict
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		panic(err)
+	}
+	return requestBody{data, processorOf(s.parser)}.to(tx)
+}
+
+// turn puts the phases before n before the rules. What stops them there was shown to be impossible, and counts.
+func (i *Inspection) turn(n int) *types.Interruption {
+	t := &i.trial
+	i.tx, t.turned = i.engine.waf.NewTransactionWithID(t.parser.ID()), true
+	defer func() { t.fed = [5]feed{} }()
+	for k := 1; k < n; k++ {
+		if t.fed[k] != nil {
+			t.lighten(k, i.tx)
+			if stop := t.fed[k].to(i.tx); stop != nil {
+				t.by.distrust(fmt.Sprintf("rule %d stopped a request in phase %d after proof that none would", stop.RuleID, k))
+				return stop
+			}
+		}
+		if k == 2 {
+			i.answer.before = len(i.tx.MatchedRules())
+		}
+	}
+	return nil
+}
+
+// lighten takes the rules out of tx that are shown to match nothing in the phase.
+func (t *trial) lighten(n int, tx types.Transaction) {
+	if t.proof == nil {
+		return
+	}
+	defer t.survive(new(bool))
+	if ids, ok := t.proof.Droppable(n); ok {
+		rules := tx.(remover) // probe has made sure
+		for _, id := range ids {
+			rules.RemoveRuleByID(id)
+		}
+	}
+}
+
+// stands reports whether the prover has shown that no rule matches, as far as phases were judged.
+func (t *trial) stands() bool { return t.asked && !t.turned }
+
+// end gives back what the trial holds beside the Inspection's transaction, and has it checked.
+func (i *Inspection) endTrial() {
+	t := &i.trial
+	if t.exhibit != nil && t.stands() {
+		i.engine.check(t.exhibit)
+	}
+	t.release()
+	t.fed, t.exhibit = [5]feed{}, nil
+}
+
+// release ends the proof and the parser's transaction, unless that is the Inspection's.
+func (t *trial) release() {
+	if t.proof != nil {
+		t.proof.End()
+	}
+	if t.parser != nil && t.turned {
+		_ = t.parser.Close() // fails only when a temporary file is gone already
+	}
+	t.proof, t.parser = nil, nil
+}
+
+// noticed reports whether a rule of the parsing engine matched that is more than a setting.
+func noticed(tx types.Transaction) bool {
+	for _, m := range tx.MatchedRules() {
+		if wantsLog(m) {
+			return true
+		}
+	}
+	return false
+}
