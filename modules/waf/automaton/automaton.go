@@ -95,6 +95,7 @@ type Automaton struct {
 	classes [256]uint32 // byte -> class; in an alphabet of runes, `high` for all that are not ASCII
 	high    uint32      // the column that says: decode a rune
 	eof     uint32      // the column of the end of the text
+	invalid uint32      // the column of U+FFFD, which stands for what is not UTF-8
 	stride  uint32      // columns of a row
 
 	initial *nfa // what a match that has yet to begin looks like; read only
@@ -139,6 +140,9 @@ func New(alternatives []*syntax.Regexp, o Options) (*Automaton, error) {
 		if b < utf8.RuneSelf || a.bytes {
 			a.classes[b] = a.alpha.class(rune(b))
 		}
+	}
+	if !a.bytes {
+		a.invalid = a.alpha.wide(utf8.RuneError)
 	}
 	a.work.mark = make([]uint32, len(prog.Inst))
 	a.initial = a.newNFA()
@@ -236,8 +240,13 @@ func (a *Automaton) run(rows []uint32, s string, state uint32, i int) (last, nex
 // follows is not an ordinary state, with the column and the width of the rune there.
 func (a *Automaton) runWide(rows []uint32, s string, state uint32, i int) (last, column uint32, width, at int) {
 	for i < len(s) && s[i] >= utf8.RuneSelf {
-		r, width := utf8.DecodeRuneInString(s[i:])
-		column := a.alpha.wide(r)
+		column, width := a.invalid, 1
+		// What cannot begin a rune, or is not continued, is U+FFFD of one byte: nearly all of what is no text.
+		if b := s[i]; b >= 0xc2 && b <= 0xf4 && i+1 < len(s) && s[i+1]&0xc0 == 0x80 {
+			var r rune
+			r, width = utf8.DecodeRuneInString(s[i:])
+			column = a.alpha.wide(r)
+		}
 		n := atomic.LoadUint32(&rows[state+column])
 		if n < specials*a.stride {
 			return state, column, width, i

@@ -40,6 +40,7 @@ func TestWalkersShowCorazasStages(t *testing.T) {
 	defer pf.End()
 	g := &values{r: rand.New(rand.NewPCG(8, 8)), rules: p.rules}
 	seen := map[string]bool{}
+	jumped := 0
 	any := []*rule{{}} // one that any text may match, so that no walk ends early
 	for _, one := range p.plans.known {
 		for _, gr := range one.groups {
@@ -47,14 +48,14 @@ func TestWalkersShowCorazasStages(t *testing.T) {
 				continue
 			}
 			seen[gr.chain.Key()] = true
-			if gr.walker == nil {
+			if len(gr.walker.stages) == 0 {
 				t.Errorf("%s has no walker", gr.chain.Key())
 				continue
 			}
 			for range soak(3000) {
 				v := g.next()
 				var have []string
-				pf.walk(gr.walker, v, symbol.Of(v), any, func(s string, _ symbol.Set) bool {
+				pf.walk(&gr.walker, v, symbol.Of(v), any, func(s string, _ symbol.Set) bool {
 					have = append(have, string([]byte(s)))
 					return true
 				})
@@ -62,11 +63,28 @@ func TestWalkersShowCorazasStages(t *testing.T) {
 				if !slices.Equal(have, want) {
 					t.Fatalf("%s of %q: stages %q, want %q", gr.chain.Key(), v, have, want)
 				}
+				var wanted []string
+				for _, s := range want {
+					if anyWants(gr.rules, symbol.Of(s)) {
+						wanted = append(wanted, s)
+					}
+				}
+				have = have[:0]
+				pf.walk(&gr.walker, v, symbol.Of(v), gr.rules, func(s string, _ symbol.Set) bool {
+					have = append(have, string([]byte(s)))
+					return true
+				})
+				if !slices.Equal(have, wanted) {
+					t.Fatalf("%s of %q: stages %q, want %q", gr.chain.Key(), v, have, wanted)
+				}
+				if gr.walker.jumps(symbol.Of(v), gr.rules) {
+					jumped++
+				}
 			}
 		}
 	}
-	if len(seen) < 5 {
-		t.Errorf("only %d chains with multiMatch", len(seen))
+	if len(seen) < 5 || jumped < 100 {
+		t.Errorf("only %d chains with multiMatch, %d jumps", len(seen), jumped)
 	}
 }
 

@@ -168,7 +168,7 @@ func TestEveryShortcutIsWatched(t *testing.T) {
 			p.groupsOf(p.byID(t, 944120), func(g *group) { g.chain = p.identity(t) })
 		}, byValues},
 		{"a stage left out", func(t *testing.T, p *Prover) {
-			p.groupsOf(p.byID(t, 942500), func(g *group) { g.walker = g.walker[:len(g.walker)-1] })
+			p.groupsOf(p.byID(t, 942500), func(g *group) { g.walker.stages = g.walker.stages[:len(g.walker.stages)-1] })
 		}, byValues},
 		{"a wrong memory", func(t *testing.T, p *Prover) {
 			for _, one := range p.plans.known {

@@ -208,12 +208,13 @@ func (pf *Proof) linkRequest(p *pool, l *link, t *target, from int) (may bool) {
 func (pf *Proof) linkTest(p *pool, l *link, v string, from int) (may bool) {
 	if !l.multi {
 		if l.chain.Active() == 0 {
-			return pf.linkSees(p, l, v, from)
+			return pf.linkSees(p, l, v, symbol.Of(v), from)
 		}
-		return pf.linkSees(p, l, pf.linkText(l.chain, v), from)
+		s := pf.linkText(l.chain, v)
+		return pf.linkSees(p, l, s, pf.linkSymbols, from)
 	}
 	for _, s := range l.chain.Stages(v, nil) {
-		if pf.linkSees(p, l, s, from) {
+		if pf.linkSees(p, l, s, symbol.Of(s), from) {
 			may = true
 		}
 	}
@@ -227,18 +228,19 @@ func (pf *Proof) linkText(c *transform.Chain, v string) string {
 	if pf.linkChain != c || len(pf.linkFrom) != len(v) || unsafe.StringData(pf.linkFrom) != unsafe.StringData(v) {
 		pf.linkChain, pf.linkFrom = c, v
 		pf.linkRoom, _ = c.AppendTo(pf.linkRoom[:0], v)
+		pf.linkSymbols = symbol.Of(unsafe.String(unsafe.SliceData(pf.linkRoom), len(pf.linkRoom)))
 	}
 	return unsafe.String(unsafe.SliceData(pf.linkRoom), len(pf.linkRoom))
 }
 
-func (pf *Proof) linkSees(p *pool, l *link, s string, from int) bool {
+func (pf *Proof) linkSees(p *pool, l *link, s string, m symbol.Set, from int) bool {
 	may := false
 	if l.op.pattern != nil && pf.budget.States <= 0 { // as in look
 		pf.found.spent, p.unknown = true, true
 		return true
 	}
 	if l.op.withArg == nil {
-		may = l.op.wants(symbol.Of(s), len(s)) && l.op.may(s, &pf.budget)
+		may = l.op.wants(m, len(s)) && l.op.may(s, &pf.budget)
 	} else {
 		if p.unknown && (l.argument.has(isCapture) || l.argument.has(isMatched)) {
 			return true

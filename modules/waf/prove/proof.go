@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"gatehouse.internal/modules/waf/automaton"
+	"gatehouse.internal/modules/waf/symbol"
 	"gatehouse.internal/modules/waf/transform"
 
 	"github.com/corazawaf/coraza/v3/collection"
@@ -50,6 +51,7 @@ type Proof struct {
 	linkRoom    []byte           // and the one that links ask about:
 	linkChain   *transform.Chain // what this makes
 	linkFrom    string           // of this
+	linkSymbols symbol.Set       // with these symbols
 	pool        pool
 	ids         []int
 }

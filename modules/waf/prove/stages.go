@@ -3,8 +3,6 @@ package prove
 import (
 	"math"
 	"slices"
-	"strings"
-	"unicode"
 	"unsafe"
 
 	"gatehouse.internal/modules/waf/symbol"
@@ -14,13 +12,17 @@ import (
 // walker goes through what multiMatch shows an operator, without a string for each: the value, then each result that
 // Coraza reports as a change, from which the next transformation starts. It has an entry for every transformation of
 // its chain, or the chain is left to Chain.Stages.
-type walker []stage
+type walker struct {
+	stages []stage // empty: there is none
+	base64 base64Stage
+}
 
 type stage struct {
 	chain   *transform.Chain // of this transformation alone
 	rest    *transform.Chain // of this one and all that follow
 	active  symbol.Set
 	reports func(in, out string) bool
+	before  func(in string) bool // reports, where that does not depend on out; or nil
 }
 
 // reported says when Coraza reports a change, of the transformations that chains with multiMatch are made of.
@@ -33,41 +35,55 @@ var reported = map[string]func(in, out string) bool{
 	"cmdline":          differs,
 	"lowercase":        differs,
 	"base64decode":     func(_, _ string) bool { return true },
-	"removewhitespace": func(in, _ string) bool { return strings.IndexFunc(in, unicode.IsSpace) >= 0 },
+	"removewhitespace": func(in, _ string) bool { return hasSpace(in) },
 }
 
 func differs(in, out string) bool { return in != out }
 
-// newWalker returns the chain's walker; nil if it has none.
-func newWalker(c *transform.Chain) walker {
-	var w walker
+// newWalker returns the chain's walker; without stages if it has none.
+func newWalker(c *transform.Chain) (w walker) {
 	names := c.Names()
+	w.base64 = base64In(names)
 	for i, name := range names {
 		reports := reported[name]
 		one, err := transform.NewChain([]string{name})
 		rest, errRest := transform.NewChain(names[i:])
 		if reports == nil || err != nil || errRest != nil {
-			return nil
+			return walker{}
 		}
-		w = append(w, stage{one, rest, one.Active(), reports})
+		st := stage{chain: one, rest: rest, active: one.Active(), reports: reports}
+		if name == "removewhitespace" {
+			st.before = hasSpace
+		}
+		w.stages = append(w.stages, st)
 	}
 	return w
 }
 
-// walk calls visit with each stage after the first, the value itself, that differs from the one before, until it returns
-// false. What visit is given is overwritten afterwards. It ends early when no stage to come can have the symbols that a
+// walk calls visit with each stage after the first, the value itself, that differs from the one before and that some rule
+// may match as far as its symbols tell, until it returns false. What visit is given is overwritten afterwards. It ends early when no stage to come can have the symbols that a
 // match of some rule needs, which is what most decodings of what was no base64 lack.
-func (pf *Proof) walk(w walker, value string, m symbol.Set, rules []*rule, visit func(s string, m symbol.Set) bool) {
+func (pf *Proof) walk(w *walker, value string, m symbol.Set, rules []*rule, visit func(s string, m symbol.Set) bool) {
 	from, to := pf.room[:0], pf.spare[:0]
-	s, changed := value, false
-	for _, st := range w {
+	s, changed, first := value, false, 0
+	if w.jumps(m, rules) {
+		first = w.base64.at + 1
+		from = w.jump(from, value)
+		if out := unsafe.String(unsafe.SliceData(from), len(from)); out != s {
+			s, m, changed = out, symbol.Of(out), true
+			if anyWants(rules, m) && !visit(s, m) {
+				first = len(w.stages)
+			}
+		}
+	}
+	for _, st := range w.stages[first:] {
 		if changed {
 			if out, known := st.rest.StagesImage(m); known && !anyWants(rules, out) {
 				break
 			}
 			changed = false
 		}
-		if st.active != symbol.All && !st.active.Meets(m) {
+		if st.active != symbol.All && !st.active.Meets(m) || st.before != nil && !st.before(s) {
 			continue
 		}
 		to, _ = st.chain.AppendTo(to[:0], s)
@@ -77,7 +93,7 @@ func (pf *Proof) walk(w walker, value string, m symbol.Set, rules []*rule, visit
 		}
 		s, from, to = out, to, from // s lives in from; what to held is read no more
 		m, changed = symbol.Of(s), true
-		if !visit(s, m) {
+		if anyWants(rules, m) && !visit(s, m) {
 			break
 		}
 	}
@@ -93,8 +109,8 @@ func anyWants(rules []*rule, m symbol.Set) bool {
 func (pf *Proof) stages(p *plan, st *step) {
 	g := st.group
 	pf.look(p, &pf.base, st.rules, g.weak, g.strong)
-	if g.walker != nil {
-		pf.walk(g.walker, pf.base.s, pf.base.symbols, st.rules, func(s string, m symbol.Set) bool {
+	if len(g.walker.stages) > 0 {
+		pf.walk(&g.walker, pf.base.s, pf.base.symbols, st.rules, func(s string, m symbol.Set) bool {
 			pf.other.set(s, m, p.scanner)
 			pf.look(p, &pf.other, st.rules, g.weak, g.strong)
 			return !pf.found.spent

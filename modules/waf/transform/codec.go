@@ -60,6 +60,11 @@ func base64Write(dst []byte, s string, lenient bool) []byte {
 			bits, n = 0, 0
 		}
 	}
+	return base64Rest(dst, bits, n)
+}
+
+// base64Rest appends what the last n letters stand for, which are too few for three bytes.
+func base64Rest(dst []byte, bits uint32, n int) []byte {
 	switch n {
 	case 2:
 		dst = append(dst, byte(bits>>4))
@@ -120,3 +125,27 @@ func sha1Sum(s string) string {
 }
 
 func hashed(_, _ string) bool { return !fips140.Enabled() }
+
+// AppendBase64 appends what base64Decode makes of s; skip has it pass over the white space of ASCII, so that the result is
+// what it makes of s after removeWhitespace, if s is ASCII.
+func AppendBase64(dst []byte, s string, skip bool) []byte {
+	if !skip {
+		return base64Write(dst, s, false)
+	}
+	bits, n := uint32(0), 0
+	for i := range len(s) {
+		v := base64Value[s[i]]
+		if v > 63 {
+			if asciiSpace(s[i]) {
+				continue
+			}
+			break
+		}
+		bits = bits<<6 | uint32(v)
+		if n++; n == 4 {
+			dst = append(dst, byte(bits>>16), byte(bits>>8), byte(bits))
+			bits, n = 0, 0
+		}
+	}
+	return base64Rest(dst, bits, n)
+}

@@ -3,6 +3,8 @@ package transform
 import (
 	"path/filepath"
 	"strings"
+
+	"gatehouse.internal/modules/waf/symbol"
 )
 
 // normalizePath cleans as package filepath does, which is Coraza's way too; the promises in table.go are about its
@@ -84,3 +86,20 @@ func hasTail(s string) bool {
 
 // onlyDots is true of the empty component, too.
 func onlyDots(s string) bool { return strings.Trim(s, ".") == "" }
+
+// normalizePathKeeps and normalizePathWinKeeps report that nothing changes. A value without a slash is one component, of
+// which only "." is cleaned away; without dots and colons too, Windows cuts nothing but spaces at its end.
+
+func normalizePathKeeps(s string, set symbol.Set) bool {
+	if !set.Meets(symbol.Byte('/')) {
+		return s != "."
+	}
+	return normalizePath(s) == s
+}
+
+func normalizePathWinKeeps(s string, set symbol.Set) bool {
+	if !set.Meets(symbol.Bytes(`/\.:`)) {
+		return s == "" || s[len(s)-1] != ' '
+	}
+	return normalizePathWin(s) == s
+}

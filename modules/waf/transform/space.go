@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -57,8 +58,13 @@ func compressWhitespaceWrite(dst []byte, s string, from int) []byte {
 
 // runeAt is the character at s[i:], and whether it is invalid UTF-8.
 func runeAt(s string, i int) (r rune, size int, invalid bool) {
-	if c := s[i]; c < utf8.RuneSelf {
+	c := s[i]
+	if c < utf8.RuneSelf {
 		return rune(c), 1, false
+	}
+	// Fast path: what cannot begin a character or is not continued, which is nearly all of what is no text.
+	if c < 0xc2 || c > 0xf4 || i+1 == len(s) || s[i+1]&0xc0 != 0x80 {
+		return utf8.RuneError, 1, true
 	}
 	r, size = utf8.DecodeRuneInString(s[i:])
 	return r, size, r == utf8.RuneError && size == 1
@@ -73,19 +79,26 @@ func removeWhitespaceStart(s string) int {
 }
 
 func removeWhitespaceWrite(dst []byte, s string, from int) []byte {
-	done := 0
-	for {
-		i, size, invalid := unwanted(s, from)
-		dst = append(dst, s[done:i]...)
-		if i == len(s) {
-			return dst
+	dst = append(slices.Grow(dst, len(s)), s[:from]...)
+	for i := from; i < len(s); {
+		c := s[i]
+		if c < utf8.RuneSelf {
+			if !asciiSpace(c) {
+				dst = append(dst, c)
+			}
+			i++
+			continue
 		}
-		if invalid {
+		r, size, invalid := runeAt(s, i)
+		switch {
+		case invalid:
 			dst = utf8.AppendRune(dst, utf8.RuneError)
+		case !unicode.IsSpace(r):
+			dst = append(dst, s[i:i+size]...)
 		}
-		from = i + size
-		done = from
+		i += size
 	}
+	return dst
 }
 
 // unwanted returns the first white space or invalid byte at or after i, and its size; at len(s) if there is none.

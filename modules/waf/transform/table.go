@@ -62,9 +62,9 @@ var table = []*Transformation{
 
 	// Paths. One component that is neither . nor .. is clean. Windows: a backslash becomes a slash; a colon, dots and
 	// spaces are what can be cut. Cleaning only leaves out (a slash at the end was there).
-	{name: "normalizepath", active: symbol.Bytes("/."), image: same, whole: normalizePath, caseless: true},
+	{name: "normalizepath", active: symbol.Bytes("/."), image: same, whole: normalizePath, folds: normalizePathKeeps, caseless: true},
 	{name: "normalizepathwin", active: symbol.Bytes(`/\.: `), image: without(backslash, symbol.Byte('/')),
-		whole: normalizePathWin, caseless: true},
+		whole: normalizePathWin, folds: normalizePathWinKeeps, caseless: true},
 
 	// Codecs. Coraza reports a change for each result but an error's.
 	{name: "base64decode", active: symbol.All, image: base64Image,

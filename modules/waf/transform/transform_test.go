@@ -194,3 +194,22 @@ func TestChainsAreSharedSafely(t *testing.T) {
 	}
 	group.Wait()
 }
+
+func TestAppendBase64(t *testing.T) {
+	remove, decode := chainOf(t, "removeWhitespace"), chainOf(t, "base64Decode")
+	r := rand.New(rand.NewPCG(3, 3))
+	const bytes = "ABab019+/= \t\n\r\v\f.-_%\x00~"
+	for range 200_000 {
+		b := make([]byte, r.IntN(24))
+		for i := range b {
+			b[i] = bytes[r.IntN(len(bytes))]
+		}
+		s := string(b)
+		if got, want := string(AppendBase64(nil, s, false)), decode.Apply(s); got != want {
+			t.Fatalf("%q: %q, want %q", s, got, want)
+		}
+		if got, want := string(AppendBase64(nil, s, true)), decode.Apply(remove.Apply(s)); got != want {
+			t.Fatalf("%q without white space: %q, want %q", s, got, want)
+		}
+	}
+}
