@@ -168,7 +168,14 @@ func TestEveryShortcutIsWatched(t *testing.T) {
 			p.groupsOf(p.byID(t, 944120), func(g *group) { g.chain = p.identity(t) })
 		}, byValues},
 		{"a stage left out", func(t *testing.T, p *Prover) {
-			p.groupsOf(p.byID(t, 942500), func(g *group) { g.walker.stages = g.walker.stages[:len(g.walker.stages)-1] })
+			p.groupsOf(p.byID(t, 934130), func(g *group) { g.walker.stages = g.walker.stages[:len(g.walker.stages)-1] })
+		}, byValues},
+		{"a jump over more than the decoding", func(t *testing.T, p *Prover) {
+			p.groupsOf(p.byID(t, 934100), func(g *group) {
+				for i := range g.walker.base64.at {
+					g.walker.stages[i].active = 0
+				}
+			})
 		}, byValues},
 		{"a wrong memory", func(t *testing.T, p *Prover) {
 			for _, one := range p.plans.known {
