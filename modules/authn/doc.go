@@ -3,7 +3,8 @@
 // # What
 //
 // The session cookie, the sessions behind it, the login flows, and the portal at /.gatehouse/ that drives the identity
-// providers.
+// providers. A session is renewed at its provider while it lasts, and whatever runs in it ends with it. `gatehouse
+// session` and the administration endpoint list and revoke.
 //
 // # Place
 //
@@ -11,24 +12,30 @@
 //
 // # Reads / Writes
 //
-// Writes Request.Identity and Challenger. Store buckets session (key: SHA-256 of the cookie; sealed; index
-// user:<provider>:<subject>) and flow (used login flows, by id).
+// Writes Request.Identity and Challenger. Store buckets session (key: SHA-256 of the cookie; sealed; indexes
+// user:<provider>:<hash of the subject> and sid:<provider>:<hash>), renew (leases of renewals), authn.clock, flow (used
+// login flows, by id), and the portal's notice and kept.
 //
 // # Invariants
 //
 // The only place that mints identity.Proof. A cookie is 256 random bits, known to the browser alone; the store holds
-// its hash. A session is of one host and of no other. Idle and absolute limits are judged on a clock that cannot be
-// set back while the process runs; a session that ended never comes back. A login flow belongs to the browser that
-// began it and yields one session at the most. The return address never leaves the site.
+// its hash. A session is of one host and of no other. A session that ended never comes back. It ages on a clock that
+// never goes back; across a restart, by a minute at the most. What pages do by themselves does not keep it alive. A
+// renewal is stored, by compare-and-swap, before it is used, and is no use of the session. A request that runs in a
+// session ends within a second of it, on every node. A login flow belongs to the browser that began it and yields one
+// session at the most. The return address never leaves the site.
 //
 // # Fails
 //
 // No or a dead session is not an error: nobody is proven, and authorize decides. 503 unavailable when the state cannot
-// be read, 400 login_expired, 403 login_failed, 429 too_many_attempts, 503 provider_down, 404 not_found, 413
-// body_too_large.
+// be read, 400 login_expired, 403 login_failed, 429 too_many_attempts, 503 provider_down (also a session that its
+// provider has not renewed for the grace), 404 not_found, 413 body_too_large, 403 forbidden when the session ended
+// before the answer began.
 //
 // # Cost
 //
-// A request with a session this node knows: no store operation, no allocation but the proof's copy; otherwise one
-// read. One batched, not durable write per session and 30 s at the most.
+// A request with a session this node knows: no store operation; looking it up allocates nothing, being cut with it a
+// handful of small objects. Otherwise one read. One batched, not durable write per session and 30 s at the most; one
+// durable write a minute for the clock. Some 600 bytes a session at hand, 900 more at the most for the rhythm of what it
+// asks for. One call to the provider, one goroutine and three writes per renewal, 256 at once.
 package authn

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -20,9 +21,15 @@ const (
 	flowLifetime = 15 * time.Minute
 	maxReturnTo  = 2048
 	maxToken     = 8 << 10
+	// flowRestart is how old a flow may be to be begun anew by itself: a login page that was left open over a long day.
+	flowRestart = 12 * time.Hour
 )
 
-var errFlow = errors.New("the login belongs to another browser, is too old, or was tampered with")
+var (
+	errFlow = errors.New("the login belongs to another browser, is too old, or was tampered with")
+	// errFlowOld says that the flow is genuine, of this browser and site, and no longer good: only too old.
+	errFlowOld = fmt.Errorf("%w: only too old", errFlow)
+)
 
 // flow is one attempt to log in. It travels in the pages and the state parameter, sealed to the browser that began it
 // (decisions/0003), so that strangers who open login pages cost the gateway no memory.
@@ -33,6 +40,9 @@ type flow struct {
 	ReturnTo string    `json:"r"`
 	Started  time.Time `json:"t"`
 	Secret   []byte    `json:"s"`
+	Fragment string    `json:"f,omitempty"` // under which key the browser's tab keeps the fragment of ReturnTo
+	Kept     string    `json:"k,omitempty"` // the id of a form that waits for its owner
+	Again    bool      `json:"a,omitempty"` // begun by itself in place of one that was too old: that happens once
 }
 
 func newFlow(host, returnTo string) flow {
@@ -40,6 +50,16 @@ func newFlow(host, returnTo string) flow {
 	rand.Read(secret) // never fails (crypto/rand)
 	return flow{ID: rand.Text(), Host: host, ReturnTo: returnTo, Started: time.Now().UTC().Truncate(time.Second), Secret: secret}
 }
+
+// again returns a flow that takes the place of this one, which is too old.
+func (f flow) again() flow {
+	fresh := newFlow(f.Host, f.ReturnTo)
+	fresh.Provider, fresh.Fragment, fresh.Kept, fresh.Again = f.Provider, f.Fragment, f.Kept, true
+	return fresh
+}
+
+// fragmentKey names the fragment in the tab's session storage.
+func (f flow) fragmentKey() string { return "gatehouse:" + f.ID }
 
 // seal returns the flow's token, which opens only together with the browser's binding.
 func (f flow) seal(keys *keyring.Ring, binding string) (string, error) {
@@ -50,7 +70,7 @@ func (f flow) seal(keys *keyring.Ring, binding string) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(keys.Seal(flowPurpose, plain, []byte(binding))), nil
 }
 
-// openFlow returns the flow in the token, or errFlow.
+// openFlow returns the flow in the token, or errFlow; with errFlowOld, the flow too.
 func openFlow(keys *keyring.Ring, token, binding, host string, now time.Time) (flow, error) {
 	if token == "" || len(token) > maxToken || binding == "" {
 		return flow{}, errFlow
@@ -67,8 +87,11 @@ func openFlow(keys *keyring.Ring, token, binding, host string, now time.Time) (f
 	if err := json.Unmarshal(plain, &f); err != nil {
 		return flow{}, errFlow
 	}
-	if age := now.Sub(f.Started); age > flowLifetime || age < -time.Minute || f.Host != host {
+	switch age := now.Sub(f.Started); {
+	case age > flowRestart || age < -time.Minute || f.Host != host:
 		return flow{}, errFlow
+	case age > flowLifetime:
+		return f, errFlowOld
 	}
 	return f, nil
 }

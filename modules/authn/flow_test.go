@@ -52,6 +52,38 @@ func TestFlowBelongsToItsBrowser(t *testing.T) {
 	}
 }
 
+// A flow that is only too old is begun anew with what it was for, and with secrets of its own; never a second time.
+func TestOldFlowBeginsAgain(t *testing.T) {
+	keys, now := ring(t), time.Now()
+	f := newFlow(host, "/x?y=1")
+	f.Provider, f.Fragment, f.Kept = "oidc", f.fragmentKey(), "form"
+	token, err := f.seal(keys, "browser")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for after, want := range map[time.Duration]error{
+		flowLifetime: nil, flowLifetime + 2*time.Second: errFlowOld, flowRestart - time.Second: errFlowOld, flowRestart + 2*time.Second: errFlow,
+	} {
+		_, err := openFlow(keys, token, "browser", host, f.Started.Add(after))
+		if !errors.Is(err, want) || errors.Is(err, errFlowOld) != (want == errFlowOld) {
+			t.Errorf("after %v: %v, want %v", after, err, want)
+		}
+	}
+	if _, err := openFlow(keys, token, "other", host, now.Add(time.Hour)); errors.Is(err, errFlowOld) {
+		t.Error("another browser's flow begins again")
+	}
+	if _, err := openFlow(keys, token, "browser", "other.test", now.Add(time.Hour)); errors.Is(err, errFlowOld) {
+		t.Error("another site's flow begins again")
+	}
+	again := f.again()
+	if again.ReturnTo != f.ReturnTo || again.Provider != "oidc" || again.Fragment != f.Fragment || again.Kept != "form" || !again.Again {
+		t.Errorf("again: %+v", again)
+	}
+	if again.ID == f.ID || again.derive("pkce") == f.derive("pkce") || time.Since(again.Started) > time.Minute {
+		t.Error("the flow is not a new one")
+	}
+}
+
 // The return address is what open redirects are made of: whatever is given, it must lead back to this site.
 func TestReturnPath(t *testing.T) {
 	for next, want := range map[string]string{

@@ -5,15 +5,19 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/cookie"
+	"gatehouse.internal/modules/internal/identity"
+	"gatehouse.internal/modules/internal/reqpath"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -28,11 +32,24 @@ const (
 )
 
 // Handler finds out who makes the request: the proven identity, or nobody.
-type Handler struct{ service }
+type Handler struct {
+	service
+	// Paths that pages ask for by themselves, again and again: such requests do not keep a session alive.
+	Background []reqpath.Pattern `json:"background,omitempty"`
+}
 
 // CaddyModule returns the Caddy module information.
 func (*Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.gatehouse_authenticate", New: func() caddy.Module { return new(Handler) }}
+}
+
+// Provision finds the house, and has it tell of leaked sessions.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	if err := h.service.Provision(ctx); err != nil {
+		return err
+	}
+	h.house.OnLeak(h.leaked)
+	return registerMetrics(ctx)
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
@@ -50,18 +67,79 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
-	proof, err := sessions.Lookup(r.Context(), token, hostOf(r), h.limits)
+	portal := strings.HasPrefix(req.Path.Decoded, gatehouse.PortalPrefix)
+	var proof identity.Proof
+	if portal { // its answers are short, and the one that ends a session must not be cut by it
+		proof, err = sessions.Lookup(r.Context(), token, hostOf(r), h.limits, h.use(r, req))
+	} else {
+		var visit *Visit
+		if visit, err = sessions.Enter(r.Context(), token, hostOf(r), h.limits, h.use(r, req)); err == nil {
+			defer visit.Leave()
+			return h.serve(w, r, req, visit, next)
+		}
+	}
 	switch {
 	case err == nil:
-		req.Identity = proof
-	case !errors.Is(err, errNoSession): // unknown is not nobody: a page load must not be sent to log in again
+		h.identify(req, proof)
+	case errors.Is(err, errNoSession):
+	case !errors.Is(err, errProviderDown): // unknown is not nobody: a page load must not be sent to log in again
 		return req.Deny(verdict.Unavailable, err.Error())
+	case !portal: // where one can still log in another way
+		return req.Refuse(verdict.Verdict{Reason: verdict.ProviderDown, Detail: err.Error(), RetryAfter: renewRetry})
 	}
 	return next.ServeHTTP(w, r)
 }
 
+// identify says who makes the request, unless the configuration has given up the provider: its word counts no more.
+func (h *Handler) identify(req *gatehouse.Request, proof identity.Proof) {
+	if h.find(proof.Provider()) != nil {
+		req.Identity = proof
+	}
+}
+
+// serve lets the request go on as the visit's, and no longer than its session.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, visit *Visit, next caddyhttp.Handler) error {
+	h.identify(req, visit.Proof)
+	r = r.WithContext(visit.Context)
+	visit.Sever(func() { gatehouse.Sever(w, r) })
+	err := next.ServeHTTP(w, r)
+	if why := visit.Cut(); why != "" {
+		req.Note("session_cut", why)
+		if err != nil { // admit cuts an answer that had begun
+			return req.Deny(verdict.Forbidden, errCut(why).Error())
+		}
+	}
+	return err
+}
+
+// use says what the request tells of the person. Asking how long the session lasts must not lengthen it.
+func (h *Handler) use(r *http.Request, req *gatehouse.Request) Use {
+	path := req.Path.Decoded
+	tagged := path == sessionPath && r.Method != http.MethodPost ||
+		slices.ContainsFunc(h.Background, func(p reqpath.Pattern) bool { return p.MatchAll(req.Path) })
+	return classify(r, path, tagged)
+}
+
+// leaked ends the session of a request that others may have read.
+func (h *Handler) leaked(r *http.Request) {
+	token, ok := cookie.Get(r.Header, sessionCookie)
+	if !ok {
+		return
+	}
+	sessions, err := h.sessions()
+	if err == nil {
+		err = sessions.EndLeaked(r.Context(), token, "the cookie came over plain HTTP")
+	}
+	if err != nil {
+		h.logger.Error("a session whose cookie leaked could not be ended", zap.Error(err))
+	}
+}
+
 // LoginLocation implements [gatehouse.Challenger].
-func (h *Handler) LoginLocation(r *http.Request, _ *gatehouse.Request) string {
+func (h *Handler) LoginLocation(r *http.Request, req *gatehouse.Request) string {
+	if kept := h.keepPost(r, req); kept != "" {
+		return loginPath + "?" + kept
+	}
 	next := "/"
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		next = r.URL.RequestURI() // canonical since admit
@@ -77,8 +155,13 @@ func hostOf(r *http.Request) string { return strings.ToLower(r.Host) }
 
 // service is what authenticate and the portal have in common.
 type service struct {
+	// How long a login to this site lasts, where that differs from the house's.
+	Session gatehouse.SessionPolicy `json:"session,omitzero"`
+
 	house  *gatehouse.App
+	policy gatehouse.SessionPolicy // the house's, where Session leaves it open
 	limits Limits
+	logger *zap.Logger
 	table  atomic.Pointer[Sessions]
 }
 
@@ -87,12 +170,31 @@ func (s *service) Provision(ctx caddy.Context) (err error) {
 	if s.house, err = gatehouse.House(ctx); err != nil {
 		return err
 	}
-	p := s.house.Session
+	s.logger = ctx.Logger()
+	s.policy = s.Session.Or(s.house.Session)
+	if err := s.policy.Validate(); err != nil {
+		return gatehouse.Refused(err)
+	}
 	s.limits = Limits{
-		Idle: time.Duration(p.Idle), AdminIdle: time.Duration(p.AdminIdle), Max: time.Duration(p.Max),
-		AdminRoles: p.AdminRoles,
+		Idle: time.Duration(s.policy.Idle), AdminIdle: time.Duration(s.policy.AdminIdle), Max: time.Duration(s.policy.Max),
+		Grace: time.Duration(s.policy.RenewalGrace), AdminRoles: s.policy.AdminRoles, Renewer: s.renewer,
 	}
 	return nil
+}
+
+// find returns the identity provider of this name, or nil.
+func (s *service) find(name string) gatehouse.IdentityProvider {
+	for _, idp := range s.house.Providers() {
+		if idp.Name() == name {
+			return idp
+		}
+	}
+	return nil
+}
+
+func (s *service) renewer(provider string) renewer {
+	r, _ := s.find(provider).(renewer)
+	return r
 }
 
 // sessions returns the node's table, which outlives configurations.
@@ -100,17 +202,24 @@ func (s *service) sessions() (*Sessions, error) {
 	if t := s.table.Load(); t != nil { // Fast path
 		return t, nil
 	}
-	state, err := s.house.State()
+	t, err := sessionsOf(s.house)
+	if err == nil {
+		s.table.Store(t)
+	}
+	return t, err
+}
+
+func sessionsOf(house *gatehouse.App) (*Sessions, error) {
+	state, err := house.State()
 	if err != nil {
 		return nil, err
 	}
 	kept, err := state.Keep("authn.sessions", func() (caddy.Destructor, error) {
-		return NewSessions(state.Store, state.Keys)
+		return NewSessions(state.Store, state.Keys, state.Bus.Publish)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the sessions: %w", err)
 	}
-	s.table.Store(kept.(*Sessions))
 	return kept.(*Sessions), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -61,14 +62,20 @@ func (p *Portal) again(w http.ResponseWriter, req *gatehouse.Request, f flow, er
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
 	if req.Identity.Known() {
-		seeOther(w, f.ReturnTo)
+		seeOther(w, p.afterLogin(f))
 		return nil
 	}
 	return req.Refuse(verdict.Verdict{Reason: verdict.LoginExpired, Detail: err.Error(), Location: loginAgain(f.ReturnTo)})
 }
 
-// succeed makes the session. The one the browser had before ends: whoever planted it must not share the new one.
-func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, who identity.Identity, f flow) error {
+// succeed makes the session. The one the browser had before ends: whoever planted it must not share the new one. But when
+// another tab of the same person has logged in while this one was under way, its session is as good, and what already
+// runs in it is not cut.
+func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, v gatehouse.Vouching, f flow) error {
+	if before := req.Identity; before.Known() && before.Since().After(f.Started) && samePerson(before.Identity(), v.Identity) {
+		p.arrive(w, r, req, f)
+		return nil
+	}
 	state, err := p.house.State()
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
@@ -77,13 +84,7 @@ func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
-	if err := p.end(r); err != nil {
-		return req.Deny(verdict.Unavailable, err.Error())
-	}
-	if req.Identity.Known() {
-		state.Bus.Publish(req.Event(event.SessionEnded))
-	}
-	token, proof, err := sessions.Create(r.Context(), who, hostOf(r), p.limits)
+	token, proof, err := sessions.Create(r.Context(), v, hostOf(r), metaOf(r, req.ClientIP), p.limits)
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
@@ -91,40 +92,93 @@ func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.
 	if err != nil {
 		return req.Deny(verdict.Internal, err.Error())
 	}
+	if err := p.end(r); err != nil { // last, since it may end this request's context too
+		_ = cookie.Clear(w.Header(), sessionCookie) // nobody has the new one then, and it ends by itself
+		return req.Deny(verdict.Unavailable, err.Error())
+	}
+	if req.Identity.Known() {
+		p.publishEnd(req, req.Identity.Session(), "replaced")
+	}
 	for _, kind := range []event.Kind{event.LoginSucceeded, event.SessionCreated} {
 		e := req.Event(kind)
 		e.User, e.Session = proof.Name(), proof.Session()
 		state.Bus.Publish(e)
 	}
 	req.Note("login", proof.Name())
-	seeOther(w, f.ReturnTo)
+	if h, err := p.hops(); err == nil {
+		h.note(browserOf(r), time.Now())
+	}
+	p.arrive(w, r, req, f)
 	return nil
 }
 
-// failed tells the person, in the form they came from where that helps, and says it as an event of its own (NAT-08).
-func (p *Portal) failed(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, idp gatehouse.IdentityProvider, f flow, token string, err error) error {
+func samePerson(a, b identity.Identity) bool {
+	return a.Provider == b.Provider && a.Issuer == b.Issuer && a.Subject == b.Subject
+}
+
+// arrive leads to where the login was to lead, through the browser's memory of the fragment if it has one.
+func (p *Portal) arrive(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, f flow) {
+	to := p.afterLogin(f)
+	if f.Fragment == "" || f.Kept != "" {
+		seeOther(w, to)
+		return
+	}
+	page.Write(w, r, http.StatusOK, page.Hop{Site: req.Site.Name, RequestID: req.ID, To: to, Key: f.Fragment, Back: true})
+}
+
+// afterLogin is where the login leads: to the form that waits, or to where it began.
+func (p *Portal) afterLogin(f flow) string {
+	if f.Kept == "" {
+		return f.ReturnTo
+	}
+	return keptPath + "?id=" + f.Kept + "&next=" + url.QueryEscape(f.ReturnTo)
+}
+
+// hops returns the node's memory of who has logged in just now.
+func (p *Portal) hops() (*hops, error) {
+	state, err := p.house.State()
+	if err != nil {
+		return nil, err
+	}
+	kept, err := state.Keep("authn.hops", func() (caddy.Destructor, error) { return new(hops), nil })
+	if err != nil {
+		return nil, err
+	}
+	return kept.(*hops), nil
+}
+
+// publishFailed says that a login failed, as an event of its own (NAT-08).
+func (p *Portal) publishFailed(req *gatehouse.Request, reason verdict.Reason, detail string, attrs ...event.Attr) {
+	state, err := p.house.State()
+	if err != nil {
+		return // the access log still says it
+	}
+	e := req.Event(event.LoginFailed)
+	e.Reason, e.Status, e.Detail, e.Attrs = reason, reason.Status(), detail, attrs
+	state.Bus.Publish(e)
+}
+
+// failed tells the person, in the form they came from where that helps.
+func (p *Portal) failed(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, idp gatehouse.IdentityProvider, at step, err error) error {
 	var le *gatehouse.LoginError
 	if !errors.As(err, &le) {
 		return req.Deny(verdict.Internal, "identity provider "+idp.Name()+": "+err.Error())
 	}
-	if state, err := p.house.State(); err == nil {
-		e := req.Event(event.LoginFailed)
-		e.Reason, e.Status, e.Detail = le.Reason, le.Reason.Status(), le.Error()
-		e.Attrs = []event.Attr{{Key: "provider", Value: idp.Name()}, {Key: "attempted_user", Value: le.User}}
-		state.Bus.Publish(e)
-	}
+	p.publishFailed(req, le.Reason, le.Error(),
+		event.Attr{Key: "provider", Value: idp.Name()}, event.Attr{Key: "attempted_user", Value: le.User})
 	if le.Message != "" && idp.Form() && page.Navigation(r) {
 		req.Note("login_failed", string(le.Reason))
 		if s := retryAfter(le.After); s != "" {
 			w.Header().Set("Retry-After", s)
 		}
 		p.showLogin(w, r, le.Reason.Status(), page.Login{
-			Site: req.Site.Name, RequestID: req.ID, Flow: token, Error: page.Message(le.Message), Wait: le.After,
+			Site: req.Site.Name, RequestID: req.ID, Flow: at.token, FragmentKey: at.fragmentKey(),
+			Error: page.Message(le.Message), Wait: le.After,
 		}, le.User)
 		return nil
 	}
 	return req.Refuse(verdict.Verdict{
-		Reason: le.Reason, Detail: idp.Name() + ": " + le.Error(), Location: loginAgain(f.ReturnTo), RetryAfter: le.After,
+		Reason: le.Reason, Detail: idp.Name() + ": " + le.Error(), Location: loginAgain(at.ReturnTo), RetryAfter: le.After,
 	})
 }
 

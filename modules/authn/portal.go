@@ -3,7 +3,6 @@ package authn
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,7 +15,6 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/cookie"
-	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/page"
 	"gatehouse.internal/modules/internal/verdict"
 )
@@ -57,8 +55,12 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return req.Deny(verdict.BadRequest, "portal form cannot be read")
 	}
 	switch {
+	case path == sessionPath:
+		return p.remains(w, r, req)
 	case path == accountPath:
 		return p.account(w, r, req)
+	case path == keptPath:
+		return p.kept(w, r, req)
 	case path == logoutPath:
 		return p.logout(w, r, req)
 	case path == loginPath:
@@ -69,122 +71,71 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	return req.Deny(verdict.NotFound, "no such page")
 }
 
-func (p *Portal) account(w http.ResponseWriter, r *http.Request, req *gatehouse.Request) error {
-	if !req.Identity.Known() {
-		return req.ChallengeLogin(r, "account page")
-	}
-	if !onlyMethods(w, r, http.MethodGet, http.MethodHead) {
-		return req.Deny(verdict.BadMethod, "")
-	}
-	csrf, err := p.csrf(req)
-	if err != nil {
-		return req.Deny(verdict.Unavailable, err.Error())
-	}
-	who := req.Identity.Identity()
-	name := who.Name
-	if name == "" {
-		name = who.Subject
-	}
-	page.Write(w, r, http.StatusOK, page.Account{
-		Site: req.Site.Name, RequestID: req.ID, Name: name, Email: who.Email, Provider: p.label(who.Provider),
-		Roles: who.Roles, Since: req.Identity.Since(), LogoutURL: logoutPath, CSRF: csrf,
-	})
-	return nil
-}
-
-func (p *Portal) label(provider string) string {
-	for _, idp := range p.house.Providers() {
-		if idp.Name() == provider {
-			return idp.Label()
-		}
-	}
-	return provider
-}
-
-func (p *Portal) logout(w http.ResponseWriter, r *http.Request, req *gatehouse.Request) error {
-	if !req.Identity.Known() {
-		page.Write(w, r, http.StatusOK, page.LoggedOut{Site: req.Site.Name, RequestID: req.ID, LoginURL: loginPath})
-		return nil
-	}
-	state, err := p.house.State()
-	if err != nil {
-		return req.Deny(verdict.Unavailable, err.Error())
-	}
-	csrf, err := p.csrf(req)
-	if err != nil {
-		return req.Deny(verdict.Unavailable, err.Error())
-	}
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		page.Write(w, r, http.StatusOK, page.Logout{
-			Site: req.Site.Name, RequestID: req.ID, Name: req.Identity.Identity().Subject,
-			Action: logoutPath, CSRF: csrf, CancelURL: "/",
-		})
-		return nil
-	case http.MethodPost:
-	default:
-		w.Header().Set("Allow", "GET, HEAD, POST")
-		return req.Deny(verdict.BadMethod, "")
-	}
-	given, err := base64.RawURLEncoding.DecodeString(r.PostForm.Get("csrf"))
-	if err != nil || !state.Keys.CheckMAC(csrfPurpose, []byte(req.Identity.Session()), given) {
-		return req.Deny(verdict.Forbidden, "log-out form without its token")
-	}
-	if err := p.end(r); err != nil {
-		return req.Deny(verdict.Unavailable, err.Error())
-	}
-	state.Bus.Publish(req.Event(event.SessionEnded))
-	cookie.Clear(w.Header(), sessionCookie)
-	page.Write(w, r, http.StatusOK, page.LoggedOut{Site: req.Site.Name, RequestID: req.ID, LoginURL: loginPath})
-	return nil
-}
-
-// end ends the session of the request's cookie, if it has one.
-func (p *Portal) end(r *http.Request) error {
-	token, ok := cookie.Get(r.Header, sessionCookie)
-	if !ok {
-		return nil
-	}
-	sessions, err := p.sessions()
-	if err != nil {
-		return err
-	}
-	return sessions.End(r.Context(), token)
-}
-
-func (p *Portal) csrf(req *gatehouse.Request) (string, error) {
-	state, err := p.house.State()
-	if err != nil {
-		return "", err
-	}
-	return base64.RawURLEncoding.EncodeToString(state.Keys.MAC(csrfPurpose, []byte(req.Identity.Session()))), nil
-}
-
 // login shows the ways to log in, or leads straight to the only one.
 func (p *Portal) login(w http.ResponseWriter, r *http.Request, req *gatehouse.Request) error {
 	if !onlyMethods(w, r, http.MethodGet, http.MethodHead) {
 		return req.Deny(verdict.BadMethod, "")
 	}
-	returnTo := returnPath(r.Form.Get("next"))
+	f := newFlow(hostOf(r), returnPath(r.Form.Get("next")))
+	f.Kept = keptID(r.Form.Get(page.KeptParam))
 	if req.Identity.Known() { // a second tab finds the session that the first one made
-		seeOther(w, returnTo)
+		seeOther(w, p.afterLogin(f))
 		return nil
 	}
 	providers := p.house.Providers()
 	if len(providers) == 0 {
 		return req.Deny(verdict.Unavailable, "no identity provider is configured")
 	}
-	token, err := p.begin(w, r, newFlow(hostOf(r), returnTo))
+	if p.stopLoop(w, r, req, f.ReturnTo) {
+		return nil
+	}
+	token, err := p.begin(w, r, f)
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
+	view := page.Login{Site: req.Site.Name, RequestID: req.ID, Flow: token, FragmentKey: f.fragmentKey()}
 	if len(providers) == 1 && !providers[0].Form() {
-		w.Header().Set("Location", loginPath+"/"+providers[0].Name()+"?flow="+token)
-		w.WriteHeader(http.StatusFound)
+		p.lead(w, r, req, page.Hop{Provider: providers[0].Label(), To: loginPath + "/" + providers[0].Name() + "?flow=" + token, Key: f.fragmentKey()})
 		return nil
 	}
-	p.showLogin(w, r, http.StatusOK, page.Login{Site: req.Site.Name, RequestID: req.ID, Flow: token}, "")
+	if f.Kept != "" {
+		view.Error = page.FormKept
+	}
+	p.showLogin(w, r, http.StatusOK, view, "")
 	return nil
+}
+
+// lead leads on to another page of the portal's. A browser that shows pages gets one, which it leaves at once: a redirect
+// would take the fragment of the address with it to the provider, to whose scripts it is none of their business, and
+// lose it there. The server cannot tell whether there is one.
+func (p *Portal) lead(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, hop page.Hop) {
+	if r.Header.Get("Sec-Fetch-Dest") == "document" {
+		hop.Site, hop.RequestID = req.Site.Name, req.ID
+		page.Write(w, r, http.StatusOK, hop)
+		return
+	}
+	w.Header().Set("Location", hop.To)
+	w.WriteHeader(http.StatusFound)
+}
+
+// stopLoop answers whoever logs in again and again without ever being logged in, with the likely reason.
+func (p *Portal) stopLoop(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, returnTo string) bool {
+	h, err := p.hops()
+	if err != nil || !h.looping(browserOf(r), time.Now()) {
+		return false
+	}
+	view := page.Loop{Site: req.Site.Name, RequestID: req.ID, RetryURL: loginAgain(returnTo)}
+	why := "the browser does not keep the session's cookie"
+	switch dest := r.Header.Get("Sec-Fetch-Dest"); {
+	case dest == "iframe" || dest == "frame":
+		view.Cause, why = page.InFrame, "the site is open in a frame of another one, where the browser keeps no cookies"
+	case hasSessionCookie(r):
+		view.Cause, why = page.SessionNotSaved, "the session's cookie comes back, but its session is not found"
+	}
+	p.publishFailed(req, verdict.LoginFailed, "logins go round and round: "+why)
+	req.Note("login_loop", why)
+	page.Write(w, r, verdict.LoginFailed.Status(), view)
+	return true
 }
 
 // showLogin completes the view by the ways to log in.
@@ -222,31 +173,59 @@ func bindingSum(binding string) string {
 	return string(sum[:])
 }
 
-// flowOf returns the flow that the request carries, or a new one, which is then sealed to the browser.
-func (p *Portal) flowOf(w http.ResponseWriter, r *http.Request, provider string) (f flow, token string, fresh bool, err error) {
+// browserOf names the browser by its binding; "" when it has none.
+func browserOf(r *http.Request) string {
+	binding, ok := cookie.Get(r.Header, bindingCookie)
+	if !ok {
+		return ""
+	}
+	return bindingSum(binding)
+}
+
+func hasSessionCookie(r *http.Request) bool {
+	_, ok := cookie.Get(r.Header, sessionCookie)
+	return ok
+}
+
+// step is one request of a login.
+type step struct {
+	flow
+	token string
+	fresh bool // the flow was begun by this very request
+	old   bool // the flow takes the place of one that was too old, and could not do so once more
+}
+
+// step returns the flow that the request carries, or a new one, which is then sealed to the browser.
+func (p *Portal) step(w http.ResponseWriter, r *http.Request, provider string) (step, error) {
 	state, err := p.house.State()
 	if err != nil {
-		return f, "", false, err
+		return step{}, err
 	}
-	token = r.Form.Get("flow")
+	token := r.Form.Get("flow")
 	if token == "" {
 		token = r.Form.Get("state")
 	}
 	if binding, ok := cookie.Get(r.Header, bindingCookie); ok && token != "" {
-		f, err = openFlow(state.Keys, token, bindingSum(binding), hostOf(r), time.Now())
-		if err == nil && f.Provider == provider {
-			return f, token, false, nil
-		}
-		if err == nil && f.Provider == "" { // the person has just chosen
-			f.Provider = provider
-			token, err = f.seal(state.Keys, bindingSum(binding))
-			return f, token, false, err
+		sum := bindingSum(binding)
+		f, err := openFlow(state.Keys, token, sum, hostOf(r), time.Now())
+		chosen, old := f.Provider == "", errors.Is(err, errFlowOld) && !f.Again
+		if (err == nil || old) && (chosen || f.Provider == provider) {
+			if chosen && r.Form.Get("hash") == "1" {
+				f.Fragment = f.fragmentKey()
+			}
+			if f.Provider = provider; old {
+				f = f.again()
+			}
+			if chosen || old {
+				token, err = f.seal(state.Keys, sum)
+			}
+			return step{flow: f, token: token, old: old}, err
 		}
 	}
-	f = newFlow(hostOf(r), returnPath(r.Form.Get("next")))
+	f := newFlow(hostOf(r), returnPath(r.Form.Get("next")))
 	f.Provider = provider
 	token, err = p.begin(w, r, f)
-	return f, token, true, err
+	return step{flow: f, token: token, fresh: true}, err
 }
 
 // provider hands one step of a login to its identity provider, and makes the session when that vouches for somebody.
@@ -259,56 +238,71 @@ func (p *Portal) provider(w http.ResponseWriter, r *http.Request, req *gatehouse
 	if idp == nil {
 		return req.Deny(verdict.NotFound, "no such identity provider")
 	}
+	if sub == backchannel {
+		return p.notified(w, r, req, idp)
+	}
 	if !onlyMethods(w, r, http.MethodGet, http.MethodHead, http.MethodPost) {
 		return req.Deny(verdict.BadMethod, "")
 	}
-	f, token, fresh, err := p.flowOf(w, r, name)
+	at, err := p.step(w, r, name)
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
-	if fresh && r.Method == http.MethodPost { // a form that this browser never got from us, or long ago
-		le := &gatehouse.LoginError{Reason: verdict.LoginExpired, Err: errFlow}
-		if sub == "" {
-			le.Message = string(page.LoginStale)
-		}
-		return p.failed(w, r, req, idp, f, token, le)
-	}
-	returning := !fresh && !idp.Form() && sub != ""
-	if returning { // an answer from elsewhere is used once, before it is even looked at
-		first, err := p.firstAnswer(f)
-		if err != nil {
-			return req.Deny(verdict.Unavailable, err.Error())
-		}
-		if !first {
-			return p.again(w, req, f, errFlowUsed)
-		}
+	if done, err := p.before(w, r, req, idp, sub, at); done {
+		return err
 	}
 	vouching, err := idp.ServeLogin(w, r, gatehouse.Login{
 		Request: req, Base: loginPath + "/" + name, Origin: "https://" + r.Host, Sub: sub,
 		Flow: gatehouse.Flow{
-			ID: f.ID, Token: token, ReturnTo: f.ReturnTo, Started: f.Started, Fresh: fresh, Derive: f.derive,
+			ID: at.ID, Token: at.token, ReturnTo: at.ReturnTo, Started: at.Started, Fresh: at.fresh, Derive: at.derive,
 		},
 	})
 	if err != nil {
-		return p.failed(w, r, req, idp, f, token, err)
+		return p.failed(w, r, req, idp, at, err)
 	}
 	if vouching == nil {
 		return nil
 	}
-	if err := p.claim(r, f); err != nil {
-		return p.again(w, req, f, err)
+	if err := p.claim(r, at.flow); err != nil {
+		return p.again(w, req, at.flow, err)
 	}
 	vouching.Identity.Provider = name
-	return p.succeed(w, r, req, vouching.Identity, f)
+	return p.succeed(w, r, req, *vouching, at.flow)
 }
 
-func (p *Portal) find(name string) gatehouse.IdentityProvider {
-	for _, idp := range p.house.Providers() {
-		if idp.Name() == name {
-			return idp
+// before answers the steps that need no word of the provider.
+func (p *Portal) before(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, idp gatehouse.IdentityProvider, sub string, at step) (done bool, err error) {
+	switch {
+	case at.fresh && r.Method == http.MethodPost: // a form that this browser never got from us, or long ago
+		le := &gatehouse.LoginError{Reason: verdict.LoginExpired, Err: errFlow}
+		if sub == "" {
+			le.Message = string(page.LoginStale)
+			if _, ok := cookie.Get(r.Header, bindingCookie); !ok {
+				le.Message = string(page.NoCookie)
+			}
 		}
+		return true, p.failed(w, r, req, idp, at, le)
+	case at.fresh || idp.Form():
+		return false, nil
+	case sub == "" && req.Identity.Known(): // another tab was first
+		seeOther(w, p.afterLogin(at.flow))
+		return true, nil
+	case sub == "":
+		return false, nil
+	case at.old: // an answer that came too late: the provider is asked again, once, and remembers the person
+		w.Header().Set("Location", loginPath+"/"+idp.Name()+"?flow="+at.token)
+		w.WriteHeader(http.StatusFound)
+		return true, nil
 	}
-	return nil
+	// An answer from elsewhere is used once, before it is even looked at.
+	first, err := p.firstAnswer(at.flow)
+	if err != nil {
+		return true, req.Deny(verdict.Unavailable, err.Error())
+	}
+	if !first {
+		return true, p.again(w, req, at.flow, errFlowUsed)
+	}
+	return false, nil
 }
 
 func onlyMethods(w http.ResponseWriter, r *http.Request, methods ...string) bool {

@@ -3,46 +3,37 @@ package authn
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/store"
 )
 
-const sessionBucket store.Bucket = "session"
+const tableLimit = 1 << 20 // sessions kept at hand; beyond it they are read from the store again
 
-const (
-	sessionPurpose = "authn.session"
-
-	tokenBytes  = 32
-	tokenLength = 43 // base64url without padding
-
-	touchEvery = 30 * time.Second // a session's use is written at most so often
-	flushEvery = time.Second      // and so long after it at the latest
-	// storeSlack is how much longer the store keeps a session than it may stay unused, so that it is not gone before
-	// its last use is written. The node judges; the store only cleans up.
-	storeSlack = time.Minute
-
-	tableLimit = 1 << 20 // sessions kept at hand; beyond it they are read from the store again
+var (
+	errNoSession = errors.New("no such session")
+	// errProviderDown says that the provider has not renewed its vouching for so long that it no longer counts. The
+	// session is not ended by it.
+	errProviderDown = errors.New("the identity provider has not renewed the session")
 )
 
-var errNoSession = errors.New("no such session")
-
-// Limits bound sessions. All are positive; AdminIdle counts for whoever holds one of AdminRoles (control CER-03).
+// Limits bound sessions. Durations are positive; AdminIdle counts for whoever holds one of AdminRoles (control CER-03).
 type Limits struct {
 	Idle, AdminIdle, Max time.Duration
 	AdminRoles           []string
+	// Grace is for how long a session goes on after its provider should have renewed it.
+	Grace time.Duration
+	// Renewer returns who renews for the provider of this name, or nil when nobody does. A nil func: nobody.
+	Renewer func(provider string) renewer
 }
 
 // idle returns how long this user's session may stay unused: the strictest limit that applies.
@@ -53,299 +44,330 @@ func (l Limits) idle(roles []string) time.Duration {
 	return l.Idle
 }
 
-// record is a session as stored.
-type record struct {
-	Who     identity.Identity `json:"who"`
-	Host    string            `json:"host"`
-	Created time.Time         `json:"created"`
-	// Idle is the limit at creation or at the last load: what the stored expiry was computed with.
-	Idle time.Duration `json:"idle"`
+// Meta says where a session was begun, in words for the person whose it is.
+type Meta struct {
+	Agent   string // such as "Firefox on Linux"
+	Network string // such as 192.0.2.0/24
 }
 
-// live is a session this node has at hand. Times are offsets on the process's monotonic clock.
+// live is a session this node has at hand. Times are readings of the node's clock.
 type live struct {
-	proof   identity.Proof
-	host    string
-	roles   []string
-	idle    time.Duration // as recorded: what the stored expiry is computed with
-	created time.Duration
-	seen    atomic.Int64 // last use
+	proof     identity.Proof
+	host      string
+	roles     []string
+	span      time.Duration // as recorded
+	created   int64
+	renew     int64 // when the provider wants to be asked again; 0: never
+	renewFrom int64 // when that may begin
+
+	seen    atomic.Int64 // last use by a person
 	written atomic.Int64 // the last use that the stored expiry knows of
+	retry   atomic.Int64 // no renewal is tried before
 	queued  atomic.Bool  // waits for the next flush
+	stale   atomic.Bool  // the record changed: read it again before the next use
+	rhythm  atomic.Pointer[rhythm]
+}
+
+// over says why the session has ended by age, or "".
+func (e *live) over(l Limits, now int64) string {
+	switch {
+	case now-e.seen.Load() > int64(l.idle(e.roles)):
+		return "idle"
+	case now-e.created > int64(l.Max):
+		return "max"
+	}
+	return ""
+}
+
+// inherit takes over what this node knew of the session before it read it again.
+func (e *live) inherit(old *live) {
+	e.seen.Store(max(e.seen.Load(), old.seen.Load()))
+	e.retry.Store(old.retry.Load())
+	e.rhythm.Store(old.rhythm.Load())
 }
 
 // Sessions is the node's table of sessions in front of the store. Make one with [NewSessions]; it is safe for
 // concurrent use and must be closed before the store.
 type Sessions struct {
-	store store.Store
-	keys  *keyring.Ring
-	epoch time.Time // carries a monotonic reading
+	store   store.Store
+	keys    *keyring.Ring
+	publish func(event.Event)
+	clock   *clock
+	names   names
 
 	mu      sync.RWMutex
-	table   map[[sha256.Size]byte]*live // guarded by mu
-	changes uint64                      // guarded by mu; grows with everything that may have ended a session
+	table   map[sessionID]*live // guarded by mu
+	changes uint64              // guarded by mu; grows with everything that may have changed a session
 
 	dirtyMu sync.Mutex
-	dirty   map[[sha256.Size]byte]*live // guarded by dirtyMu
+	dirty   map[sessionID]*live // guarded by dirtyMu
+
+	streams  streams
+	renewals renewals
 
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
 
-// NewSessions starts keeping the table fresh from the store's feed.
-func NewSessions(st store.Store, keys *keyring.Ring) (*Sessions, error) {
+// NewSessions starts keeping the table fresh from the store's feed. publish is told what ends sessions when nobody
+// asked for it, and must not block; nil: nobody is told.
+func NewSessions(st store.Store, keys *keyring.Ring, publish func(event.Event)) (*Sessions, error) {
+	return newSessions(st, keys, publish, nil)
+}
+
+func newSessions(st store.Store, keys *keyring.Ring, publish func(event.Event), skew func() time.Duration) (*Sessions, error) {
+	if publish == nil {
+		publish = func(event.Event) {}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	feed, err := st.Watch(ctx, sessionBucket)
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("watching sessions: %w", err)
 	}
-	s := &Sessions{
-		store: st, keys: keys, epoch: time.Now(), stop: cancel,
-		table: map[[sha256.Size]byte]*live{}, dirty: map[[sha256.Size]byte]*live{},
+	mark, err := readMark(ctx, st)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("reading the sessions' clock: %w", err)
 	}
+	s := &Sessions{
+		store: st, keys: keys, publish: publish, clock: newClock(skew, mark), stop: cancel,
+		table: map[sessionID]*live{}, dirty: map[sessionID]*live{},
+	}
+	s.streams.init()
+	s.renewals.init()
 	s.done.Go(func() { s.follow(feed) })
-	s.done.Go(func() { s.flushLoop(ctx) })
+	s.done.Go(func() { s.tend(ctx) })
+	s.done.Go(func() { s.guard(ctx) })
 	return s, nil
 }
 
-// Destruct stops, having written when each session at hand was last used.
+// Destruct stops, having written when each session at hand was last used. A renewal under way is given a moment to
+// end: what the provider has rotated meanwhile would be lost.
 func (s *Sessions) Destruct() error {
 	s.stop()
+	s.renewals.close()
 	s.done.Wait()
-	s.mu.RLock()
-	all := maps.Clone(s.table)
-	s.mu.RUnlock()
-	return s.write(context.Background(), all)
+	return s.writeAll()
 }
 
-func (s *Sessions) now() time.Duration { return time.Since(s.epoch) }
-
-// Create begins a session for who on host and returns the cookie's value, which is stored nowhere.
-func (s *Sessions) Create(ctx context.Context, who identity.Identity, host string, l Limits) (token string, proof identity.Proof, err error) {
+// Create begins a session on host for whom v vouches and returns the cookie's value, which is stored nowhere.
+func (s *Sessions) Create(ctx context.Context, v vouching, host string, meta Meta, l Limits) (token string, proof identity.Proof, err error) {
+	if len(v.Keep) > maxKeep {
+		return "", proof, fmt.Errorf("a session that keeps %d bytes for its provider, more than %d", len(v.Keep), maxKeep)
+	}
 	raw := make([]byte, tokenBytes)
 	rand.Read(raw) // never fails (crypto/rand)
 	token = base64.RawURLEncoding.EncodeToString(raw)
-	id := sumOf(token)
-	rec := record{Who: who, Host: host, Created: time.Now().UTC(), Idle: l.idle(who.Roles)}
-	value, err := json.Marshal(rec)
-	if err != nil {
-		return "", proof, fmt.Errorf("encoding a session: %w", err)
+	id, _ := sumOf(token)
+	now := s.clock.now()
+	rec := record{
+		Host: host, Created: time.Unix(0, now).UTC(), Span: l.Idle + storeSlack,
+		Idle: l.idle(v.Identity.Roles), Max: l.Max, Agent: meta.Agent, Network: meta.Network,
 	}
-	key := storeKey(id)
-	box := s.keys.Seal(sessionPurpose, value, []byte(key.ID))
-	_, err = s.store.Put(ctx, key, box, store.PutOptions{
-		TTL: rec.Idle + storeSlack, Match: store.Absent, Index: []string{userIndex(who)},
-	})
-	if err != nil {
-		return "", proof, fmt.Errorf("storing a session: %w", err)
-	}
-	proof = identity.Prove(who, logName(id), rec.Created)
+	rec.vouched(v, now)
+	proof = identity.Prove(rec.Who, logName(id), rec.Created)
 	if !proof.Known() {
-		return "", proof, errors.New("a session needs a provider and a subject")
+		return "", identity.Proof{}, errors.New("a session needs a provider and a subject")
+	}
+	box, err := s.seal(id, &rec)
+	if err != nil {
+		return "", identity.Proof{}, err
+	}
+	_, err = s.store.Put(ctx, storeKey(id), box, store.PutOptions{TTL: rec.Span, Match: store.Absent, Index: rec.indexes()})
+	if err != nil {
+		return "", identity.Proof{}, fmt.Errorf("storing a session: %w", err)
 	}
 	return token, proof, nil
 }
 
-// Lookup returns who the cookie's value stands for on host and counts as a use. The error is errNoSession, or the
-// store's when it cannot be asked.
-func (s *Sessions) Lookup(ctx context.Context, token, host string, l Limits) (identity.Proof, error) {
-	if len(token) != tokenLength {
-		return identity.Proof{}, errNoSession
+// vouched takes over what the provider says, at a reading of the node's clock.
+func (rec *record) vouched(v vouching, now int64) {
+	rec.Who, rec.Keep, rec.SID = v.Identity, v.Keep, v.SID
+	rec.Vouched, rec.Renew = time.Unix(0, now).UTC(), time.Time{}
+	if !v.Renew.IsZero() { // by the wall clock, which need not be ours
+		rec.Renew = rec.Vouched.Add(max(time.Until(v.Renew), 0))
 	}
-	id := sumOf(token)
-	s.mu.RLock()
-	entry := s.table[id]
-	s.mu.RUnlock()
-	if entry == nil { // Slow path
-		var err error
-		if entry, err = s.load(ctx, id); err != nil {
-			return identity.Proof{}, err
-		}
-	}
-	// Fast path from here.
-	now := s.now()
-	if entry.host != host {
-		return identity.Proof{}, errNoSession
-	}
-	if idle := now - time.Duration(entry.seen.Load()); idle > l.idle(entry.roles) || now-entry.created > l.Max {
-		if err := s.End(ctx, token); err != nil {
-			return identity.Proof{}, err
-		}
-		return identity.Proof{}, errNoSession
-	}
-	s.used(id, entry, now)
-	return entry.proof, nil
 }
 
-// used notes a use; one use in a while is queued to be written, never on the request's time.
-func (s *Sessions) used(id [sha256.Size]byte, e *live, now time.Duration) {
-	e.seen.Store(int64(now))
-	if now-time.Duration(e.written.Load()) < min(touchEvery, e.idle/10) || !e.queued.CompareAndSwap(false, true) {
-		return
+// Lookup returns who the cookie's value stands for on host, and counts the use. The error is errNoSession,
+// errProviderDown, or the store's: then nothing is known.
+func (s *Sessions) Lookup(ctx context.Context, token, host string, l Limits, u Use) (identity.Proof, error) {
+	_, e, err := s.find(ctx, token, host, l, u)
+	if err != nil {
+		return identity.Proof{}, err
 	}
-	s.dirtyMu.Lock()
-	s.dirty[id] = e
-	s.dirtyMu.Unlock()
+	return e.proof, nil
+}
+
+func (s *Sessions) find(ctx context.Context, token, host string, l Limits, u Use) (sessionID, *live, error) {
+	id, ok := sumOf(token)
+	if !ok {
+		return id, nil, errNoSession
+	}
+	now := s.clock.now()
+	e, err := s.judge(ctx, id, host, l, now, true)
+	if err == nil {
+		s.used(id, e, u, now)
+	}
+	return id, e, err
+}
+
+// judge returns the session if it is alive on host under the limits. A renewal that is due begins; a session that can
+// no longer do without it waits for it, if it may.
+func (s *Sessions) judge(ctx context.Context, id sessionID, host string, l Limits, now int64, mayWait bool) (*live, error) {
+	e, known, err := s.current(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if e.host != host { // Fast path from here
+		return nil, errNoSession
+	}
+	if known && e.over(l, now) == "idle" { // perhaps another node knows of a later use
+		if e, err = s.load(ctx, id, e); err != nil {
+			return nil, err
+		}
+	}
+	if why := e.over(l, now); why != "" {
+		s.expire(id, e, why, known)
+		return nil, errNoSession
+	}
+	if e.renew == 0 || now < e.renewFrom {
+		return e, nil
+	}
+	return s.renewing(ctx, id, e, l, now, mayWait)
+}
+
+// current returns the session at hand, or reads it; known says that the node had it.
+func (s *Sessions) current(ctx context.Context, id sessionID) (e *live, known bool, err error) {
+	s.mu.RLock()
+	e = s.table[id]
+	s.mu.RUnlock()
+	if e != nil && !e.stale.Load() { // Fast path
+		return e, true, nil
+	}
+	e, err = s.load(ctx, id, e)
+	return e, false, err
+}
+
+// load reads the session from the store into the table, unless somebody else did since the caller found wanting there.
+func (s *Sessions) load(ctx context.Context, id sessionID, wanting *live) (*live, error) {
+	s.mu.RLock()
+	before := s.changes
+	s.mu.RUnlock()
+	item, err := s.store.Get(ctx, storeKey(id))
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("reading a session: %w", err)
+	}
+	var rec *record
+	if err == nil {
+		rec, err = s.open(item)
+	}
+	if err != nil {
+		s.drop(id, "ended")
+		return nil, errNoSession
+	}
+	e := s.enliven(id, rec, item)
+	s.mu.Lock()
+	old := s.table[id]
+	if old != nil && old != wanting && !old.stale.Load() {
+		s.mu.Unlock()
+		return old, nil
+	}
+	if old != nil {
+		e.inherit(old)
+	}
+	latest := s.changes == before
+	if latest { // otherwise this one may have ended since: it serves this request, and is not remembered
+		s.remember(id, e)
+	}
+	s.mu.Unlock()
+	if latest {
+		s.streams.changed(id, e)
+	} else {
+		s.streams.recheck(id)
+	}
+	return e, nil
+}
+
+// remember puts the session into the table. s.mu must be held.
+func (s *Sessions) remember(id sessionID, e *live) {
+	if _, there := s.table[id]; !there && len(s.table) >= tableLimit {
+		for victim := range s.table { // any one: it is read again when it is used
+			delete(s.table, victim)
+			break
+		}
+	}
+	s.table[id] = e
+}
+
+// enliven makes of a record what the node has at hand.
+func (s *Sessions) enliven(id sessionID, rec *record, item store.Item) *live {
+	now := s.clock.now()
+	proof := identity.Prove(rec.Who, logName(id), rec.Created)
+	e := &live{
+		proof: proof, host: rec.Host, roles: rec.Who.Roles, span: rec.Span, created: min(rec.Created.UnixNano(), now),
+	}
+	if !rec.Renew.IsZero() {
+		e.renew = rec.Renew.UnixNano()
+		e.renewFrom = e.renew - int64(rec.lead())
+	}
+	seen := rec.lastUse(item, now)
+	e.seen.Store(seen)
+	e.written.Store(seen)
+	return e
 }
 
 // End ends the session at once, durably; ending one that does not exist is no error.
 func (s *Sessions) End(ctx context.Context, token string) error {
-	id := sumOf(token)
-	err := s.store.Delete(ctx, storeKey(id))
-	s.forget(id) // after the delete: a load that read before it must not put the session back
+	id, ok := sumOf(token)
+	if !ok {
+		return nil
+	}
+	return s.end(ctx, id)
+}
+
+func (s *Sessions) end(ctx context.Context, ids ...sessionID) error {
+	keys := make([]store.Key, len(ids))
+	for i, id := range ids {
+		keys[i] = storeKey(id)
+	}
+	err := s.store.Delete(ctx, keys...)
+	for _, id := range ids {
+		s.forget(id) // after the delete: a load that read before it must not put the session back
+	}
 	if err != nil {
 		return fmt.Errorf("ending a session: %w", err)
 	}
 	return nil
 }
 
-// load reads the session from the store into the table.
-func (s *Sessions) load(ctx context.Context, id [sha256.Size]byte) (*live, error) {
-	s.mu.RLock()
-	before := s.changes
-	s.mu.RUnlock()
-	key := storeKey(id)
-	item, err := s.store.Get(ctx, key)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, errNoSession
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading a session: %w", err)
-	}
-	entry := s.decode(id, item)
-	if entry == nil {
-		return nil, errNoSession
-	}
+// forget drops a session that is no more, whatever is being read of it just now.
+func (s *Sessions) forget(id sessionID) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if other := s.table[id]; other != nil {
-		return other, nil
-	}
-	if s.changes != before {
-		return entry, nil // something ended since we read, perhaps this one: serve this request, remember nothing
-	}
-	if len(s.table) >= tableLimit {
-		for victim := range s.table { // any one: it is read again when it is used
-			delete(s.table, victim)
-			break
-		}
-	}
-	s.table[id] = entry
-	return entry, nil
-}
-
-// decode returns the session in a stored item, or nil when it is nobody's: sealed by another house, or with a key past
-// its overlap.
-func (s *Sessions) decode(id [sha256.Size]byte, item store.Item) *live {
-	value, err := s.keys.Open(sessionPurpose, item.Value, []byte(item.Key.ID))
-	if err != nil {
-		return nil
-	}
-	var rec record
-	if err := json.Unmarshal(value, &rec); err != nil {
-		return nil
-	}
-	proof := identity.Prove(rec.Who, logName(id), rec.Created)
-	if !proof.Known() {
-		return nil
-	}
-	// The stored expiry says when the session was last used, whatever the clock did meanwhile: it is never taken for
-	// later than now, nor the creation for later than now.
-	now, wall := s.now(), time.Now()
-	unused := max(rec.Idle+storeSlack-item.Expires.Sub(wall), 0)
-	age := max(wall.Sub(rec.Created), 0)
-	e := &live{proof: proof, host: rec.Host, roles: rec.Who.Roles, idle: rec.Idle, created: now - age}
-	e.seen.Store(int64(now - unused))
-	e.written.Store(int64(now - unused))
-	return e
-}
-
-func (s *Sessions) forget(id [sha256.Size]byte) {
-	s.mu.Lock()
-	delete(s.table, id)
 	s.changes++
 	s.mu.Unlock()
+	s.drop(id, "ended")
 }
 
-// follow drops what changed elsewhere, so that the next request reads it again.
-func (s *Sessions) follow(feed <-chan store.Event) {
-	for e := range feed {
-		if e.Kind == store.Resync {
-			s.mu.Lock()
-			clear(s.table)
-			s.changes++
-			s.mu.Unlock()
-			continue
-		}
-		var id [sha256.Size]byte
-		if len(e.Key.ID) != 2*len(id) {
-			continue
-		}
-		if _, err := hex.Decode(id[:], []byte(e.Key.ID)); err == nil {
-			s.forget(id)
-		}
+// drop takes a session out of the table and cuts what still runs in it.
+func (s *Sessions) drop(id sessionID, why string) {
+	s.mu.Lock()
+	delete(s.table, id)
+	s.mu.Unlock()
+	s.streams.cut(id, why)
+}
+
+// expire drops a session that has ended by age. The store keeps what is left of it for a while, which every node judges
+// the same way. Only the node that had it at hand says so, once.
+func (s *Sessions) expire(id sessionID, e *live, why string, known bool) {
+	s.drop(id, why)
+	if known {
+		s.ended(e.proof.Name(), e.proof.Session(), why)
 	}
 }
 
-func (s *Sessions) flushLoop(ctx context.Context) {
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			s.dirtyMu.Lock()
-			due := s.dirty
-			s.dirty = make(map[[sha256.Size]byte]*live, len(due))
-			s.dirtyMu.Unlock()
-			for _, e := range due {
-				e.queued.Store(false)
-			}
-			// After an error the next use queues the session again; until then its stored expiry only comes too early.
-			_ = s.write(ctx, due)
-		}
-	}
-}
-
-// write moves the stored expiries of these sessions to what their last use makes them.
-func (s *Sessions) write(ctx context.Context, sessions map[[sha256.Size]byte]*live) error {
-	now, wall := s.now(), time.Now()
-	to := make(map[store.Key]time.Time, len(sessions))
-	marks := make(map[*live]int64, len(sessions))
-	for id, e := range sessions {
-		if seen := e.seen.Load(); seen > e.written.Load() {
-			to[storeKey(id)] = wall.Add(e.idle + storeSlack - (now - time.Duration(seen)))
-			marks[e] = seen
-		}
-	}
-	if len(to) == 0 {
-		return nil
-	}
-	if err := s.store.Touch(ctx, to); err != nil {
-		return fmt.Errorf("writing the use of %d sessions: %w", len(to), err)
-	}
-	for e, seen := range marks {
-		e.written.Store(seen)
-	}
-	return nil
-}
-
-// sumOf names a session by its cookie, so that the store never holds one.
-func sumOf(token string) [sha256.Size]byte {
-	var buf [2 * tokenLength]byte // on the stack; tokens are of one length
-	return sha256.Sum256(buf[:copy(buf[:], token)])
-}
-
-func storeKey(id [sha256.Size]byte) store.Key {
-	return store.Key{Bucket: sessionBucket, ID: hex.EncodeToString(id[:])}
-}
-
-func userIndex(who identity.Identity) string { return "user:" + who.Provider + ":" + who.Subject }
-
-// logName names a session in logs: neither the cookie nor the store key can be found from it.
-func logName(id [sha256.Size]byte) string {
-	sum := sha256.Sum256(append([]byte("log"), id[:]...))
-	return hex.EncodeToString(sum[:8])
+// ended says that a session has ended without its owner asking for it.
+func (s *Sessions) ended(user, session, why string) {
+	s.publish(event.Event{Time: time.Now(), Kind: event.SessionEnded, User: user, Session: session, Detail: why})
 }

@@ -25,7 +25,7 @@ func person(subject string, roles ...string) identity.Identity {
 // node is one gateway on a store that others may share. It ends with the test, before the store.
 func node(t *testing.T, st store.Store, keys *keyring.Ring) *Sessions {
 	t.Helper()
-	s, err := NewSessions(st, keys)
+	s, err := NewSessions(st, keys, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func bubble(t *testing.T, f func(t *testing.T, st store.Store, keys *keyring.Rin
 
 func create(t *testing.T, s *Sessions, who identity.Identity) string {
 	t.Helper()
-	token, proof, err := s.Create(t.Context(), who, host, limits)
+	token, proof, err := s.Create(t.Context(), vouching{Identity: who}, host, Meta{}, limits)
 	if err != nil || !proof.Known() {
 		t.Fatalf("Create: %v, known %v", err, proof.Known())
 	}
@@ -70,7 +70,7 @@ func create(t *testing.T, s *Sessions, who identity.Identity) string {
 
 func wantLive(t *testing.T, s *Sessions, token string, live bool) {
 	t.Helper()
-	proof, err := s.Lookup(t.Context(), token, host, limits)
+	proof, err := s.Lookup(t.Context(), token, host, limits, ByPerson)
 	if live && (err != nil || !proof.Known()) {
 		t.Fatalf("the session is dead: %v", err)
 	}
@@ -116,6 +116,22 @@ func TestUseIsWrittenForOtherNodes(t *testing.T) {
 		other := node(t, st, keys)
 		wantLive(t, other, token, true)
 		time.Sleep(29 * time.Minute)
+		wantLive(t, other, token, true)
+	})
+}
+
+// A node that has not seen a session for long asks whether another one has, before it takes it for unused.
+func TestUseOnAnotherNodeCounts(t *testing.T) {
+	bubble(t, func(t *testing.T, st store.Store, keys *keyring.Ring, s *Sessions) {
+		other := node(t, st, keys)
+		token := create(t, s, person("ada"))
+		synctest.Wait() // until both have heard of it, so that nothing but age makes the other ask again
+		wantLive(t, other, token, true)
+		for range 8 {
+			time.Sleep(10 * time.Minute)
+			wantLive(t, s, token, true)
+		}
+		time.Sleep(2 * time.Second)
 		wantLive(t, other, token, true)
 	})
 }
@@ -172,7 +188,7 @@ func TestEndRacesLookup(t *testing.T) {
 		token := create(t, s, person("ada"))
 		var wg sync.WaitGroup
 		for range 4 {
-			wg.Go(func() { _, _ = s.Lookup(context.Background(), token, host, limits) })
+			wg.Go(func() { _, _ = s.Lookup(context.Background(), token, host, limits, ByPerson) })
 		}
 		wg.Go(func() {
 			if err := s.End(context.Background(), token); err != nil {
@@ -196,14 +212,14 @@ func TestCookieStandsForNothingElse(t *testing.T) {
 			"empty": "", "short": token[:42], "long": token + "A", "first byte": flip(0), "a middle byte": flip(20),
 			"upper case": strings.ToUpper(token), "the store's key": storeKeyOf(token),
 		} {
-			if _, err := s.Lookup(t.Context(), other, host, limits); !errors.Is(err, errNoSession) {
+			if _, err := s.Lookup(t.Context(), other, host, limits, ByPerson); !errors.Is(err, errNoSession) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if _, err := s.Lookup(t.Context(), token, "other.test", limits); !errors.Is(err, errNoSession) {
+		if _, err := s.Lookup(t.Context(), token, "other.test", limits, ByPerson); !errors.Is(err, errNoSession) {
 			t.Errorf("the cookie of one site is good on another: %v", err)
 		}
-		if _, err := s.Lookup(t.Context(), token, host+":8443", limits); !errors.Is(err, errNoSession) {
+		if _, err := s.Lookup(t.Context(), token, host+":8443", limits, ByPerson); !errors.Is(err, errNoSession) {
 			t.Errorf("the cookie of one port is good on another: %v", err)
 		}
 		wantLive(t, s, token, true)
@@ -211,8 +227,12 @@ func TestCookieStandsForNothingElse(t *testing.T) {
 }
 
 func storeKeyOf(token string) string {
-	sum := sumOf(token)
-	return storeKey(sum).ID[:tokenLength]
+	return keyOf(token).ID[:tokenLength]
+}
+
+func keyOf(token string) store.Key {
+	id, _ := sumOf(token)
+	return storeKey(id)
 }
 
 // A copy of the store must not hold a usable cookie, nor tell who is logged in.
@@ -240,11 +260,11 @@ func TestStoreHoldsNoSecretsAndNoNames(t *testing.T) {
 func TestSwappedRecordsAreNobody(t *testing.T) {
 	bubble(t, func(t *testing.T, st store.Store, keys *keyring.Ring, s *Sessions) {
 		admin, guest := create(t, s, person("root", "admin")), create(t, s, person("gus"))
-		item, err := st.Get(t.Context(), storeKey(sumOf(admin)))
+		item, err := st.Get(t.Context(), keyOf(admin))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := st.Put(t.Context(), storeKey(sumOf(guest)), item.Value, store.PutOptions{TTL: time.Hour}); err != nil {
+		if _, err := st.Put(t.Context(), keyOf(guest), item.Value, store.PutOptions{TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -257,7 +277,7 @@ func TestStoreDownIsNotNobody(t *testing.T) {
 	s := node(t, st, keys)
 	token := create(t, s, person("ada"))
 	st.Close()
-	_, err := s.Lookup(t.Context(), token, host, limits)
+	_, err := s.Lookup(t.Context(), token, host, limits, ByPerson)
 	if err == nil || errors.Is(err, errNoSession) {
 		t.Fatalf("Lookup with the store closed: %v, want the store's error", err)
 	}
@@ -265,7 +285,7 @@ func TestStoreDownIsNotNobody(t *testing.T) {
 
 func TestSessionNeedsSomebody(t *testing.T) {
 	bubble(t, func(t *testing.T, st store.Store, keys *keyring.Ring, s *Sessions) {
-		if _, _, err := s.Create(t.Context(), identity.Identity{Name: "Ada"}, host, limits); err == nil {
+		if _, _, err := s.Create(t.Context(), vouching{Identity: identity.Identity{Name: "Ada"}}, host, Meta{}, limits); err == nil {
 			t.Error("a session for nobody was made")
 		}
 	})
@@ -279,7 +299,7 @@ func TestLookupAllocatesNothing(t *testing.T) {
 	wantLive(t, s, token, true)
 	ctx := t.Context()
 	if n := testing.AllocsPerRun(1000, func() {
-		if _, err := s.Lookup(ctx, token, host, limits); err != nil {
+		if _, err := s.Lookup(ctx, token, host, limits, ByPerson); err != nil {
 			t.Fatal(err)
 		}
 	}); n > 0 {
@@ -290,18 +310,18 @@ func TestLookupAllocatesNothing(t *testing.T) {
 func BenchmarkLookup(b *testing.B) {
 	st, keys := store.NewMemory(), ring(b)
 	defer st.Close()
-	s, err := NewSessions(st, keys)
+	s, err := NewSessions(st, keys, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer s.Destruct()
-	token, _, err := s.Create(b.Context(), person("ada", "staff"), host, limits)
+	token, _, err := s.Create(b.Context(), vouching{Identity: person("ada", "staff")}, host, Meta{}, limits)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if _, err := s.Lookup(context.Background(), token, host, limits); err != nil {
+			if _, err := s.Lookup(context.Background(), token, host, limits, ByPerson); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -2,6 +2,8 @@ package gatehouse
 
 import (
 	"encoding/json"
+	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -17,11 +19,14 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseHouse) }
 //		state_dir <dir>
 //		keys file <path>
 //		store embedded [<file>]
+//		waf_budget <size>
 //		session {
 //			idle <duration>
 //			admin_idle <duration>
 //			max <duration>
 //			admin_roles <role...>
+//			renewal_grace <duration>
+//			clear_site_data
 //		}
 //		<identity provider> ...
 //	}
@@ -53,8 +58,10 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 			return d.Err("keys: write `keys file <path>`")
 		}
 		return oneArg(d, &app.KeysFile)
+	case "waf_budget":
+		return size(d, &app.WAFBudget)
 	case "session":
-		return app.Session.parse(d)
+		return app.Session.Parse(d)
 	case "store":
 		if !d.NextArg() {
 			return d.ArgErr()
@@ -64,7 +71,7 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 		return err
 	default:
 		if _, err := caddy.GetModule("gatehouse.identity_providers." + word); err != nil {
-			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, session, local, oidc", word)
+			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, local, oidc", word)
 		}
 		raw, err := guest(d, "gatehouse.identity_providers.", word, "provider")
 		if err != nil {
@@ -84,7 +91,8 @@ func guest(d *caddyfile.Dispenser, namespace, name, key string) (json.RawMessage
 	return caddyconfig.JSONModuleObject(unm, key, name, nil), nil
 }
 
-func (s *SessionPolicy) parse(d *caddyfile.Dispenser) error {
+// Parse reads the block of the word session at the dispenser's token.
+func (s *SessionPolicy) Parse(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.ArgErr()
 	}
@@ -101,8 +109,14 @@ func (s *SessionPolicy) parse(d *caddyfile.Dispenser) error {
 			if s.AdminRoles = d.RemainingArgs(); len(s.AdminRoles) == 0 {
 				err = d.ArgErr()
 			}
+		case "renewal_grace":
+			err = duration(d, &s.RenewalGrace)
+		case "clear_site_data":
+			if s.ClearSiteData = true; d.NextArg() {
+				err = d.ArgErr()
+			}
 		default:
-			err = d.Errf("unknown session option %q: the options are idle, admin_idle, max, admin_roles", d.Val())
+			err = d.Errf("unknown session option %q: the options are idle, admin_idle, max, admin_roles, renewal_grace, clear_site_data", d.Val())
 		}
 		if err != nil {
 			return err
@@ -129,4 +143,20 @@ func duration(d *caddyfile.Dispenser, to *caddy.Duration) error {
 	}
 	*to = caddy.Duration(v)
 	return nil
+}
+
+// size reads a whole number of KiB, MiB or GiB, at most 1024 GiB.
+func size(d *caddyfile.Dispenser, to *int64) error {
+	var text string
+	if err := oneArg(d, &text); err != nil {
+		return err
+	}
+	for suffix, unit := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+		number, ok := strings.CutSuffix(text, suffix)
+		if n, err := strconv.ParseInt(number, 10, 64); ok && err == nil && n > 0 && n <= 1<<40/unit {
+			*to = n * unit
+			return nil
+		}
+	}
+	return d.Errf("%q is not a size: write one like 512MiB or 2GiB", text)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"regexp"
 	"sync"
@@ -25,6 +26,7 @@ const (
 	defaultIdle      = 30 * time.Minute
 	defaultAdminIdle = 15 * time.Minute
 	defaultMax       = 12 * time.Hour
+	defaultGrace     = 10 * time.Minute
 )
 
 // App is the house. Its zero value knows no identity provider, so that nobody can log in.
@@ -43,6 +45,10 @@ type App struct {
 	// Who vouches for people.
 	ProvidersRaw []json.RawMessage `json:"identity_providers,omitempty" caddy:"namespace=gatehouse.identity_providers inline_key=provider"`
 
+	// How many bytes of bodies and answers the WAFs of all sites hold at one time; what does not fit is refused with 503.
+	// At least four times the largest body_limit of a site. Default: 256 MiB.
+	WAFBudget int64 `json:"waf_budget,omitempty"`
+
 	// How long a login lasts.
 	Session SessionPolicy `json:"session,omitzero"`
 
@@ -55,8 +61,9 @@ type App struct {
 	origins   []string
 	hardened  map[*caddyhttp.Server]bool // written while provisioning only
 	events    *event.Subscription
-	entered   *Site    // written while provisioning only
-	atStart   []func() // written while provisioning only
+	entered   *Site               // written while provisioning only
+	atStart   []func()            // written while provisioning only
+	leak      func(*http.Request) // written while provisioning only
 
 	state atomic.Pointer[State]
 	mu    sync.Mutex
@@ -73,6 +80,32 @@ type SessionPolicy struct {
 	Max caddy.Duration `json:"max,omitempty"`
 	// The roles that count as administrative. Default: admin.
 	AdminRoles []string `json:"admin_roles,omitempty"`
+	// For how long sessions go on whose identity provider should have renewed them and does not answer. Default: 10m.
+	RenewalGrace caddy.Duration `json:"renewal_grace,omitempty"`
+	// Have browsers forget what the site stored in them when somebody logs out (Clear-Site-Data).
+	ClearSiteData bool `json:"clear_site_data,omitempty"`
+}
+
+// Or returns the policy with what it leaves open taken from another.
+func (p SessionPolicy) Or(other SessionPolicy) SessionPolicy {
+	p.Idle, p.AdminIdle = cmp.Or(p.Idle, other.Idle), cmp.Or(p.AdminIdle, other.AdminIdle)
+	p.Max, p.RenewalGrace = cmp.Or(p.Max, other.Max), cmp.Or(p.RenewalGrace, other.RenewalGrace)
+	if len(p.AdminRoles) == 0 {
+		p.AdminRoles = other.AdminRoles
+	}
+	p.ClearSiteData = p.ClearSiteData || other.ClearSiteData
+	return p
+}
+
+// Validate reports what is wrong with a policy that leaves nothing open.
+func (p SessionPolicy) Validate() error {
+	if p.AdminIdle <= 0 || p.AdminIdle > p.Idle || p.Idle > p.Max {
+		return errors.New("session: want admin_idle <= idle <= max, all positive")
+	}
+	if p.RenewalGrace <= 0 {
+		return errors.New("session: want a positive renewal_grace")
+	}
+	return nil
 }
 
 // CaddyModule returns the Caddy module information.
@@ -87,12 +120,10 @@ func (app *App) provision(ctx caddy.Context) error {
 	app.ctx, app.logger = ctx, ctx.Logger()
 	app.access = app.logger.Named("access")
 	app.hardened = make(map[*caddyhttp.Server]bool)
-	app.Session.Idle = cmp.Or(app.Session.Idle, caddy.Duration(defaultIdle))
-	app.Session.AdminIdle = cmp.Or(app.Session.AdminIdle, caddy.Duration(defaultAdminIdle))
-	app.Session.Max = cmp.Or(app.Session.Max, caddy.Duration(defaultMax))
-	if len(app.Session.AdminRoles) == 0 {
-		app.Session.AdminRoles = []string{"admin"}
-	}
+	app.Session = app.Session.Or(SessionPolicy{
+		Idle: caddy.Duration(defaultIdle), AdminIdle: caddy.Duration(defaultAdminIdle), Max: caddy.Duration(defaultMax),
+		AdminRoles: []string{"admin"}, RenewalGrace: caddy.Duration(defaultGrace),
+	})
 	if app.StateDir == "" {
 		app.StateDir = filepath.Join(caddy.AppDataDir(), "gatehouse")
 	}
@@ -128,9 +159,11 @@ var providerName = regexp.MustCompile(`^[a-z0-9_]{1,32}$`)
 func (app *App) Validate() error { return Refused(app.validate()) }
 
 func (app *App) validate() error {
-	s := app.Session
-	if s.Idle < 0 || s.AdminIdle < 0 || s.Max < 0 || s.Idle > s.Max || s.AdminIdle > s.Idle {
-		return errors.New("session: want admin_idle <= idle <= max, all positive")
+	if app.WAFBudget < 0 {
+		return errors.New("waf_budget: want a positive number of bytes")
+	}
+	if err := app.Session.Validate(); err != nil {
+		return err
 	}
 	names := map[string]bool{}
 	for _, p := range app.providers {

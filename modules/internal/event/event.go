@@ -20,8 +20,10 @@ const (
 	LoginFailed     Kind = "login.failed"
 	UserCreated     Kind = "user.created"
 	SetupLinkIssued Kind = "setup_link.issued"
+	ClockRolledBack Kind = "clock.rolled_back" // the wall clock lies behind what it said before
 	WAFCanaryFailed Kind = "waf.canary_failed" // a known attack was not treated as the site is configured
 	WAFFailedOpen   Kind = "waf.failed_open"   // a request passed that nobody could judge (insecure_waf_fail_open)
+	WAFProverOff    Kind = "waf.prover_off"    // its proof was wrong: all rules judge every request again
 	RulesLoaded     Kind = "waf.rules_loaded"
 	RulesRejected   Kind = "waf.rules_rejected" // Detail has file, line and reason; the rules before stay
 )

@@ -23,8 +23,12 @@ type Identity struct {
 	AuthTime time.Time `json:"auth_time"`
 }
 
-// Normalize sorts the roles and drops duplicates and empty names, so that HasRole may search.
+// Normalize sorts the roles and drops duplicates and empty names, so that HasRole may search. Roles that are in order
+// already stay the very same slice, so that many identities can share one.
 func (i *Identity) Normalize() {
+	if ordered(i.Roles) {
+		return
+	}
 	roles := slices.Clone(i.Roles)
 	slices.Sort(roles)
 	roles = slices.Compact(roles)
@@ -32,6 +36,16 @@ func (i *Identity) Normalize() {
 		roles = roles[1:]
 	}
 	i.Roles = roles
+}
+
+// ordered reports whether the names are sorted, each once, and none empty.
+func ordered(names []string) bool {
+	for i, name := range names {
+		if name == "" || i > 0 && names[i-1] >= name {
+			return false
+		}
+	}
+	return true
 }
 
 // Proof is the fact that this request's credential was verified. The zero Proof is nobody.
@@ -84,6 +98,14 @@ func (p Proof) Name() string {
 		return ""
 	}
 	return p.who.Provider + ":" + p.who.Subject
+}
+
+// Provider is who vouched; "" for nobody.
+func (p Proof) Provider() string {
+	if p.who == nil {
+		return ""
+	}
+	return p.who.Provider
 }
 
 // Session names the session that the proof came from; "" for nobody.

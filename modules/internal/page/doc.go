@@ -4,16 +4,19 @@
 //
 // [WriteRefusal] says why a request was not let through: as a page to a person's browser, as a problem document
 // (RFC 9457) to a program, with the same reason code and request id in both. [Write] shows the pages of the portal:
-// [Login], [Setup], [Account], [Logout], [LoggedOut]. [Navigation] tells a person's browser from a program. The words for
-// every reason and message stand in text.go; the templates and the style sheet in html/.
+// [Login], [Setup], [Account], [Logout], [LoggedOut], [Kept], [Loop], [Hop]. [Navigation] tells a person's browser from a
+// program. The words stand in english.go, german.go and french.go; the request's Accept-Language chooses, and problem
+// documents are English. The templates, the style sheet and the scripts are in html/.
 //
 // # Invariants
 //
-// Nothing of the request is reflected, and what callers pass is escaped. A person is never sent off this host, but for
-// the one link of LoggedOut. Every reason has its own words; one that is not in the closed list renders as internal. No
-// page needs or may run a script, load anything or be framed. No answer is stored by a cache, and none tells other
-// sites the path or the query that it was shown at. An answer is rendered whole before its first byte is sent. A page
-// whose form would lead elsewhere is not shown: it becomes internal.
+// Nothing of the request is reflected but a form that was kept, to its owner: its fields are named, and their values stand
+// in hidden fields that go to this host alone. What callers pass is escaped. A person is never sent off this host, but for
+// the one link of LoggedOut. Every reason has its own words, in every language; one that is not in the closed list
+// renders as internal. No page needs a script, and none may run one but those of html/, which the policy names by their
+// hashes and which only handle the fragment of the page's own address. None may load anything or be framed. No answer is
+// stored by a cache, and none tells other sites the path or the query that it was shown at. An answer is rendered whole
+// before its first byte is sent. A page whose form would lead elsewhere is not shown: it becomes internal.
 //
 // # Cost
 //

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// negotiatedOn names the request headers that decide between page and problem document.
-const negotiatedOn = "Accept, Sec-Fetch-Mode, Sec-Fetch-Dest, X-Requested-With"
+// negotiatedOn names the request headers that decide between page and problem document, and the page's language.
+const negotiatedOn = "Accept, Accept-Language, Sec-Fetch-Mode, Sec-Fetch-Dest, X-Requested-With"
 
 // Navigation reports whether a person's browser asks for a page to show, and not a script, an image or a program.
 //

@@ -3,7 +3,9 @@ package page
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"html/template"
 	"net/http"
 	"strconv"
@@ -19,16 +21,37 @@ func parse(name string) *template.Template {
 	return template.Must(template.ParseFS(files, "html/frame.html", "html/style.css", "html/"+name+".html"))
 }
 
-// Page is one of the portal's pages: [Login], [Setup], [Account], [Logout], [LoggedOut].
+// Page is one of the portal's pages: [Login], [Setup], [Account], [Logout], [LoggedOut], [Kept], [Loop], [Hop].
 type Page interface {
 	// content returns what to render; not ok when the page must not be shown, as a form that leads elsewhere.
-	content() (c content, ok bool)
+	content(l *tongue) (c content, ok bool)
+}
+
+// script is one of the few lines of JavaScript that keep what only a browser knows: the fragment of an address. The
+// policy names it by its hash, so that no other can run; what it needs to know stands in its data- attributes.
+type script struct {
+	Code template.JS
+	hash string
+}
+
+// parseScript reads a script that is compiled in.
+func parseScript(name string) *script {
+	code, err := files.ReadFile("html/" + name + ".js")
+	if err != nil {
+		panic("page: " + err.Error()) // cannot be: the file is compiled in
+	}
+	sum := sha256.Sum256(code)
+	return &script{Code: template.JS(code), hash: base64.StdEncoding.EncodeToString(sum[:])}
 }
 
 // content is what the frame template shows.
 type content struct {
 	template *template.Template
 	Nonce    string
+	Lang     string
+	T        *words
+	Script   *script // nil: none
+	refresh  string  // where a browser goes on to by itself, also without scripts
 
 	Title     string
 	Site      string
@@ -50,14 +73,19 @@ const (
 	challenge = `Bearer realm="gatehouse"`
 )
 
-// policy allows the one style sheet that carries the nonce, the icon, and forms to this host; no script, no frame.
-func policy(nonce string) string {
-	return "default-src 'none'; style-src 'nonce-" + nonce + "'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+// policy allows the one style sheet that carries the nonce, the one script, if any, the icon, and forms to this host; no
+// other script, no frame.
+func policy(nonce string, s *script) string {
+	scripts := ""
+	if s != nil {
+		scripts = "script-src 'sha256-" + s.hash + "'; "
+	}
+	return "default-src 'none'; " + scripts + "style-src 'nonce-" + nonce + "'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 }
 
-// Write shows a page of the portal, or its headers only for HEAD. It is never negotiated: these pages are for people.
-// A page that must not be shown, as one whose form has an action that is not a path on the same host, becomes a refusal
-// as internal. It sets and removes the headers that [WriteRefusal] does, but for Vary and Retry-After.
+// Write shows a page of the portal, or its headers only for HEAD, in the language that the request asks for. It is never
+// negotiated otherwise: these pages are for people. A page that must not be shown, as one whose form has an action that is not a path on the same host, becomes a refusal
+// as internal. It sets and removes the headers that [WriteRefusal] does, but for Retry-After.
 //
 // Its Referrer-Policy is strict-origin: no other page learns the path or the query, which may hold a setup token.
 // The still stricter no-referrer would make browsers send "Origin: null" with the page's own forms, so that a
@@ -69,16 +97,18 @@ func policy(nonce string) string {
 func Write(w http.ResponseWriter, r *http.Request, status int, p Page) {
 	var c content
 	var ok bool
+	l := speak(r)
 	if p != nil {
-		c, ok = p.content()
+		c, ok = p.content(l)
 	}
 	c.RequestID = traceable(c.RequestID)
 	if ok {
 		var body []byte
 		var nonce string
-		if body, nonce, ok = render(c); ok {
+		if body, nonce, ok = render(c, l); ok {
+			w.Header().Add("Vary", "Accept-Language")
 			w.Header().Set("Referrer-Policy", "strict-origin")
-			send(w, r, status, typeHTML, policy(nonce), body)
+			send(w, r, status, typeHTML, l.tag, policy(nonce, c.Script), c.refresh, body)
 			return
 		}
 	}
@@ -86,8 +116,8 @@ func Write(w http.ResponseWriter, r *http.Request, status int, p Page) {
 }
 
 // render returns the page and the nonce of its style sheet.
-func render(c content) (body []byte, nonce string, ok bool) {
-	c.Nonce = rand.Text()
+func render(c content, l *tongue) (body []byte, nonce string, ok bool) {
+	c.Nonce, c.Lang, c.T = rand.Text(), l.tag, &l.words
 	buf := bytes.NewBuffer(make([]byte, 0, 12<<10))
 	if err := c.template.ExecuteTemplate(buf, "frame.html", c); err != nil {
 		return nil, "", false
@@ -103,7 +133,7 @@ var stale = [...]string{
 }
 
 // send writes the answer.
-func send(w http.ResponseWriter, r *http.Request, status int, contentType, csp string, body []byte) {
+func send(w http.ResponseWriter, r *http.Request, status int, contentType, lang, csp, refresh string, body []byte) {
 	h := w.Header()
 	for _, name := range stale {
 		h.Del(name)
@@ -111,9 +141,12 @@ func send(w http.ResponseWriter, r *http.Request, status int, contentType, csp s
 	names := [...]string{
 		"Content-Type", "Content-Language", "Content-Length", "Cache-Control", "Content-Security-Policy", "X-Content-Type-Options",
 	}
-	values := [...]string{contentType, language, strconv.Itoa(len(body)), "no-store", csp, "nosniff"}
+	values := [...]string{contentType, lang, strconv.Itoa(len(body)), "no-store", csp, "nosniff"}
 	for i, name := range names { // one allocation for all; capped, so that nobody's Add runs into the next
 		h[name] = values[i : i+1 : i+1]
+	}
+	if refresh != "" {
+		h.Set("Refresh", "0;url="+refresh)
 	}
 	switch {
 	case status != http.StatusUnauthorized:

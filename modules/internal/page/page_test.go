@@ -2,6 +2,8 @@ package page
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/xml"
 	"flag"
 	"fmt"
@@ -47,6 +49,20 @@ func samples() []sample {
 	}
 	providers := []Button{{"Example Workspace", "/.gatehouse/login/workspace?flow=f1"}, {"Partner login", "/.gatehouse/login/partner?flow=f1"}}
 	local := &LocalForm{Action: "/.gatehouse/login/local"}
+	now := time.Date(2026, 9, 17, 12, 5, 0, 0, time.UTC)
+	erika := Account{Site: sampleSite, RequestID: sampleID, Name: "Erika Mustermann", Email: "erika.mustermann@example.com",
+		Provider: "Example Workspace", Roles: []string{"accounting", "staff"}, LogoutURL: "/.gatehouse/logout", CSRF: "c1",
+		Since: now.Add(-4 * time.Hour)}
+	here := Session{ID: "s1", Agent: "Firefox on Linux", Network: "192.0.2.0/24", Site: sampleSite, Since: erika.Since, Used: now, This: true}
+	sessions := erika
+	sessions.Now, sessions.Action, sessions.Done = now, "/.gatehouse/account", true
+	sessions.Sessions = []Session{here,
+		{ID: "s2", Agent: "Safari on iPhone", Network: "2001:db8:1:2::/64", Site: "wiki.example.com", Since: now.Add(-50 * time.Hour), Used: now.Add(-70 * time.Minute)},
+		{ID: "s3", Network: "198.51.100.0/24", Site: sampleSite, Since: now.Add(-5 * time.Minute), Used: now.Add(-time.Minute)}}
+	only := erika
+	only.Now, only.Action, only.Sessions = now, "/.gatehouse/account", []Session{here}
+	kept := Kept{Site: sampleSite, RequestID: sampleID, Action: "/wiki/save?page=7", Enctype: "multipart/form-data", CancelURL: "/wiki/",
+		Fields: []Field{{Name: "title", Value: "Café"}, {Name: "text", Value: strings.Repeat("a\r\n", 600)}, {Name: "tags"}, {Name: "upload", Empty: true}}}
 	return []sample{
 		show("login_local", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Local: local}),
 		show("login_providers", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Providers: providers}),
@@ -60,17 +76,27 @@ func samples() []sample {
 			Username: "erika", MinPassword: 15, Error: PasswordsDiffer}),
 		show("setup_token", Setup{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/setup", Flow: "f2", Token: "old",
 			Username: "erika", Error: TokenInvalid}),
-		show("account", Account{Site: sampleSite, RequestID: sampleID, Name: "Erika Mustermann", Email: "erika.mustermann@example.com",
-			Provider: "Example Workspace", Roles: []string{"accounting", "staff"}, LogoutURL: "/.gatehouse/logout", CSRF: "c1",
-			Since: time.Date(2026, 9, 17, 8, 5, 0, 0, time.UTC)}),
+		show("account", erika),
+		show("account_sessions", sessions),
+		show("account_alone", only),
 		show("account_long", Account{Site: strings.Repeat("long-", 20) + "name.example", RequestID: strings.Repeat("9", 128),
 			Name: strings.Repeat("x", 90), Email: strings.Repeat("y", 64) + "@" + strings.Repeat("z", 60) + ".example",
 			Roles: slices.Repeat([]string{"role-of-some-length"}, 12), LogoutURL: "/.gatehouse/logout"}),
 		show("logout", Logout{Site: sampleSite, RequestID: sampleID, Name: "Erika Mustermann", Action: "/.gatehouse/logout", CSRF: "c1", CancelURL: "/"}),
 		show("loggedout", LoggedOut{Site: sampleSite, RequestID: sampleID, LoginURL: "/.gatehouse/login",
 			Provider: "Example Workspace", ProviderURL: "https://idp.example.net/logout?client_id=a"}),
+		show("loggedout_lead", LoggedOut{Site: sampleSite, RequestID: sampleID, LoginURL: "/.gatehouse/login",
+			Provider: "Example Workspace", ProviderURL: "https://idp.example.net/logout?client_id=a", Lead: true}),
+		show("kept", kept),
+		show("loop", Loop{Site: sampleSite, RequestID: sampleID, RetryURL: "/.gatehouse/login?next=%2Freports"}),
+		show("loop_frame", Loop{Site: sampleSite, RequestID: sampleID, Cause: InFrame, RetryURL: "/.gatehouse/login"}),
+		show("loop_ended", Loop{Site: sampleSite, RequestID: sampleID, Cause: SessionNotSaved, RetryURL: "/.gatehouse/login"}),
+		show("hop", Hop{Site: sampleSite, RequestID: sampleID, Provider: "Example Workspace", To: "/.gatehouse/login/oidc?flow=f1", Key: "gatehouse:f1"}),
+		show("hop_back", Hop{Site: sampleSite, RequestID: sampleID, To: "/reports?q=1", Key: "gatehouse:f1", Back: true}),
+		show("login_kept", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", FragmentKey: "gatehouse:f1", Error: FormKept, Local: local, Providers: providers}),
 		refuse("waf_blocked", Refusal{Reason: verdict.WAFBlocked}),
 		refuse("login_required", Refusal{Reason: verdict.LoginRequired, LoginURL: "/.gatehouse/login?next=%2Freports"}),
+		refuse("login_required_kept", Refusal{Reason: verdict.LoginRequired, LoginURL: "/.gatehouse/login?next=%2Freports&kept=1"}),
 		refuse("forbidden", Refusal{Reason: verdict.Forbidden}),
 		refuse("too_many_attempts", Refusal{Reason: verdict.TooManyAttempts, RetryAfter: 290 * time.Second}),
 		refuse("upstream_down", Refusal{Reason: verdict.UpstreamDown}),
@@ -87,7 +113,7 @@ func navigate(method string) *http.Request {
 
 var (
 	nonceValue = regexp.MustCompile(`nonce="[A-Z2-7]{26}"`)
-	styleSheet = regexp.MustCompile(`(?s)(<style[^>]*>).*?(</style>)`)
+	styleSheet = regexp.MustCompile(`(?s)(<style[^>]*>|<script[^>]*>).*?(</style>|</script>)`) // and scripts
 )
 
 func TestPagesMatchGoldens(t *testing.T) {
@@ -96,7 +122,7 @@ func TestPagesMatchGoldens(t *testing.T) {
 			w := httptest.NewRecorder()
 			s.write(w, navigate("GET"))
 			got := nonceValue.ReplaceAll(w.Body.Bytes(), []byte(`nonce="N"`))
-			got = styleSheet.ReplaceAll(got, []byte("$1$2")) // style.css is its own golden
+			got = styleSheet.ReplaceAll(got, []byte("$1$2")) // style.css and the scripts are their own goldens
 			golden(t, s.name+".html", got)
 		})
 	}
@@ -141,7 +167,12 @@ func TestHeadersOfPages(t *testing.T) {
 			if nonce == nil {
 				t.Fatal("the style sheet has no nonce")
 			}
-			want := "default-src 'none'; style-src 'nonce-" + nonce[1] +
+			scripts := ""
+			for _, code := range regexp.MustCompile(`(?s)<script[^>]*>(.*?)</script>`).FindAllStringSubmatch(w.Body.String(), -1) {
+				sum := sha256.Sum256([]byte(code[1]))
+				scripts = "script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; "
+			}
+			want := "default-src 'none'; " + scripts + "style-src 'nonce-" + nonce[1] +
 				"'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 			if got := h.Get("Content-Security-Policy"); got != want {
 				t.Errorf("policy %q, want %q", got, want)
@@ -189,6 +220,11 @@ func TestPageThatLeadsElsewhereIsNotShown(t *testing.T) {
 		{"setup on another host", Setup{RequestID: "r", Token: "secret", Action: "https://evil.example/"}},
 		{"logout by script", Logout{RequestID: "r", Action: "javascript:alert(1)"}},
 		{"account with backslash", Account{RequestID: "r", LogoutURL: `/\evil.example`}},
+		{"sessions on another host", Account{RequestID: "r", Action: "//evil.example"}},
+		{"kept form for another host", Kept{RequestID: "r", Enctype: "multipart/form-data", Action: "//evil.example/"}},
+		{"kept form of another kind", Kept{RequestID: "r", Enctype: "text/plain", Action: "/x"}},
+		{"loop", Loop{RequestID: "r", RetryURL: "https://evil.example"}},
+		{"hop", Hop{RequestID: "r", To: "//evil.example"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -234,6 +270,9 @@ func TestWhatCallersPassIsEscaped(t *testing.T) {
 		Account{Site: evil, Name: evil, Email: evil, Provider: evil, Roles: []string{evil}, LogoutURL: "/x", CSRF: evil},
 		Logout{Site: evil, Name: evil, Action: "/x", CSRF: evil},
 		LoggedOut{Site: evil, Provider: evil, ProviderURL: "https://a.example/?" + evil},
+		Account{Action: "/x", Sessions: []Session{{ID: evil, Agent: evil, Network: evil, Site: evil}}},
+		Kept{Action: "/x?" + `"><script>`, Enctype: "multipart/form-data", Fields: []Field{{Name: evil, Value: evil}, {Name: evil, Empty: true}}},
+		Hop{To: "/x?" + `"><script>`, Key: evil, Provider: evil},
 	}
 	for _, p := range pages {
 		t.Run(fmt.Sprintf("%T", p), func(t *testing.T) {
@@ -242,11 +281,14 @@ func TestWhatCallersPassIsEscaped(t *testing.T) {
 			if w.Code != 200 {
 				t.Fatalf("status %d", w.Code)
 			}
-			body := w.Body.String()
-			if strings.Contains(body, "<script") || strings.Contains(body, "ZgotmplZ") {
+			body, own := w.Body.String(), 0
+			if strings.Contains(w.Header().Get("Content-Security-Policy"), "script-src 'sha256-") {
+				own = 1
+			}
+			if strings.Count(body, "<script") != own || strings.Contains(body, "ZgotmplZ") || strings.Contains(body, "<script>") {
 				t.Errorf("not escaped:\n%s", body)
 			}
-			if elements(t, w.Body.Bytes())["script"] != nil {
+			if len(elements(t, w.Body.Bytes())["script"]) != own {
 				t.Error("a script element")
 			}
 		})

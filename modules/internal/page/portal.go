@@ -1,6 +1,8 @@
 package page
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -13,14 +15,18 @@ import (
 // Providers are links, in this order; one whose URL is not a path on the same host is left out. Local, when given, is
 // the form for a name and a password. Flow is sent with it. When there is neither, the page says so.
 // Error is what went wrong before; "" for nothing. Wait, when positive, is told with [Paused].
+//
+// When the address has a fragment, a script sends the form so that the answer's address has it too; for the providers it
+// is put into the tab's session storage as FragmentKey, and their links get "&hash=1". Their URLs must have a query.
 type Login struct {
-	Site      string
-	RequestID string
-	Flow      string
-	Providers []Button
-	Local     *LocalForm
-	Error     Message
-	Wait      time.Duration
+	Site        string
+	RequestID   string
+	Flow        string
+	FragmentKey string
+	Providers   []Button
+	Local       *LocalForm
+	Error       Message
+	Wait        time.Duration
 }
 
 // Button leads to an identity provider, through the gateway. Label completes "Continue with".
@@ -44,20 +50,6 @@ type Setup struct {
 	Error       Message
 }
 
-// Account tells a person who they are signed in as, and since when. The form to sign out is posted to LogoutURL with
-// the field csrf; it is left out when LogoutURL is empty.
-type Account struct {
-	Site      string
-	RequestID string
-	Name      string
-	Email     string
-	Provider  string
-	Roles     []string
-	Since     time.Time
-	LogoutURL string
-	CSRF      string
-}
-
 // Logout asks a person to confirm that they want to sign out. It is posted to Action with the field csrf.
 // Name is who is signed in. CancelURL leads back; it is left out when empty.
 type Logout struct {
@@ -72,75 +64,137 @@ type Logout struct {
 // LoggedOut tells a person that they have signed out here. LoginURL signs in again.
 //
 // Provider and ProviderURL lead to signing out at the identity provider too, at an https URL: the only link off this
-// host. It is a link, and not a redirect, because a form's answer must not redirect to another host (see [Write]).
+// host. It is a link, and not a redirect, because a form's answer must not redirect to another host (see [Write]). With
+// Lead the browser follows it by itself, which the policy does not forbid: the answer says Refresh.
 type LoggedOut struct {
 	Site        string
 	RequestID   string
 	LoginURL    string
 	Provider    string
 	ProviderURL string
+	Lead        bool
+}
+
+// Loop tells a person that the login went round and round, and why that probably is. RetryURL begins again.
+type Loop struct {
+	Site      string
+	RequestID string
+	Cause     Cause
+	RetryURL  string
+}
+
+// Cause is why a login goes round and round.
+type Cause int
+
+// The causes.
+const (
+	CookieNotKept   Cause = iota // the browser came back without the session's cookie
+	InFrame                      // the same, and the site was opened within another one
+	SessionNotSaved              // the browser did send the cookie, but the session was not found
+)
+
+// Hop is a page that a browser leaves at once, for To, which must have a query. It is there for the fragment of the
+// address, which no server sees: on the way to a Provider it is put into the tab's session storage under Key, and To
+// gets "&hash=1"; on the way Back it is taken from there and put behind To. Without scripts, the fragment is lost and
+// nothing else.
+type Hop struct {
+	Site      string
+	RequestID string
+	Provider  string
+	To        string
+	Key       string
+	Back      bool
 }
 
 var (
 	loginPage     = parse("login")
 	setupPage     = parse("setup")
-	accountPage   = parse("account")
 	logoutPage    = parse("logout")
 	loggedOutPage = parse("loggedout")
+	loopPage      = parse("loop")
+	hopPage       = parse("hop")
+
+	loginScript = parseScript("login")
+	hopScript   = parseScript("hop")
+	backScript  = parseScript("back")
 )
 
-func (p Login) content() (content, bool) {
+func (p Login) content(l *tongue) (content, bool) {
 	p.Providers = slices.DeleteFunc(slices.Clone(p.Providers), func(b Button) bool { return !local(b.URL) })
-	alert := p.Error.alert()
-	if wait := inWords(wholeSeconds(p.Wait)); p.Error == Paused && wait != "" {
-		alert.Text = "That was one attempt too many. Please wait " + wait + " before you try again."
+	for i := range p.Providers {
+		p.Providers[i].Label = l.label(p.Providers[i].Label)
+	}
+	alert := p.Error.alert(l)
+	if wait := l.span(wholeSeconds(p.Wait)); p.Error == Paused && wait != "" {
+		alert.Text = fmt.Sprintf(l.words.PausedFor, wait)
 	}
 	return content{
-		template: loginPage,
-		Title:    "Sign in", Site: p.Site, RequestID: p.RequestID, Alert: alert, Page: p,
+		template: loginPage, Script: loginScript,
+		Title: l.words.SignIn, Site: p.Site, RequestID: p.RequestID, Alert: alert, Page: p,
 	}, p.Local == nil || local(p.Local.Action)
 }
 
-func (p Setup) content() (content, bool) {
+func (p Setup) content(l *tongue) (content, bool) {
 	if p.Error == TokenInvalid {
 		p.Token = "" // ask for it: what a person cannot see, they cannot correct
 	}
 	return content{
 		template: setupPage,
-		Title:    "Create the first administrator", Site: p.Site, RequestID: p.RequestID, Alert: p.Error.alert(), Page: p,
+		Title:    l.words.SetupTitle, Site: p.Site, RequestID: p.RequestID, Alert: p.Error.alert(l), Page: p,
 	}, local(p.Action)
 }
 
-func (p Account) content() (content, bool) {
-	return content{
-		template: accountPage,
-		Title:    "Your account", Site: p.Site, RequestID: p.RequestID, Page: p,
-	}, p.LogoutURL == "" || local(p.LogoutURL)
-}
-
-// SinceText and SinceTime are the beginning of the session for people and for programs.
-func (p Account) SinceText() string { return p.Since.UTC().Format("2 January 2006, 15:04 UTC") }
-func (p Account) SinceTime() string { return p.Since.UTC().Format(time.RFC3339) }
-
-func (p Logout) content() (content, bool) {
+func (p Logout) content(l *tongue) (content, bool) {
 	if !local(p.CancelURL) {
 		p.CancelURL = ""
 	}
 	return content{
 		template: logoutPage,
-		Title:    "Sign out?", Site: p.Site, RequestID: p.RequestID, Page: p,
+		Title:    l.words.LogoutTitle, Site: p.Site, RequestID: p.RequestID, Page: p,
 	}, local(p.Action)
 }
 
-func (p LoggedOut) content() (content, bool) {
+func (p LoggedOut) content(l *tongue) (content, bool) {
 	if !local(p.LoginURL) {
 		p.LoginURL = ""
 	}
 	if !foreign(p.ProviderURL) {
 		p.ProviderURL = ""
 	}
+	p.Provider = cmp.Or(l.label(p.Provider), l.words.ThatService)
+	refresh := ""
+	if p.Lead = p.Lead && p.ProviderURL != ""; p.Lead {
+		refresh = p.ProviderURL
+	}
 	return content{
-		template: loggedOutPage,
-		Title:    "You are signed out", Site: p.Site, RequestID: p.RequestID, Page: p,
+		template: loggedOutPage, refresh: refresh,
+		Title: l.words.LoggedOutTitle, Site: p.Site, RequestID: p.RequestID, Page: p,
 	}, true
+}
+
+func (p Loop) content(l *tongue) (content, bool) {
+	why := l.words.LoopCookie
+	switch p.Cause {
+	case InFrame:
+		why = l.words.LoopFrame
+	case SessionNotSaved:
+		why = l.words.LoopEnded
+	}
+	return content{
+		template: loopPage,
+		Title:    l.words.LoopTitle, Site: p.Site, RequestID: p.RequestID,
+		Page: struct{ Why, RetryURL string }{why, p.RetryURL},
+	}, local(p.RetryURL)
+}
+
+func (p Hop) content(l *tongue) (content, bool) {
+	title, lead, code := l.words.HopTitle, fmt.Sprintf(l.words.HopLead, p.Provider), hopScript
+	if p.Back {
+		title, lead, code = l.words.BackTitle, l.words.BackLead, backScript
+	}
+	return content{
+		template: hopPage, Script: code,
+		Title: title, Site: p.Site, RequestID: p.RequestID,
+		Page: struct{ Lead, To, Key string }{lead, p.To, p.Key},
+	}, local(p.To)
 }

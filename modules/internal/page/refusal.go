@@ -1,7 +1,9 @@
 package page
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,7 +18,8 @@ import (
 // RequestID is shown when it is 1 to 128 visible ASCII characters, and left out otherwise.
 // Site is the name of the site, shown on pages; empty when it is not known.
 // LoginURL is where a person can sign in, or change the account, if that would help: a path on the same host; anything
-// else is left out. Programs are told of it only where signing in as the same user would help.
+// else is left out. Programs are told of it only where signing in as the same user would help. When its query has a
+// [KeptParam], the person is told that what they typed is kept.
 // RetryAfter is told when positive: as the Retry-After header, in whole seconds rounded up, and in words.
 type Refusal struct {
 	Reason     verdict.Reason
@@ -64,22 +67,22 @@ func WriteRefusal(w http.ResponseWriter, r *http.Request, ref Refusal) {
 	}
 	h.Set("Referrer-Policy", "no-referrer")
 	if Navigation(r) {
-		if body, nonce, ok := render(refused(ref, seconds)); ok {
-			send(w, r, status, typeHTML, policy(nonce), body)
+		l := speak(r)
+		if body, nonce, ok := render(refused(ref, seconds, l), l); ok {
+			send(w, r, status, typeHTML, l.tag, policy(nonce, nil), "", body)
 			return
 		}
 	}
-	send(w, r, status, typeProblem, policyNone, ref.document(status, seconds))
+	send(w, r, status, typeProblem, english.tag, policyNone, "", ref.document(status, seconds))
 }
 
 // document returns the problem document.
 func (ref Refusal) document(status int, seconds int64) []byte {
-	t := english[ref.Reason]
 	p := problem{
 		Type:       "urn:gatehouse:reason:" + string(ref.Reason),
-		Title:      t.title,
+		Title:      english.reasons[ref.Reason].title, // programs get the words that their developers search for
 		Status:     status,
-		Detail:     t.detail,
+		Detail:     reasons[ref.Reason].detail,
 		Reason:     string(ref.Reason),
 		RequestID:  ref.RequestID,
 		RetryAfter: seconds,
@@ -99,12 +102,19 @@ func (ref Refusal) document(status int, seconds int64) []byte {
 
 var refusalPage = parse("refusal")
 
+// KeptParam is the query parameter of a LoginURL which says that a form is kept until the person has signed in.
+const KeptParam = "kept"
+
 // refused is the page of a refusal.
-func refused(ref Refusal, seconds int64) content {
-	t := english[ref.Reason]
-	label := t.login
-	if label == "" {
-		label = "Sign in"
+func refused(ref Refusal, seconds int64, l *tongue) content {
+	t, step := l.reasons[ref.Reason], reasons[ref.Reason].step
+	what := t.what
+	if u, err := url.Parse(ref.LoginURL); err == nil && u.Query().Has(KeptParam) {
+		what = l.words.KeptRefusal
+	}
+	wait := ""
+	if span := l.span(seconds); span != "" {
+		wait = fmt.Sprintf(l.words.TryAgainIn, span)
 	}
 	return content{
 		template: refusalPage,
@@ -113,10 +123,10 @@ func refused(ref Refusal, seconds int64) content {
 			What, Next, Wait, LoginURL, LoginLabel string
 			Again, Home                            bool
 		}{
-			What: t.what, Next: t.next, Wait: inWords(seconds), LoginURL: ref.LoginURL, LoginLabel: label,
+			What: what, Next: t.next, Wait: wait, LoginURL: ref.LoginURL, LoginLabel: cmp.Or(t.login, l.words.SignIn),
 			// One next step, the one that helps most. Who is told to wait is not given a button to be impatient with.
-			Again: t.step == stepAgain && ref.LoginURL == "" && seconds == 0,
-			Home:  t.step == stepHome && ref.LoginURL == "",
+			Again: step == stepAgain && ref.LoginURL == "" && seconds == 0,
+			Home:  step == stepHome && ref.LoginURL == "",
 		},
 	}
 }
@@ -131,27 +141,4 @@ func wholeSeconds(d time.Duration) int64 {
 		s++
 	}
 	return s
-}
-
-// inWords says how long to wait: "30 seconds", "about 5 minutes"; "" for 0.
-func inWords(seconds int64) string {
-	const minute, hour, day = 60, 3600, 24 * 3600
-	count := func(unit int64, name string) string {
-		n := (seconds + unit - 1) / unit
-		if n != 1 {
-			name += "s"
-		}
-		return strconv.FormatInt(n, 10) + " " + name
-	}
-	switch {
-	case seconds <= 0:
-		return ""
-	case seconds < minute:
-		return count(1, "second")
-	case seconds <= 90*minute:
-		return "about " + count(minute, "minute")
-	case seconds <= 36*hour:
-		return "about " + count(hour, "hour")
-	}
-	return "about " + count(day, "day")
 }

@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -262,54 +261,6 @@ func TestNextStep(t *testing.T) {
 				t.Errorf("does not say %q", tt.words)
 			}
 		})
-	}
-}
-
-func TestInWords(t *testing.T) {
-	for seconds, want := range map[int64]string{
-		0: "", 1: "1 second", 59: "59 seconds", 60: "about 1 minute", 61: "about 2 minutes", 3600: "about 60 minutes",
-		5401: "about 2 hours", 36 * 3600: "about 36 hours", 36*3600 + 1: "about 2 days",
-	} {
-		if got := inWords(seconds); got != want {
-			t.Errorf("%d: %q, want %q", seconds, got, want)
-		}
-	}
-}
-
-// TestWords: every reason has words of its own, and a person can understand them.
-func TestWords(t *testing.T) {
-	jargon := regexp.MustCompile(`(?i)\b(waf|tls|sni|ssl|http|header|token|upstream|backend|proxy|origin|websocket|body|payload|timeout|server|client|invalid|illegal|denied|forbidden|unauthori[sz]ed|error|attack(er|ing)|request id|regex|rule|score)\b`)
-	seen := map[string]verdict.Reason{}
-	for _, reason := range verdict.All() {
-		words, ok := english[reason]
-		if !ok {
-			t.Errorf("%s has no words", reason)
-			continue
-		}
-		for name, s := range map[string]string{"title": words.title, "what": words.what, "next": words.next, "detail": words.detail} {
-			if len(s) < 15 && name != "title" || s == "" {
-				t.Errorf("%s: %s %q says nothing", reason, name, s)
-			}
-			if other, taken := seen[s]; taken && name != "next" {
-				t.Errorf("%s and %s share the %s %q", reason, other, name, s)
-			}
-			seen[s] = reason
-			if strings.HasSuffix(s, ".") == (name == "title") {
-				t.Errorf("%s: %s %q: sentences end in a full stop, titles do not", reason, name, s)
-			}
-			if word := jargon.FindString(strings.ReplaceAll(s, "https://", "")); word != "" && name != "detail" {
-				t.Errorf("%s: %s uses the word %q", reason, name, word)
-			}
-			if n := strings.Count(s, ". ") + 1; n > 3 {
-				t.Errorf("%s: %s has %d sentences", reason, name, n)
-			}
-		}
-		if len(words.title) > 50 {
-			t.Errorf("%s: title is too long", reason)
-		}
-	}
-	if len(english) != len(verdict.All()) {
-		t.Errorf("words for %d reasons, want %d", len(english), len(verdict.All()))
 	}
 }
 

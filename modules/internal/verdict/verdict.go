@@ -15,7 +15,7 @@ const (
 	BadPath          Reason = "bad_path"           // admit: a path with more than one reading
 	BadMethod        Reason = "method_not_allowed" // admit
 	BadUpgrade       Reason = "bad_upgrade"        // admit: not a well-formed websocket handshake
-	CrossOrigin      Reason = "cross_origin"       // admit: a websocket opened by a foreign page
+	CrossOrigin      Reason = "cross_origin"       // admit: a foreign page acts in a person's name: form, script, websocket
 	BadRequest       Reason = "bad_request"        // admit, portal: malformed in another way
 	ClientUnknown    Reason = "client_unknown"     // admit: no client address
 	UnknownHost      Reason = "unknown_host"       // admit: no site has this name

@@ -1,0 +1,27 @@
+package authn
+
+import (
+	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse.internal/modules/gatehouse"
+)
+
+var (
+	renewed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "gatehouse", Subsystem: "session", Name: "renewals_total",
+		Help: "Renewals of sessions at identity providers, by outcome: renewed, ended, failed, elsewhere.",
+	}, []string{"outcome"})
+	cuts = prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: "gatehouse", Subsystem: "session", Name: "cut_requests_total",
+		Help: "Requests that were running when their session ended, and were ended with it.",
+	})
+	severed = prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: "gatehouse", Subsystem: "session", Name: "severed_requests_total",
+		Help: "Cut requests that did not return by themselves.",
+	})
+)
+
+func registerMetrics(ctx caddy.Context) error {
+	return gatehouse.RegisterMetrics(ctx, renewed, cuts, severed)
+}
