@@ -70,7 +70,7 @@ func (c *Client) rolesOf(cl claims) ([]string, error) {
 		return nil, fmt.Errorf("roles: %w", err)
 	}
 	if v == nil && cl.overage(c.cfg.RolesClaim) {
-		return nil, fmt.Errorf("roles: the provider left %q out of the token because there are too many values: have it send only those assigned to this client", c.cfg.RolesClaim)
+		return nil, fmt.Errorf("groups not delivered: the provider left %q out of the token because there are too many values: have it send only those assigned to this client, or say `groups_overage graph`", c.cfg.RolesClaim)
 	}
 	var roles []string
 	if c.cfg.Roles != nil {
@@ -107,13 +107,6 @@ func (c claims) at(path string) (v any, there bool) {
 		}
 	}
 	return here, true
-}
-
-// overage reports whether the claim was moved out of the token (Core 5.6.2), as Entra ID does with more than 200 groups.
-func (c claims) overage(name string) bool {
-	names, _ := c["_claim_names"].(map[string]any)
-	_, moved := names[name]
-	return moved
 }
 
 // verified reports whether the provider has verified the e-mail address. Some write the boolean as a string.

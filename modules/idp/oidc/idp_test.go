@@ -66,23 +66,28 @@ type fakeIdP struct {
 	handle    map[string]func(http.ResponseWriter, *http.Request) // replaces an endpoint
 	forge     func(header, payload []byte) string                 // makes the ID token instead
 	codes     map[string]url.Values                               // by code: the authorization request
+	pushed    map[string]url.Values                               // by request URI: the same
+	refresh   string                                              // the refresh token that is good; "": none is given
+	rotate    bool                                                // each refresh gives another one
+	renewed   func(map[string]any)                                // changes the claims of renewed ID tokens
+	clientPub any                                                 // the client's public key, for private_key_jwt
 
 	hits map[string]*atomic.Int32 // by path
 }
 
-var endpoints = []string{"/.well-known/openid-configuration", "/jwks", "/token", "/userinfo"}
+var endpoints = []string{"/.well-known/openid-configuration", "/jwks", "/token", "/userinfo", "/par"}
 
 func newIdP(t *testing.T) *fakeIdP {
 	t.Helper()
 	k := testKeys()
 	p := &fakeIdP{
-		t: t, alg: jose.RS256, key: k.rsa, kid: "k1", typ: "JWT", codes: map[string]url.Values{},
+		t: t, alg: jose.RS256, key: k.rsa, kid: "k1", typ: "JWT", codes: map[string]url.Values{}, pushed: map[string]url.Values{},
 		published: []any{publicJWK(&k.rsa.PublicKey, "k1", "RS256")},
 		handle:    map[string]func(http.ResponseWriter, *http.Request){}, hits: map[string]*atomic.Int32{},
 	}
 	mux := http.NewServeMux()
 	for path, fn := range map[string]http.HandlerFunc{
-		endpoints[0]: p.serveDiscovery, endpoints[1]: p.serveKeys, endpoints[2]: p.serveToken, endpoints[3]: p.serveUserInfo,
+		endpoints[0]: p.serveDiscovery, endpoints[1]: p.serveKeys, endpoints[2]: p.serveToken, endpoints[3]: p.serveUserInfo, endpoints[4]: p.servePush,
 	} {
 		p.hits[path] = new(atomic.Int32)
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
@@ -146,6 +151,15 @@ func (p *fakeIdP) authorize(authURL string) url.Values {
 		p.t.Fatal(err)
 	}
 	q := u.Query()
+	if uri := q.Get("request_uri"); uri != "" {
+		if len(q) != 3 || q.Get("client_id") != testClientID { // and the endpoint's own tenant
+			p.t.Errorf("a pushed request also says %v", q)
+		}
+		p.mu.Lock()
+		q = p.pushed[uri]
+		delete(p.pushed, uri)
+		p.mu.Unlock()
+	}
 	for name, want := range map[string]string{"response_type": "code", "client_id": testClientID, "code_challenge_method": "S256"} {
 		if q.Get(name) != want {
 			p.t.Errorf("authorization request: %s is %q, want %q", name, q.Get(name), want)
@@ -173,7 +187,7 @@ func (p *fakeIdP) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 	defer p.mu.Unlock()
 	doc := map[string]any{
 		"issuer": p.URL, "authorization_endpoint": p.URL + "/auth?tenant=1", "token_endpoint": p.URL + "/token",
-		"jwks_uri": p.URL + "/jwks", "userinfo_endpoint": p.URL + "/userinfo",
+		"jwks_uri": p.URL + "/jwks", "userinfo_endpoint": p.URL + "/userinfo", "end_session_endpoint": p.URL + "/end?x=1",
 		"id_token_signing_alg_values_supported": []string{"RS256", "ES256", "EdDSA", "PS256", "HS256", "none"},
 	}
 	if p.discovery != nil {
@@ -198,12 +212,34 @@ func (p *fakeIdP) serveUserInfo(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, p.userinfo)
 }
 
-func (p *fakeIdP) serveToken(w http.ResponseWriter, r *http.Request) {
+// known reports whether the request proves to be the client's, in the one way that metadata offers.
+func (p *fakeIdP) known(r *http.Request) bool {
+	if assertion := r.PostFormValue("client_assertion"); assertion != "" {
+		return p.knownByKey(r, assertion)
+	}
 	id, pass, ok := r.BasicAuth()
 	if !ok {
 		id, pass = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
 	} else if pass, _ = url.QueryUnescape(pass); r.PostFormValue("client_secret") != "" {
 		p.t.Error("the secret was sent twice")
+	}
+	return id == testClientID && pass == testSecret
+}
+
+func refuse(w http.ResponseWriter, code string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusBadRequest)
+	writeJSON(w, map[string]string{"error": code, "error_description": "<script>alert(1)</script>"})
+}
+
+func (p *fakeIdP) serveToken(w http.ResponseWriter, r *http.Request) {
+	if !p.known(r) {
+		refuse(w, "invalid_client")
+		return
+	}
+	if r.PostFormValue("grant_type") == "refresh_token" {
+		p.serveRefresh(w, r)
+		return
 	}
 	p.mu.Lock()
 	asked, known := p.codes[r.PostFormValue("code")]
@@ -211,28 +247,33 @@ func (p *fakeIdP) serveToken(w http.ResponseWriter, r *http.Request) {
 	p.mu.Unlock()
 	sum := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
 	challenge := base64.RawURLEncoding.EncodeToString(sum[:])
-	if id != testClientID || pass != testSecret || !known || challenge != asked.Get("code_challenge") || r.PostFormValue("redirect_uri") != asked.Get("redirect_uri") {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusBadRequest)
-		writeJSON(w, map[string]string{"error": "invalid_grant", "error_description": "<script>alert(1)</script>"})
+	if !known || challenge != asked.Get("code_challenge") || r.PostFormValue("redirect_uri") != asked.Get("redirect_uri") {
+		refuse(w, "invalid_grant")
 		return
 	}
-	answer := map[string]any{"access_token": "access", "token_type": "Bearer", "expires_in": 60, "id_token": p.idToken(asked.Get("nonce"))}
+	answer := map[string]any{"access_token": "access", "token_type": "Bearer", "expires_in": 600, "id_token": p.idToken(asked.Get("nonce"), p.claims)}
+	if p.refresh != "" {
+		answer["refresh_token"] = p.refresh
+	}
 	if p.answer != nil {
 		p.answer(answer)
 	}
 	writeJSON(w, answer)
 }
 
-func (p *fakeIdP) idToken(nonce string) string {
+func (p *fakeIdP) idToken(nonce string, change func(map[string]any)) string {
+	now := time.Now().Unix()
+	return p.token(map[string]any{
+		"iss": p.URL, "aud": testClientID, "sub": "u-1", "nonce": nonce, "iat": now, "exp": now + 300, "groups": []string{"staff"},
+	}, change)
+}
+
+// token signs claims as the knobs say. change may set a claim to nil to leave it out.
+func (p *fakeIdP) token(c map[string]any, change func(map[string]any)) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now().Unix()
-	c := map[string]any{
-		"iss": p.URL, "aud": testClientID, "sub": "u-1", "nonce": nonce, "iat": now, "exp": now + 300, "groups": []string{"staff"},
-	}
-	if p.claims != nil {
-		p.claims(c)
+	if change != nil {
+		change(c)
 	}
 	for name, v := range c {
 		if v == nil {
@@ -243,6 +284,9 @@ func (p *fakeIdP) idToken(nonce string) string {
 	header := map[string]any{"alg": string(p.alg), "typ": p.typ, "kid": p.kid}
 	if p.kid == "" {
 		delete(header, "kid")
+	}
+	if p.typ == "" {
+		delete(header, "typ")
 	}
 	if p.crit {
 		header["crit"], header["b64"] = []string{"b64"}, true

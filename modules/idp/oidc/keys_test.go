@@ -190,8 +190,8 @@ func BenchmarkVerifyIDToken(b *testing.B) {
 	set := newKeySet(func(context.Context) ([]jose.JSONWebKey, error) {
 		return []jose.JSONWebKey{publicJWK(&testKeys().rsa.PublicKey, "k1", "RS256")}, nil
 	})
-	raw := p.idToken("n")
-	want := expected{issuer: p.URL, clientID: testClientID, nonce: "n", started: time.Now(), algorithms: algorithms}
+	raw := p.idToken("n", nil)
+	want := expected{issuer: p.URL, clientID: testClientID, nonce: "n", started: time.Now(), algorithms: algorithms, clock: new(clock)}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := verifyIDToken(context.Background(), set, raw, want); err != nil {

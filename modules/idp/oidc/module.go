@@ -9,10 +9,13 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"go.uber.org/zap"
 
 	"gatehouse.internal/modules/gatehouse"
@@ -21,6 +24,9 @@ import (
 )
 
 func init() { caddy.RegisterModule(Provider{}) }
+
+// defaultGraph is Microsoft Graph of the worldwide cloud.
+const defaultGraph = "https://graph.microsoft.com"
 
 // callback is the path, below the provider's, that the OpenID provider sends people back to.
 const callback = "/callback"
@@ -40,8 +46,28 @@ type Provider struct {
 	// The client id. Placeholders are allowed.
 	ClientID string `json:"client_id"`
 
-	// The client secret, best as a placeholder: {env.NAME} or {file./path}.
-	ClientSecret string `json:"client_secret"`
+	// The client secret, best as a placeholder: {env.NAME} or {file./path}. Empty with client_key.
+	ClientSecret string `json:"client_secret,omitempty"`
+
+	// A PEM file with a private key that proves the client in place of a secret (private_key_jwt).
+	ClientKey string `json:"client_key,omitempty"`
+
+	// What the provider calls the key. Default: its RFC 7638 thumbprint.
+	ClientKeyID string `json:"client_key_id,omitempty"`
+
+	// Whom assertions are for: issuer, or token_endpoint for providers that want the endpoint's URL (Entra ID, Okta).
+	// Default: issuer.
+	ClientKeyAudience string `json:"client_key_audience,omitempty"`
+
+	// Refresh tokens: "offline" asks for them with the scope offline_access, "off" does not use them. Default: those that
+	// the provider gives without being asked are used.
+	Refresh string `json:"refresh,omitempty"`
+
+	// "off" sends authorization requests through the browser even where the provider takes pushed ones.
+	PAR string `json:"par,omitempty"`
+
+	// The base URL of Microsoft Graph, to ask for groups that Entra ID left out of the token. Default: nobody is asked.
+	GroupsOverage string `json:"groups_overage,omitempty"`
 
 	// What to ask for. Default: openid profile email.
 	Scopes []string `json:"scopes,omitempty"`
@@ -62,6 +88,7 @@ type Provider struct {
 	client *Client
 	logger *zap.Logger
 	ctx    caddy.Context
+	state  func() (*gatehouse.State, error)
 }
 
 // CaddyModule returns the Caddy module information.
@@ -72,39 +99,79 @@ func (Provider) CaddyModule() caddy.ModuleInfo {
 // Provision resolves placeholders and makes the client. It touches no network.
 func (p *Provider) Provision(ctx caddy.Context) error {
 	p.ctx, p.logger = ctx, ctx.Logger()
-	repl := caddy.NewReplacer()
-	issuer, err1 := resolve(repl, "issuer", p.Issuer)
-	id, err2 := resolve(repl, "client id", p.ClientID)
-	clientSecret, err3 := resolve(repl, "client secret", p.ClientSecret)
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return err
-	}
-	if !isPlaceholder(p.ClientSecret) {
-		p.logger.Warn("the client secret is written into the configuration, where `GET /config/` shows it; use {env.NAME} or {file./path}")
-	}
-	if p.InsecureHTTP {
-		p.logger.Warn("insecure_http: tokens and the client secret may travel in clear on this machine", zap.String("issuer", issuer))
-	}
-	roots, err := p.roots()
-	if err != nil {
-		return err
-	}
 	p.ProviderName = cmp.Or(p.ProviderName, "oidc")
 	p.RolesClaim = cmp.Or(p.RolesClaim, "groups")
 	if p.Scopes == nil {
 		p.Scopes = []string{"openid", "profile", "email"}
 	}
-	p.client, err = NewClient(Config{
-		Name: p.ProviderName, Issuer: issuer, ClientID: id, ClientSecret: secret.New(clientSecret), Scopes: p.Scopes,
-		RolesClaim: p.RolesClaim, Roles: p.Roles, Roots: roots, InsecureHTTP: p.InsecureHTTP,
-	})
+	cfg, err := p.config()
 	if err != nil {
+		return err
+	}
+	if p.client, err = NewClient(cfg); err != nil {
 		return fmt.Errorf("oidc: %w", err)
 	}
-	if u, err := url.Parse(issuer); err == nil {
+	if p.ClientSecret != "" && !isPlaceholder(p.ClientSecret) {
+		p.logger.Warn("the client secret is written into the configuration, where `GET /config/` shows it; use {env.NAME} or {file./path}")
+	}
+	if p.InsecureHTTP {
+		p.logger.Warn("insecure_http: tokens and the client secret may travel in clear on this machine", zap.String("issuer", cfg.Issuer))
+	}
+	if u, err := url.Parse(cfg.Issuer); err == nil {
 		p.Title = cmp.Or(p.Title, u.Hostname())
 	}
-	return nil
+	return gatehouse.RegisterMetrics(ctx, providerUp, clockSkew, renewals)
+}
+
+// config turns the settings into the engine's.
+func (p *Provider) config() (Config, error) {
+	cfg := Config{
+		Name: p.ProviderName, Scopes: p.Scopes, RolesClaim: p.RolesClaim, Roles: p.Roles, Graph: p.GroupsOverage,
+		NoRefresh: p.Refresh == "off", NoPush: p.PAR == "off", KeyForEndpoint: p.ClientKeyAudience == "token_endpoint",
+		InsecureHTTP: p.InsecureHTTP, OnSkew: p.skewed,
+	}
+	for _, w := range []struct{ word, value, allowed string }{
+		{"refresh", p.Refresh, "offline off"}, {"par", p.PAR, "off"}, {"client_key_audience", p.ClientKeyAudience, "issuer token_endpoint"},
+	} {
+		if w.value != "" && !slices.Contains(strings.Fields(w.allowed), w.value) {
+			return cfg, fmt.Errorf("oidc: %s %q: want one of %q", w.word, w.value, strings.Fields(w.allowed))
+		}
+	}
+	if p.Refresh == "offline" && !slices.Contains(p.Scopes, gooidc.ScopeOfflineAccess) {
+		cfg.Scopes = append(slices.Clone(p.Scopes), gooidc.ScopeOfflineAccess)
+	}
+	repl := caddy.NewReplacer()
+	var err1, err2, err3, err4 error
+	cfg.Issuer, err1 = resolve(repl, "issuer", p.Issuer)
+	cfg.ClientID, err2 = resolve(repl, "client id", p.ClientID)
+	if p.ClientKey == "" {
+		var clientSecret string
+		clientSecret, err3 = resolve(repl, "client secret", p.ClientSecret)
+		cfg.ClientSecret = secret.New(clientSecret)
+	} else {
+		cfg.Key, err3 = p.key()
+	}
+	cfg.Roots, err4 = p.roots()
+	return cfg, errors.Join(err1, err2, err3, err4)
+}
+
+// key reads the client key.
+func (p *Provider) key() (*ClientKey, error) {
+	if p.ClientSecret != "" {
+		return nil, errors.New("oidc: a client secret and a client_key: give one of them")
+	}
+	text, err := os.ReadFile(p.ClientKey)
+	if err != nil {
+		return nil, fmt.Errorf("client_key: %w", err)
+	}
+	if info, err := os.Stat(p.ClientKey); err == nil && info.Mode().Perm()&0o077 != 0 {
+		p.logger.Warn("client_key: others may read the file", zap.String("file", p.ClientKey), zap.Stringer("mode", info.Mode()))
+	}
+	key, err := ParseClientKey(text, p.ClientKeyID)
+	if err != nil {
+		return nil, fmt.Errorf("client_key %s: %w", p.ClientKey, err)
+	}
+	return key, nil
 }
 
 // resolve expands the placeholders of a setting that must not be empty. The error never holds the value.
@@ -160,17 +227,47 @@ func (p *Provider) Label() string { return p.Title }
 // Form implements [gatehouse.IdentityProvider].
 func (p *Provider) Form() bool { return false }
 
-// Open implements [gatehouse.IdentityProvider]. The provider needs nothing of its house.
-func (p *Provider) Open(*gatehouse.App) error { return nil }
-
-// Start looks, without waiting, whether the provider is there, so that a mistake is seen before the first login.
-func (p *Provider) Start() error {
-	go func() {
-		if err := p.client.Warm(p.ctx); err != nil && p.ctx.Err() == nil {
-			p.logger.Warn("the identity provider is not available yet; logins will try again", zap.String("provider", p.ProviderName), zap.Error(err))
-		}
-	}()
+// Open implements [gatehouse.IdentityProvider].
+func (p *Provider) Open(house *gatehouse.App) error {
+	p.state = house.State
 	return nil
+}
+
+// Start takes up the last good metadata and keys, and from then on keeps them young, without waiting for the provider: a
+// mistake is seen before the first login.
+func (p *Provider) Start() error {
+	state, err := p.state()
+	if err != nil {
+		return err
+	}
+	if err := p.client.Shelve(p.ctx, state.Store, state.Keys); err != nil {
+		p.logger.Warn("starting without the identity provider's last good metadata and keys", zap.String("provider", p.ProviderName), zap.Error(err))
+	}
+	go p.client.Run(p.ctx, p.seen)
+	return nil
+}
+
+// seen tells operators whether the provider is there.
+func (p *Provider) seen(err error) {
+	name := zap.String("provider", p.ProviderName)
+	if err != nil {
+		providerUp.WithLabelValues(p.ProviderName).Set(0)
+		p.logger.Warn("the identity provider is not available; logins will try again", name, zap.Error(err))
+		return
+	}
+	providerUp.WithLabelValues(p.ProviderName).Set(1)
+	p.logger.Info("the identity provider is available", name)
+}
+
+// skewed tells operators how the provider's clock differs from ours.
+func (p *Provider) skewed(ahead time.Duration) {
+	log := p.logger.Warn
+	if ahead.Abs() < skewWarn {
+		ahead, log = 0, p.logger.Info
+	}
+	clockSkew.WithLabelValues(p.ProviderName).Set(ahead.Seconds())
+	log("the identity provider's clock, less ours", zap.String("provider", p.ProviderName),
+		zap.Duration("ahead", ahead.Round(time.Second)), zap.Duration("tolerated", skew))
 }
 
 // ServeLogin implements [gatehouse.IdentityProvider].
@@ -183,7 +280,8 @@ func (p *Provider) ServeLogin(w http.ResponseWriter, r *http.Request, l gatehous
 		return nil, &gatehouse.LoginError{Reason: verdict.BadMethod}
 	}
 	attempt := Attempt{
-		State: l.Flow.Token, Nonce: l.Flow.Derive("nonce"), Verifier: l.Flow.Derive("pkce"),
+		// Derived for this provider alone: what one provider of the house sees of a flow is nothing at another.
+		State: l.Flow.Token, Nonce: l.Flow.Derive("nonce " + p.ProviderName), Verifier: l.Flow.Derive("pkce " + p.ProviderName),
 		RedirectURI: l.Origin + l.Base + callback, Started: l.Flow.Started,
 	}
 	if l.Sub == callback {
@@ -209,11 +307,46 @@ func (p *Provider) finish(r *http.Request, fresh bool, a Attempt) (*gatehouse.Vo
 	if err != nil {
 		return nil, &gatehouse.LoginError{Reason: verdict.LoginFailed, Err: errors.New("callback: malformed query")}
 	}
-	who, err := p.client.Finish(r.Context(), query, a)
+	v, err := p.client.Finish(r.Context(), query, a)
 	if err != nil {
 		return nil, loginError(err)
 	}
-	return &gatehouse.Vouching{Identity: *who}, nil
+	return vouching(v), nil
+}
+
+func vouching(s *Session) *gatehouse.Vouching {
+	return &gatehouse.Vouching{Identity: s.Identity, Keep: s.Keep, SID: s.SID, Renew: s.Renew}
+}
+
+// Renew implements [gatehouse.Renewer].
+func (p *Provider) Renew(ctx context.Context, keep []byte) (*gatehouse.Vouching, error) {
+	s, err := p.client.Renew(ctx, keep)
+	result := "renewed"
+	switch {
+	case errors.Is(err, ErrEnded):
+		result, err = "ended", fmt.Errorf("%w: %w", gatehouse.ErrVouchingEnded, err)
+	case err != nil:
+		result = "failed"
+	}
+	renewals.WithLabelValues(p.ProviderName, result).Inc()
+	if err != nil {
+		return nil, err
+	}
+	return vouching(s), nil
+}
+
+// EndURL implements [gatehouse.Ender].
+func (p *Provider) EndURL(ctx context.Context, keep []byte, returnTo, state string) (string, error) {
+	return p.client.EndURL(ctx, keep, returnTo, state)
+}
+
+// LogoutNotice implements [gatehouse.Notifiee].
+func (p *Provider) LogoutNotice(r *http.Request) (*gatehouse.LogoutNotice, error) {
+	n, err := p.client.LogoutNotice(r)
+	if err != nil {
+		return nil, err
+	}
+	return &gatehouse.LogoutNotice{Subject: n.Subject, SID: n.SID, ID: n.ID, Expires: n.Expires}, nil
 }
 
 func loginError(err error) error {
@@ -230,6 +363,9 @@ func loginError(err error) error {
 var (
 	_ gatehouse.IdentityProvider = (*Provider)(nil)
 	_ gatehouse.Starter          = (*Provider)(nil)
+	_ gatehouse.Renewer          = (*Provider)(nil)
+	_ gatehouse.Ender            = (*Provider)(nil)
+	_ gatehouse.Notifiee         = (*Provider)(nil)
 	_ caddy.Provisioner          = (*Provider)(nil)
 	_ caddy.CleanerUpper         = (*Provider)(nil)
 	_ caddyfile.Unmarshaler      = (*Provider)(nil)

@@ -35,6 +35,11 @@ func TestCaddyfile(t *testing.T) {
 		roles_claim realm_access.roles
 		role G-1 admin staff
 		role G-2 staff
+		refresh offline
+		client_key_id k1
+		client_key_audience token_endpoint
+		par off
+		groups_overage graph
 		trust_pem /etc/ca.pem
 		insecure_http
 	}`
@@ -43,12 +48,14 @@ func TestCaddyfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, _ := json.Marshal(p)
-	want := `{"name":"corp","label":"Corporate login","issuer":"https://idp.example","client_id":"{env.ID}","client_secret":"{env.SECRET}","scopes":["openid","groups"],"roles_claim":"realm_access.roles","roles":{"G-1":["admin","staff"],"G-2":["staff"]},"trust_pem":"/etc/ca.pem","insecure_http":true}`
+	want := `{"name":"corp","label":"Corporate login","issuer":"https://idp.example","client_id":"{env.ID}","client_secret":"{env.SECRET}","client_key_id":"k1","client_key_audience":"token_endpoint","refresh":"offline","par":"off","groups_overage":"https://graph.microsoft.com","scopes":["openid","groups"],"roles_claim":"realm_access.roles","roles":{"G-1":["admin","staff"],"G-2":["staff"]},"trust_pem":"/etc/ca.pem","insecure_http":true}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	for _, bad := range []string{
-		"oidc", "oidc https://idp.example id", "oidc https://idp.example id secret more",
+		"oidc", "oidc https://idp.example", "oidc https://idp.example id", "oidc a b c {\nclient_key /k\n}", "oidc a b {\nname x\n}",
+		"oidc a b c {\ngroups_overage\n}", "oidc a b c {\ngroups_overage ldap\n}", "oidc a b c {\npar\n}",
+		"oidc https://idp.example id secret more",
 		"oidc a b c {\nname\n}", "oidc a b c {\nname x y\n}", "oidc a b c {\nrole x\n}", "oidc a b c {\nscopes\n}",
 		"oidc a b c {\ninsecure_http yes\n}", "oidc a b c {\nunknown x\n}",
 	} {
@@ -90,6 +97,12 @@ func TestProvision(t *testing.T) {
 		{"empty id", `https://idp.example {env.GH_EMPTY} x`, "the client id is empty"},
 		{"unknown placeholder in a secret", `https://idp.example id hunter2{x}y`, "the client secret is empty"},
 		{"http", "http://idp.example id hunter2", "https"},
+		{"refresh in another word", "https://idp.example id hunter2 {\nrefresh always\n}", "refresh"},
+		{"par on", "https://idp.example id hunter2 {\npar on\n}", "par"},
+		{"audience of another kind", "https://idp.example id hunter2 {\nclient_key_audience both\n}", "client_key_audience"},
+		{"no such key file", "https://idp.example id {\nclient_key /nowhere\n}", "client_key"},
+		{"key file without a key", "https://idp.example id {\nclient_key " + file + "\n}", "no private key"},
+		{"Graph without https", "https://idp.example id hunter2 {\ngroups_overage graph http://graph.example\n}", "Graph"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -185,10 +198,69 @@ func TestServeLogin(t *testing.T) {
 	}
 }
 
+func TestClientKeyFromFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(file, pemOf(t, testKeys().ed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := provision(t, "oidc https://idp.example id {\nclient_key "+file+"\nclient_key_id k7\nrefresh offline\n}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := p.client.cfg
+	if cfg.Key.kid != "k7" || !cfg.ClientSecret.IsEmpty() || strings.Join(cfg.Scopes, " ") != "openid profile email offline_access" {
+		t.Errorf("got %+v", cfg)
+	}
+}
+
+// TestVouchingFromLoginToLogout walks a session through what the house asks of its provider.
+func TestVouchingFromLoginToLogout(t *testing.T) {
+	idp := newIdP(t)
+	idp.refresh = "r-1"
+	idp.claims = func(c map[string]any) { c["sid"] = "s-1" }
+	p := provider(t, idp)
+	st, ring := stateful(t)
+	p.state = func() (*gatehouse.State, error) { return &gatehouse.State{Store: st, Keys: ring}, nil }
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	if _, err := p.ServeLogin(w, httptest.NewRequest("GET", "/x", nil), loginAt("", true)); err != nil {
+		t.Fatal(err)
+	}
+	back := idp.authorize(w.Header().Get("Location"))
+	v, err := p.ServeLogin(httptest.NewRecorder(), httptest.NewRequest("GET", "/x?"+back.Encode(), nil), loginAt("/callback", false))
+	if err != nil || v.SID != "s-1" || v.Renew.IsZero() || len(v.Keep) == 0 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if v, err = p.Renew(t.Context(), v.Keep); err != nil || v.SID != "s-1" || v.Identity.Subject != "u-1" {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if to, err := p.EndURL(t.Context(), v.Keep, "https://app.example.com/", "s"); err != nil || !strings.Contains(to, "id_token_hint=") {
+		t.Errorf("%q, %v", to, err)
+	}
+	if n, err := p.LogoutNotice(logoutRequest(idp.logoutToken(nil))); err != nil || n.SID != "s-1" || n.Subject != "u-1" || n.ID == "" || n.Expires.IsZero() {
+		t.Errorf("%+v, %v", n, err)
+	}
+	if n, err := p.LogoutNotice(logoutRequest("a.b.c")); err == nil || n != nil {
+		t.Errorf("%+v, %v", n, err)
+	}
+	idp.knob(func() { idp.refresh = "" })
+	if v, err := p.Renew(t.Context(), v.Keep); v != nil || !errors.Is(err, gatehouse.ErrVouchingEnded) {
+		t.Errorf("%+v, %v", v, err)
+	}
+	idp.knob(func() { status("/token", 503)(idp) })
+	if v, err := p.Renew(t.Context(), v.Keep); v != nil || err == nil || errors.Is(err, gatehouse.ErrVouchingEnded) {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
 func TestServeLoginWithoutProvider(t *testing.T) {
 	idp := newIdP(t)
 	p := provider(t, idp)
 	idp.Close()
+	st, ring := stateful(t)
+	p.state = func() (*gatehouse.State, error) { return &gatehouse.State{Store: st, Keys: ring}, nil }
 	if err := p.Start(); err != nil {
 		t.Errorf("the house does not start without its provider: %v", err)
 	}

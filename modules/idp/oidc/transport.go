@@ -41,7 +41,8 @@ func loopback(host string) bool {
 
 // newHTTPClient returns the client for all requests to the provider: bounded in time and size, https only, and blind to
 // redirects, which nothing in the protocol needs and which would carry the client secret to wherever they lead.
-func newHTTPClient(roots *x509.CertPool, insecure bool) *http.Client {
+// clock reads the time off the answers of host.
+func newHTTPClient(roots *x509.CertPool, insecure bool, host string, clock *clock) *http.Client {
 	base := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
@@ -54,7 +55,7 @@ func newHTTPClient(roots *x509.CertPool, insecure bool) *http.Client {
 		ForceAttemptHTTP2:      true,
 	}
 	return &http.Client{
-		Transport:     bounded{base: base, insecure: insecure},
+		Transport:     bounded{base: base, insecure: insecure, host: host, clock: clock},
 		Timeout:       fetchFor,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -64,6 +65,8 @@ func newHTTPClient(roots *x509.CertPool, insecure bool) *http.Client {
 type bounded struct {
 	base     *http.Transport
 	insecure bool
+	host     string
+	clock    *clock
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -71,9 +74,13 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := safeURL(r.URL.String(), b.insecure); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	resp, err := b.base.RoundTrip(r)
 	if err != nil {
 		return nil, err
+	}
+	if r.URL.Host == b.host {
+		b.clock.measure(resp.Header, began, time.Now())
 	}
 	resp.Body = http.MaxBytesReader(nil, resp.Body, maxBody)
 	return resp, nil
@@ -88,17 +95,23 @@ func getJSON(ctx context.Context, client *http.Client, from, bearer string, into
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Accept", "application/json")
 	if bearer != "" {
 		req.Header.Set("Authorization", "Bearer "+bearer)
 	}
+	return doJSON(client, req, into)
+}
+
+// doJSON sends a request that wants a JSON document.
+func doJSON(client *http.Client, req *http.Request, into any) error {
+	from := req.URL.Scheme + "://" + req.URL.Host + req.URL.Path
+	req.Header.Set("Accept", "application/json")
 	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answered %d", from, resp.StatusCode)
+		return &statusError{from: from, status: resp.StatusCode}
 	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
@@ -109,3 +122,15 @@ func getJSON(ctx context.Context, client *http.Client, from, bearer string, into
 	}
 	return nil
 }
+
+// statusError is an answer that is no success.
+type statusError struct {
+	from   string
+	status int
+}
+
+// Error is for operators.
+func (e *statusError) Error() string { return fmt.Sprintf("%s answered %d", e.from, e.status) }
+
+// broken reports whether a status says that the server does not work now, rather than that it refuses.
+func broken(status int) bool { return status >= 500 || status == http.StatusTooManyRequests }
