@@ -75,6 +75,7 @@ soak: ## a million mutated requests judged with and without the WAF's prover; th
 	$(GO) test -count=1 -timeout 4h -v -run '^TestProver' ./modules/waf -exchanges 500000 -seed 1
 	$(GO) test -count=1 -timeout 4h -v -run '^TestProver' ./modules/waf -exchanges 500000 -seed 0
 	@sh testenv/install.sh
+	GATEHOUSE_SOAK=1 $(GO) test -count=1 -timeout 30m -v -run '^TestProverMemory$$' ./testenv
 	$(GO) test -count=20 -v -timeout 90m -run 'Reload|Kill9' ./testenv
 
 rules: ## the WAF's rules and their tests

@@ -176,7 +176,7 @@ func (app *phpApp) again(t testing.TB, site string) (refused []refusal, user *cl
 		}
 		done[key] = true
 		h := http.Header{}
-		for _, name := range []string{"Content-Type", "Cookie", "Referer", "X-Requested-With"} {
+		for _, name := range []string{"Content-Type", "Cookie", "Referer", "Sec-Fetch-Site", "X-Requested-With"} {
 			if v := p.Header.Values(name); len(v) > 0 {
 				h[name] = v
 			}

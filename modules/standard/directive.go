@@ -27,12 +27,14 @@ func init() {
 // words are the site directive's options, for the error that names them.
 var words = []string{
 	"allow", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
+	"cors", "cross_site", "session", "background",
 }
 
 // site is the directive while it is read: one configuration for each room of the row.
 type site struct {
 	admit   admit.Handler
 	waf     waf.Handler
+	authn   authn.Handler
 	authz   authz.Handler
 	forward forward.Handler
 }
@@ -64,6 +66,19 @@ type site struct {
 //		empty_segments
 //		methods <METHOD...>
 //		keep_header <name...>
+//		cors <origin...> {
+//			credentials
+//			methods <METHOD...>
+//			headers <name...>
+//			max_age <duration>
+//		}
+//		cors backend
+//		cross_site <path...>
+//		session {
+//			idle <duration>
+//			...
+//		}
+//		background <path...>
 //	}
 func parseSite(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // gatehouse
@@ -84,6 +99,7 @@ func parseSite(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if err := s.authz.Policy.Validate(); err != nil {
 		return nil, h.Errf("the site's gatehouse directive at %s: %v", s.admit.Source, err)
 	}
+	s.authz.Preflights = s.admit.CORSBackend // two rooms must agree on who answers them
 	return []httpcaddyfile.ConfigValue{{Class: "route", Value: s.row()}}, nil
 }
 
@@ -106,7 +122,7 @@ func checkPlace(h httpcaddyfile.Helper) error {
 func (s *site) option(h httpcaddyfile.Helper) error {
 	for _, room := range []interface {
 		Option(d *caddyfile.Dispenser) (bool, error)
-	}{&s.authz, &s.forward, &s.admit, &s.waf} {
+	}{&s.authz, &s.forward, &s.admit, &s.authn, &s.waf} {
 		if known, err := room.Option(h.Dispenser); known || err != nil {
 			return err
 		}
@@ -122,8 +138,8 @@ func (s *site) row() caddyhttp.Route {
 	return caddyhttp.Route{HandlersRaw: []json.RawMessage{
 		handler("gatehouse_admit", &s.admit),
 		handler("gatehouse_waf", &s.waf),
-		handler("gatehouse_authenticate", &authn.Handler{}),
-		handler("gatehouse_portal", &authn.Portal{}),
+		handler("gatehouse_authenticate", &s.authn),
+		handler("gatehouse_portal", s.authn.Portal()),
 		handler("gatehouse_authorize", &s.authz),
 		handler("gatehouse_waf_body", &waf.BodyHandler{}),
 		handler("gatehouse_forward", &s.forward),
