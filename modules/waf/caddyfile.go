@@ -46,10 +46,11 @@ func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
 //		argument_limit <number>
 //		app        <name...>
 //		exclude    <rule id or attack-... tag> <target> [<path>]
+//		prover     on|off
 //		response_inspection [<size>]
 //		rules      <dir>
 //		route <path> {
-//			<any of the first seven>
+//			<any of the first eight>
 //		}
 //		route <path> {
 //			insecure_waf_off
@@ -124,7 +125,7 @@ func (h *Handler) parseOption(d *caddyfile.Dispenser, word string) error {
 	case "shadow":
 		return h.parseShadow(d)
 	}
-	return d.Errf("unknown waf option %q: the options are paranoia, mode, body_limit, inspect_limit, argument_limit, app, exclude, response_inspection, rules, route, shadow", word)
+	return d.Errf("unknown waf option %q: the options are paranoia, mode, body_limit, inspect_limit, argument_limit, app, exclude, prover, response_inspection, rules, route, shadow", word)
 }
 
 // parseRoute reads a part of the site and what is different there.
@@ -155,7 +156,7 @@ func (h *Handler) parseRoute(d *caddyfile.Dispenser) error {
 		case word == "off":
 			return d.Errf("switching the WAF off is insecure: write insecure_waf_off into the route")
 		default:
-			return d.Errf("unknown word %q in a waf route: the words are paranoia, mode, body_limit, inspect_limit, argument_limit, app, exclude, insecure_waf_off", word)
+			return d.Errf("unknown word %q in a waf route: the words are paranoia, mode, body_limit, inspect_limit, argument_limit, app, exclude, prover, insecure_waf_off", word)
 		}
 	}
 	h.Routes = append(h.Routes, r)
@@ -169,14 +170,15 @@ type judging struct {
 	bodyLimit, inspectLim *int64
 	apps                  *[]string
 	exclude               *[]Exclusion
+	prover                *Switch
 }
 
 func (h *Handler) judging() judging {
-	return judging{&h.Paranoia, &h.ArgLimit, &h.Mode, &h.BodyLimit, &h.InspectLimit, &h.Apps, &h.Exclude}
+	return judging{&h.Paranoia, &h.ArgLimit, &h.Mode, &h.BodyLimit, &h.InspectLimit, &h.Apps, &h.Exclude, &h.Prover}
 }
 
 func (r *Route) judging() judging {
-	return judging{&r.Paranoia, &r.ArgLimit, &r.Mode, &r.BodyLimit, &r.InspectLimit, &r.Apps, &r.Exclude}
+	return judging{&r.Paranoia, &r.ArgLimit, &r.Mode, &r.BodyLimit, &r.InspectLimit, &r.Apps, &r.Exclude, &r.Prover}
 }
 
 // parseJudging reads one of the words that say how requests are judged, and reports whether it was one.
@@ -197,7 +199,7 @@ func parseJudging(d *caddyfile.Dispenser, word string, to judging) (known bool, 
 		}
 		*to.exclude = append(*to.exclude, e)
 		return true, nil
-	case "paranoia", "mode", "body_limit", "inspect_limit", "argument_limit":
+	case "paranoia", "mode", "body_limit", "inspect_limit", "argument_limit", "prover":
 		var value string
 		if !d.Args(&value) || d.NextArg() {
 			return true, d.ArgErr()
@@ -241,6 +243,12 @@ func parseValue(d *caddyfile.Dispenser, word, value string, to judging) error {
 			return d.Errf("waf argument_limit %q: want a number from 1000 to 100000", value)
 		}
 		*to.args = n
+	case "prover":
+		switch *to.prover = Switch(value); *to.prover {
+		case On, Off:
+		default:
+			return d.Errf("waf prover %q: want on or off", value)
+		}
 	}
 	return nil
 }

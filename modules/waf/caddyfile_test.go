@@ -57,6 +57,8 @@ func TestCaddyfile(t *testing.T) {
 		{"a route that is off and more", "waf {\n route /a {\n insecure_waf_off\n paranoia 2\n }\n}", Handler{}, "nothing else counts"},
 		{"rules in a route", "waf {\n route /a {\n rules x\n }\n}", Handler{}, `unknown word "rules"`},
 		{"a glob in a route", "waf {\n route /a/*/b {\n paranoia 2\n }\n}", Handler{}, "at the end"},
+		{"no prover", "waf {\n prover off\n route /a/* {\n prover on\n }\n}", Handler{Prover: Off, Routes: []Route{{Path: pattern("/a/*"), Prover: On}}}, ""},
+		{"a prover in no position", "waf {\n prover maybe\n}", Handler{}, "want on or off"},
 		{"argument to off", "insecure_waf_off please", Handler{}, "argument"},
 	}
 	for _, tt := range tests {

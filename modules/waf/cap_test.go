@@ -125,3 +125,35 @@ func TestExpensiveInspectionsWait(t *testing.T) {
 		}
 	}
 }
+
+// TestBudgetFits: what one body or answer may take must fit, and a running budget changes its size.
+func TestBudgetFits(t *testing.T) {
+	for _, tt := range []struct {
+		cfg  Config
+		size int64
+		want string
+	}{
+		{Config{BodyLimit: 10}, 40, ""},
+		{Config{BodyLimit: 10}, 39, "body_limit"},
+		{Config{BodyLimit: 10, ResponseLimit: 11}, 43, "response_inspection"},
+		{Config{BodyLimit: MaxBodyLimit, ResponseLimit: maxResponseLimit}, DefaultBudget, ""},
+	} {
+		err := tt.cfg.fits(tt.size)
+		if err != nil != (tt.want != "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v in %d: %v", tt.cfg, tt.size, err)
+		}
+	}
+	b := NewBudget(10)
+	if !b.take(8) || b.take(3) {
+		t.Fatal("a budget of 10")
+	}
+	if b.resize(20); !b.take(10) {
+		t.Error("a larger budget has no room")
+	}
+	if b.resize(5); b.take(1) || b.Used() != 18 {
+		t.Errorf("a smaller budget has room; %d used", b.Used())
+	}
+	if b.give(18); !b.take(5) || b.take(1) {
+		t.Error("a smaller budget, once it is empty")
+	}
+}

@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
@@ -21,13 +23,13 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "waf",
-		Usage: "explain|test|propose|lint|promote",
-		Short: "Explains what the WAF did, tries requests, proposes exclusions, and promotes rules",
+		Usage: "explain|test|propose|lint|promote|mistake",
+		Short: "Explains what the WAF did, tries requests, proposes exclusions, promotes rules, and shows what its prover got wrong",
 		Long: `
 These commands need no running gateway. explain and propose read the access log, which holds the names of the arguments
-that rules matched in, never their values.`,
+that rules matched in, never their values. mistake opens what the state directory holds sealed.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range []*cobra.Command{explainCommand(), testCommand(), proposeCommand(), lintCommand(), promoteCommand()} {
+			for _, sub := range []*cobra.Command{explainCommand(), testCommand(), proposeCommand(), lintCommand(), promoteCommand(), mistakeCommand()} {
 				sub.SilenceUsage = true
 				cmd.AddCommand(sub)
 			}
@@ -35,6 +37,9 @@ that rules matched in, never their values.`,
 		},
 	})
 }
+
+// defaultStateDir is where the house keeps its state unless told otherwise.
+func defaultStateDir() string { return filepath.Join(caddy.AppDataDir(), "gatehouse") }
 
 // logged finds the line of a request in the file that --log names; - is standard input.
 func logged(cmd *cobra.Command, id string) (LogLine, error) {

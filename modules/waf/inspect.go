@@ -28,7 +28,8 @@ type Inspection struct {
 	skipped string // why a body was not inspected; "" when it was, or there was none
 	outcome Outcome
 	decided verdict.Verdict // once outcome is not Open
-	headed  bool
+	headed  bool            // Head was called
+	judged  bool            // the rules, or proof, were given the head
 	answer  answer
 	trial   trial // what stands before the rules: a prover, for most engines
 	copy    *Copy // what a shadow keeps; nil for most requests
@@ -38,6 +39,9 @@ type Inspection struct {
 	failOpen   bool                // what could not be judged passes: see exempt
 	failure    string              // what passed for that reason
 	digest     func(string) string // of matched values; nil: none
+
+	site   string // whose request it is, for teller
+	teller teller // who is told of a mistake of the prover; nil: nobody
 }
 
 // Outcome says in one word how an inspection ended; it is a metric label.
@@ -72,6 +76,7 @@ func (i *Inspection) Head(r *http.Request, client netip.Addr) verdict.Verdict {
 		return i.settle(nil, v)
 	}
 	defer leave()
+	i.judged = true
 	blocked, v := i.guard(func() *types.Interruption {
 		if stop := i.run(1, requestHead{describe(r, client).asSent(i.connection)}); stop != nil || hasBody(r) {
 			return stop
@@ -146,7 +151,7 @@ func (i *Inspection) settle(blocked *types.Interruption, v verdict.Verdict) verd
 	if i.tx != nil {
 		open := blocked == nil && !v.Given() && i.watches() // the answer will be judged by the same transaction
 		_, broken := i.guard(func() *types.Interruption {
-			if i.trial.stands() {
+			if i.trial.stands() || !i.judged {
 				return nil // no rule has matched
 			}
 			if !open {

@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"encoding/hex"
 	"slices"
 	"strconv"
 
@@ -177,17 +178,70 @@ func noteResponse(req *gatehouse.Request, i *Inspection) {
 	}
 }
 
-// tellDistrust says once, on the next request that an engine judges, that its prover was wrong and is not asked any more.
+// tellDistrust says that the prover of an engine panicked while it looked at the request, and is not asked any more.
 func (h *Handler) tellDistrust(req *gatehouse.Request, engine *Engine) {
 	p := engine.innocence
-	if p == nil || p.off.Load() == nil || !p.told.CompareAndSwap(false, true) {
+	if p == nil {
 		return
 	}
-	why := *p.off.Load()
-	if h.logger != nil {
-		h.logger.Error("the WAF's prover is off: all rules judge every request, which costs more; please report this", zap.String("why", why))
+	if f := p.off.Load(); f != nil && !f.mistake && p.told.CompareAndSwap(false, true) {
+		h.tellOff(req.Event(event.WAFProverOff), f.why)
 	}
-	e := req.Event(ProverOff)
+}
+
+// tellMistake keeps what a prover was wrong about, sealed, and says that it is not asked any more.
+func (h *Handler) tellMistake(m Mistake) {
+	why := m.Why
+	switch name, err := h.keepMistake(m); {
+	case err != nil:
+		why += "; the request could not be kept: " + err.Error()
+	case name != "":
+		why += "; the request is kept, sealed: gatehouse waf mistake show " + name
+	}
+	h.tellOff(event.Event{Time: m.Time, Kind: event.WAFProverOff, RequestID: m.RequestID, Site: m.Site}, why)
+}
+
+// keepMistake puts m into the state directory; name is "" without a house.
+func (h *Handler) keepMistake(m Mistake) (name string, err error) {
+	if h.house == nil {
+		return "", nil
+	}
+	state, err := h.house.State()
+	if err != nil {
+		return "", err
+	}
+	return m.Keep(h.house.Dir(), state.Keys)
+}
+
+// tellOff is the shout.
+func (h *Handler) tellOff(e event.Event, why string) {
+	if h.logger != nil {
+		h.logger.Error("the WAF's prover was wrong and is off: all rules judge every request, which costs more; please report this",
+			zap.String("site", e.Site), zap.String("request_id", e.RequestID), zap.String("why", why))
+	}
 	e.Detail = why
 	h.publish(e)
+}
+
+// publish tells the house's bus.
+func (h *Handler) publish(e event.Event) {
+	if h.house == nil {
+		return
+	}
+	if state, err := h.house.State(); err == nil {
+		state.Bus.Publish(e)
+	}
+}
+
+// digest is the keyed hash of a matched value: equal values have equal digests, and without the house's keys nobody can
+// tell which value it was, short ones included. "" when there is no house, or its keys cannot be had.
+func (h *Handler) digest(value string) string {
+	if h.house == nil {
+		return ""
+	}
+	state, err := h.house.State()
+	if err != nil {
+		return ""
+	}
+	return hex.EncodeToString(state.Keys.MAC("waf.matched", []byte(value))[:digestBytes])
 }

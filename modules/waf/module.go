@@ -2,7 +2,6 @@ package waf
 
 import (
 	"cmp"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"os"
@@ -75,6 +74,10 @@ type Handler struct {
 	// What rules are taken away from, in which place.
 	Exclude []Exclusion `json:"exclude,omitempty"`
 
+	// Whether proof is tried that no rule can match, before the rules judge: on or off. It changes what a request costs,
+	// never what becomes of it. Default: on.
+	Prover Switch `json:"prover,omitempty"`
+
 	// Parts of the site that are judged otherwise.
 	Routes []Route `json:"routes,omitempty"`
 
@@ -122,6 +125,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		BodyLimit: cmp.Or(h.BodyLimit, defaultBodyLimit),
 		Apps:      h.Apps,
 		Exclude:   h.Exclude,
+		Prover:    h.Prover,
 
 		InspectLimit: h.InspectLimit, ArgLimit: h.ArgLimit,
 	}
@@ -142,6 +146,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		return gatehouse.Refused(fmt.Errorf("waf: %w", err))
 	}
+	if err := h.draw(p); err != nil {
+		h.release(p)
+		return gatehouse.Refused(fmt.Errorf("waf: %w", err))
+	}
 	h.live = new(live)
 	h.live.swap(p)
 	if err := h.shade(ctx, cfg); err != nil {
@@ -149,6 +157,22 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.warn(cfg)
 	h.attend(ctx, cfg)
+	return nil
+}
+
+// draw makes sure that the house's budget holds what the plan's engines may need, and gives it its size at start: a
+// configuration that is refused changes nothing.
+func (h *Handler) draw(p *plan) error {
+	if h.house == nil {
+		return nil
+	}
+	size := cmp.Or(h.house.WAFBudget, DefaultBudget)
+	h.house.AtStart(func() { bodies.resize(size) })
+	for _, part := range p.parts() {
+		if err := part.engine.cfg.fits(size); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -202,6 +226,10 @@ func compile(cfg Config, logger *zap.Logger) (*Engine, string, error) {
 		on, why := e.Prover()
 		logger.Info("compiled the WAF's rules", zap.Int("rules", e.Rules()), zap.Int("paranoia", cfg.Paranoia),
 			zap.Duration("took", e.Elapsed()), zap.String("engine", key[:12]), zap.Bool("prover", on), zap.String("why_not", why))
+		if e.proverState() == proverNone {
+			logger.Warn("nothing can be proven about these rules: all of them judge every request, which costs more",
+				zap.String("engine", key[:12]), zap.String("why", why))
+		}
 	}
 	return e, key, nil
 }
@@ -222,29 +250,6 @@ func (h *Handler) attend(ctx caddy.Context, cfg Config) {
 			go h.watcher(cfg, site, h.publish).run(ctx)
 		}
 	})
-}
-
-// publish tells the house's bus.
-func (h *Handler) publish(e event.Event) {
-	if h.house == nil {
-		return
-	}
-	if state, err := h.house.State(); err == nil {
-		state.Bus.Publish(e)
-	}
-}
-
-// digest is the keyed hash of a matched value: equal values have equal digests, and without the house's keys nobody can
-// tell which value it was, short ones included. "" when there is no house, or its keys cannot be had.
-func (h *Handler) digest(value string) string {
-	if h.house == nil {
-		return ""
-	}
-	state, err := h.house.State()
-	if err != nil {
-		return ""
-	}
-	return hex.EncodeToString(state.Keys.MAC("waf.matched", []byte(value))[:digestBytes])
 }
 
 // watcher returns what exchanges the site's engine when the rule directory changes.
@@ -326,6 +331,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	i := by.engine.Inspect(req.ID)
 	i.failOpen, i.digest, i.connection = h.InsecureFailOpen, h.digest, req.Connection
+	i.site, i.teller = siteName(req), h
 	req.WAF = i
 	offer := h.follow(r, req, i)
 	defer func() {

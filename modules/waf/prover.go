@@ -36,13 +36,40 @@ const (
 type innocence struct {
 	parser coraza.WAF
 	prover *prove.Prover
-	off    atomic.Pointer[string] // why it is not asked any more; nil: it is
-	told   atomic.Bool            // whether off was told
+	off    atomic.Pointer[fault] // nil: it is asked
+	told   atomic.Bool           // whether a panic was told
 	checks checks
 }
 
+// fault is why a prover is not asked any more.
+type fault struct {
+	why     string
+	mistake bool // which is told by who finds it; a panic is by whoever judges next
+}
+
 // distrust stops the prover from being asked, for as long as the engine lives. The first reason stays.
-func (p *innocence) distrust(why string) { p.off.CompareAndSwap(nil, &why) }
+func (p *innocence) distrust(f fault) (first bool) { return p.off.CompareAndSwap(nil, &f) }
+
+// The states of a prover, as a metric names them.
+const (
+	proverOn    = "on"
+	proverOff   = "off"   // prover off
+	proverNone  = "none"  // nothing can be proven about these rules
+	proverWrong = "wrong" // it was on, and wrong
+)
+
+// proverState is one of the states.
+func (e *Engine) proverState() string {
+	switch {
+	case e.innocence == nil && e.cfg.Prover == Off:
+		return proverOff
+	case e.innocence == nil:
+		return proverNone
+	case e.innocence.off.Load() != nil:
+		return proverWrong
+	}
+	return proverOn
+}
 
 // Prover reports whether requests are first shown to a prover and, if not, why.
 func (e *Engine) Prover() (on bool, why string) {
@@ -50,7 +77,7 @@ func (e *Engine) Prover() (on bool, why string) {
 		return false, e.unproven
 	}
 	if off := e.innocence.off.Load(); off != nil {
-		return false, *off
+		return false, off.why
 	}
 	return true, ""
 }
@@ -158,15 +185,33 @@ func probe(parser, judge coraza.WAF) error {
 	return nil
 }
 
-// @rx is ours for all engines: faster where there is a prover, and as Coraza has it where there is none, so that what
+func init() { plugins.RegisterOperator("rx", newRx) }
+
+// newRx makes @rx for all engines: faster where there is a prover, and as Coraza has it where there is none, so that what
 // is measured and compared against is the original.
-func init() {
-	plugins.RegisterOperator("rx", func(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
-		if s, ok := o.Root.(sources); ok && s.fast {
-			return rx.NewOperator(o)
-		}
-		return rx.NewStock(o)
-	})
+func newRx(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
+	stock, err := rx.NewStock(o)
+	if s, ok := o.Root.(sources); !ok || !s.fast || err != nil {
+		return stock, err
+	}
+	fast, err := rx.NewOperator(o)
+	return checkable{fast, stock}, err
+}
+
+// checkable is @rx in the judge's rules. In a transaction that checks a proof it works as Coraza's own does, so that what
+// prover and judge have in common is not believed by both. The two share one compiled expression, so that the second way
+// costs sixteen bytes and no time to compile.
+type checkable struct{ fast, stock plugintypes.Operator }
+
+// checkMark begins the ids of transactions that check. No request has such an id: admit makes them, of letters.
+const checkMark = "\x00check "
+
+// Evaluate implements plugintypes.Operator.
+func (o checkable) Evaluate(tx plugintypes.TransactionState, value string) bool {
+	if strings.HasPrefix(tx.ID(), checkMark) {
+		return o.stock.Evaluate(tx, value)
+	}
+	return o.fast.Evaluate(tx, value)
 }
 
 var _ fs.FS = sources{}

@@ -7,11 +7,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/corazawaf/coraza/v3/types"
 )
 
 // Proof is checked while it is in use: some of the requests that were shown to match nothing are put before all rules
-// after all, beside the request path. A rule that matches then is the one kind of mistake a prover can make, and it is
-// not asked again.
+// after all, beside the request path, with Coraza's own @rx (checkable). A rule that matches then is the one kind of
+// mistake a prover can make: it is not asked again, the request is kept, sealed (mistake.go), and the house is told.
 
 const (
 	checkShare = 256      // one request in so many is a candidate
@@ -30,9 +32,19 @@ type checks struct {
 
 // exhibit is a request, with its answer if that was judged, that can be judged once more after it is gone.
 type exhibit struct {
-	id   string
-	fed  [5]feed
-	none bool // it cannot be kept
+	id     string
+	site   string
+	teller teller
+	fed    [5]feed
+	none   bool // it cannot be kept
+}
+
+// teller is who is told that an engine's prover was wrong. It may be called by any goroutine.
+type teller interface{ tellMistake(Mistake) }
+
+// exhibit returns an empty exhibit of the inspected request.
+func (i *Inspection) exhibit() *exhibit {
+	return &exhibit{id: i.trial.parser.ID(), site: i.site, teller: i.teller}
 }
 
 // choose reports whether chance picks a request.
@@ -70,33 +82,63 @@ func (e *Engine) check(x *exhibit) {
 	c.running.Go(func() {
 		defer c.busy.Store(false)
 		begin := time.Now()
-		if wrong := e.contradicts(x); wrong != "" {
-			p.distrust(wrong)
+		result := "agreed"
+		if m := e.contradicts(x); m != nil {
+			result = "contradicted"
+			e.mistaken(x, m)
 		}
+		proofChecks.WithLabelValues(result).Inc()
 		c.done.Add(1)
 		c.resting.Store(time.Now().Add(checkRest * time.Since(begin)).UnixNano())
 	})
 }
 
+// mistaken stops the prover from being asked, and tells so the first time.
+func (e *Engine) mistaken(x *exhibit, m *Mistake) {
+	if e.innocence.distrust(fault{m.Why, true}) && x.teller != nil {
+		x.teller.tellMistake(*m)
+	}
+}
+
 // contradicts returns what the rules say of x, if it is more than nothing.
-func (e *Engine) contradicts(x *exhibit) (wrong string) {
-	tx := e.waf.NewTransactionWithID(x.id)
+func (e *Engine) contradicts(x *exhibit) (m *Mistake) {
+	tx := e.waf.NewTransactionWithID(checkMark + x.id)
 	defer func() {
 		if recover() != nil { // a panic in the rules says nothing about the prover, and tx is not to be used again
 			return
 		}
 		_ = tx.Close() // fails only when a temporary file is gone already
 	}()
-	for n, f := range x.fed {
+	for _, f := range x.fed {
 		if f == nil {
 			continue
 		}
 		if stop := f.to(tx); stop != nil {
-			return fmt.Sprintf("rule %d stops in phase %d what was shown to match nothing", stop.RuleID, n)
+			return e.mistake(x, tx, stop)
 		}
 	}
-	if i := slices.IndexFunc(tx.MatchedRules(), wantsLog); i >= 0 {
-		return fmt.Sprintf("rule %d matches what was shown to match nothing", tx.MatchedRules()[i].Rule().ID())
+	return e.mistake(x, tx, nil)
+}
+
+// mistake describes what the rules have found in x, which they were shown to find nothing in; nil if they have not.
+func (e *Engine) mistake(x *exhibit, tx types.Transaction, stop *types.Interruption) *Mistake {
+	var f Findings
+	for _, m := range tx.MatchedRules() {
+		f.log(m)
 	}
-	return ""
+	if stop != nil && !slices.Contains(f.Logged, stop.RuleID) {
+		f.Logged = append(f.Logged, stop.RuleID)
+	}
+	if len(f.Logged) == 0 {
+		return nil
+	}
+	lost := ""
+	if x.none {
+		lost = " (a body of it is too long to be kept)"
+	}
+	return &Mistake{
+		Time: time.Now().UTC(), Site: x.site, RequestID: x.id, Paranoia: e.cfg.Paranoia, Rules: f.Logged, Matches: matches(tx, nil),
+		Why:     fmt.Sprintf("rule %d matches what was shown to match nothing%s", f.Logged[0], lost),
+		Request: x.request(), Answer: x.answer(),
+	}
 }

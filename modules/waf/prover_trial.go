@@ -25,7 +25,8 @@ type trial struct {
 	turned bool              // the rules judge
 	fed    [5]feed           // by phase: what parser was shown, until turned
 
-	exhibit *exhibit // what a check would need; nil for most requests
+	chosen  bool     // chance wants it checked
+	exhibit *exhibit // what the check needs; nil for most requests
 }
 
 // byParser stands for a rule when the prover was not asked, because parsing itself was stopped or noticed something.
@@ -42,7 +43,7 @@ func (i *Inspection) begin(id string) {
 	t := &i.trial
 	t.by, t.parser, t.doubt = p, i.tx, byParser
 	if p.checks.choose() {
-		t.exhibit = &exhibit{id: id}
+		t.chosen = true
 	}
 	defer t.survive(new(bool))
 	t.proof = p.prover.Begin(i.tx.(plugintypes.TransactionState)) // probe has made sure
@@ -56,6 +57,9 @@ func (i *Inspection) run(n int, f feed) *types.Interruption {
 	}
 	if clean := t.ask(n, f); !t.turned {
 		if clean {
+			if t.chosen && t.exhibit == nil {
+				t.exhibit = i.exhibit()
+			}
 			t.remember(n, f)
 			return nil
 		}
@@ -100,7 +104,7 @@ func (t *trial) ask(n int, f feed) (clean bool) {
 // survive turns a panic of the prover into doubt, for this request and all that follow.
 func (t *trial) survive(clean *bool) {
 	if p := recover(); p != nil {
-		t.by.distrust(fmt.Sprintf("it panicked at %s (%T)", panicSite(), p))
+		t.by.distrust(fault{why: fmt.Sprintf("it panicked at %s (%T)", panicSite(), p)})
 		t.proof, *clean = nil, false // the proof's state is unknown: it does not go back to its pool
 	}
 }
@@ -120,7 +124,9 @@ func (t *trial) remember(n int, f feed) {
 // decompressed, and its memory has been given back when it is needed again.
 type stored struct{ parser types.Transaction }
 
-func (s stored) to(tx types.Transaction) *types.Interruption {
+func (s stored) to(tx types.Transaction) *types.Interruption { return s.body().to(tx) }
+
+func (s stored) body() requestBody {
 	r, err := s.parser.RequestBodyReader()
 	if err != nil {
 		panic(err) // guard makes it a verdict
@@ -129,10 +135,10 @@ func (s stored) to(tx types.Transaction) *types.Interruption {
 	if err != nil {
 		panic(err)
 	}
-	return requestBody{data, processorOf(s.parser)}.to(tx)
+	return requestBody{data, processorOf(s.parser)}
 }
 
-// turn puts the phases before n before the rules. What stops them there was shown to be impossible, and counts.
+// turn puts the phases before n before the rules. What stops or is noticed there was shown to be impossible, and counts.
 func (i *Inspection) turn(n int) *types.Interruption {
 	t := &i.trial
 	i.tx, t.turned = i.engine.waf.NewTransactionWithID(t.parser.ID()), true
@@ -140,8 +146,11 @@ func (i *Inspection) turn(n int) *types.Interruption {
 	for k := 1; k < n; k++ {
 		if t.fed[k] != nil {
 			t.lighten(k, i.tx)
-			if stop := t.fed[k].to(i.tx); stop != nil {
-				t.by.distrust(fmt.Sprintf("rule %d stopped a request in phase %d after proof that none would", stop.RuleID, k))
+			stop := t.fed[k].to(i.tx)
+			if stop != nil || noticed(i.tx) {
+				i.contradicted(n, stop)
+			}
+			if stop != nil {
 				return stop
 			}
 		}
@@ -150,6 +159,23 @@ func (i *Inspection) turn(n int) *types.Interruption {
 		}
 	}
 	return nil
+}
+
+// contradicted says that the rules found something in a phase before n, all of which were shown to match nothing.
+func (i *Inspection) contradicted(n int, stop *types.Interruption) {
+	x := i.exhibit()
+	for k, f := range i.trial.fed[:n] {
+		switch f := f.(type) {
+		case nil:
+		case stored:
+			x.keep(k, f.body())
+		default:
+			x.keep(k, f)
+		}
+	}
+	if m := i.engine.mistake(x, i.tx, stop); m != nil {
+		i.engine.mistaken(x, m)
+	}
 }
 
 // lighten takes the rules out of tx that are shown to match nothing in the phase.

@@ -69,14 +69,23 @@ func TestTrial(t *testing.T) {
 	}
 }
 
-// TestTrialWithoutHead: of a head that is too large, detect mode judges nothing, and then the answer. The rules have not
-// set then what proof relies on.
+// TestTrialWithoutHead: of a head that is too large, detect mode judges nothing, nor anything of what follows: the rules
+// about answers would compare with a threshold that those about the head have not set.
 func TestTrialWithoutHead(t *testing.T) {
 	cfg := Config{Paranoia: 1, Mode: Detect, BodyLimit: testLimit, ResponseLimit: testLimit}
 	p := pair{"without head", stockEngine(t, cfg), proverEngine(t, cfg)}
-	x := clicked(func(x *exchange) { x.set("Cookie", "a="+strings.Repeat("b", headLimit)) })
+	x := clicked(func(x *exchange) {
+		x.set("Cookie", "a="+strings.Repeat("b", headLimit))
+		x.page = []byte(leak)
+	})
 	if c := p.compare(x); c.diff != nil {
 		t.Error(c.diff)
+	}
+	for _, e := range []*Engine{p.reference, p.gatehouse} {
+		i, v := judgeExchange(e, x)
+		if v.Given() || i.outcome != Passed || i.skipped != "too_large" || i.answer.outcome != "" || !nothing(i.found) || !nothing(i.answer.found) {
+			t.Errorf("%+v, %s, skipped %q, answer %s, %+v, %+v", v, i.outcome, i.skipped, i.answer.outcome, i.found, i.answer.found)
+		}
 	}
 }
 

@@ -62,8 +62,11 @@ type answer struct {
 	outcome Outcome // "" when no answer was judged
 }
 
-// watches reports whether the answer to this request is to be judged.
-func (i *Inspection) watches() bool { return i.tx != nil && i.engine.cfg.ResponseLimit > 0 }
+// watches reports whether the answer to this request is to be judged. It is not when the head was not, being too large
+// in detect mode: the rules about answers read what those about the head have set, and without it CRS's threshold is 0.
+func (i *Inspection) watches() bool {
+	return i.tx != nil && i.judged && i.engine.cfg.ResponseLimit > 0
+}
 
 // ResponseHead judges status and headers of the answer to a request that Head and Body let pass. With hold, the
 // caller must send nothing, collect the body, and call ResponseBody; otherwise everything is judged. A given verdict

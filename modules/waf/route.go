@@ -21,6 +21,7 @@ type Route struct {
 	ArgLimit     int         `json:"argument_limit,omitempty"`
 	Apps         []string    `json:"apps,omitempty"`
 	Exclude      []Exclusion `json:"exclude,omitempty"`
+	Prover       Switch      `json:"prover,omitempty"`
 
 	// Switches the WAF off for the part. It is logged at start, and noted with every request.
 	InsecureOff bool `json:"insecure_waf_off,omitempty"`
@@ -44,6 +45,9 @@ func (r Route) over(site Config) Config {
 	if r.ArgLimit != 0 {
 		cfg.ArgLimit = r.ArgLimit
 	}
+	if r.Prover != "" {
+		cfg.Prover = r.Prover
+	}
 	cfg.Apps = slices.Concat(site.Apps, r.Apps)
 	cfg.Exclude = slices.Concat(site.Exclude, r.Exclude)
 	return cfg
@@ -62,6 +66,9 @@ func strictest(site Config, routes []Config) Config {
 		cfg.BodyLimit = min(cfg.BodyLimit, r.BodyLimit)
 		cfg.InspectLimit = min(cfg.InspectLimit, r.InspectLimit)
 		cfg.ArgLimit = min(cfg.ArgLimit, r.ArgLimit)
+		if r.Prover == Off {
+			cfg.Prover = Off
+		}
 	}
 	return cfg
 }
@@ -70,7 +77,7 @@ func strictest(site Config, routes []Config) Config {
 func checkRoutes(routes []Route) error {
 	for i, r := range routes {
 		empty := Route{Path: r.Path}
-		says := r.Paranoia != 0 || r.Mode != "" || r.BodyLimit != 0 || r.InspectLimit != 0 || r.ArgLimit != 0 || len(r.Apps)+len(r.Exclude) > 0
+		says := r.Paranoia != 0 || r.Mode != "" || r.BodyLimit != 0 || r.InspectLimit != 0 || r.ArgLimit != 0 || r.Prover != "" || len(r.Apps)+len(r.Exclude) > 0
 		switch {
 		case empty.Path == reqpath.Pattern{}:
 			return errors.New("a route without a path")

@@ -63,7 +63,8 @@ func lintCommand() *cobra.Command {
 		Short: "Checks a site's rule directory, compiles it, and warns of exclusions that have expired or are not used",
 		Long: `
 With --log, it also warns of exclusions for paths that no request in the log had. Whether a rule would still match there
-cannot be seen in the log, since the exclusion keeps it from matching: try the directory without it as a shadow.`,
+is not told: the log cannot, since the exclusion keeps it from matching. Try the directory without it as a shadow, whose
+log names every request on which it would matter.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			files, err := ReadRules(os.DirFS(args[0]))
 			if err != nil {

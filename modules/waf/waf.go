@@ -26,9 +26,8 @@ const (
 	Detect Mode = "detect" // note what would have been refused, and never refuse
 )
 
-// MaxBodyLimit is the largest body limit: four times as much is held while a body is inspected, and the budget must
-// hold at least one.
-const MaxBodyLimit = DefaultBudget / bodyCost
+// MaxBodyLimit is the largest body limit, whatever the budget.
+const MaxBodyLimit = 64 << 20
 
 // Config is everything that an engine's verdicts depend on. Fields must be given unless they say otherwise.
 type Config struct {
@@ -44,7 +43,7 @@ type Config struct {
 
 	ResponseLimit int64 // bytes of an answer's body that are inspected; 0: answers are not judged
 
-	Prover Switch // shows first that no rule can match, where it can; no verdict depends on it. "": On
+	Prover Switch // whether proof is tried before the rules; no verdict depends on it. "": On
 
 	aliased bool // leaves out the mend of unalias.go; only this package's tests can say so
 }
