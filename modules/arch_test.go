@@ -242,8 +242,7 @@ func TestEveryPackageHasOnePackageDoc(t *testing.T) {
 
 // TestFileSizes keeps files readable; the few that may be longer say why.
 func TestFileSizes(t *testing.T) {
-	longer := map[string]string{
-	}
+	longer := map[string]string{}
 	const limit = 420
 	for _, f := range files(t, "modules", "rules", "cmd") {
 		lines := f.fset.File(f.ast.Pos()).LineCount()

@@ -28,8 +28,9 @@ func newID() string { return rand.Text() }
 
 // checkUpgrade looks at a request that wants to leave HTTP. Only a well-formed WebSocket handshake over HTTP/1.1 may
 // (RFC 6455 4.1), and only when no foreign page opened it: browsers send cookies with cross-origin WebSockets and no
-// preflight protects them. It reports whether the request is one. h2c is nothing that TLS clients need.
-func checkUpgrade(r *http.Request) (websocket bool, refused verdict.Verdict) {
+// preflight protects them. Origins that are trusted with the person's session are not foreign. It reports whether the
+// request is one. h2c is nothing that TLS clients need.
+func checkUpgrade(r *http.Request, named origins) (websocket bool, refused verdict.Verdict) {
 	upgrade := r.Header["Upgrade"]
 	key := r.Header["Sec-Websocket-Key"]
 	if len(upgrade) == 0 && len(key) == 0 {
@@ -52,7 +53,7 @@ func checkUpgrade(r *http.Request) (websocket bool, refused verdict.Verdict) {
 	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
 		return bad("a websocket handshake has no body")
 	}
-	if origin := r.Header["Origin"]; len(origin) > 1 || (len(origin) == 1 && !sameOrigin(origin[0], r.Host)) {
+	if origin := r.Header["Origin"]; len(origin) > 1 || (len(origin) == 1 && !sameOrigin(origin[0], r.Host) && !named.trusts(r.Header)) {
 		return false, verdict.Verdict{Reason: verdict.CrossOrigin, Detail: "websocket opened by a page of another origin"}
 	}
 	return true, verdict.Verdict{}
@@ -74,6 +75,17 @@ func sameOrigin(origin, host string) bool {
 		return false
 	}
 	return strings.EqualFold(strings.TrimSuffix(u.Host, ":443"), strings.TrimSuffix(host, ":443"))
+}
+
+// guessed reports whether a browser only guesses that the person will want the page. A redirect would begin a login
+// that nobody asked for; refused, the page is asked for again when the person wants it.
+func guessed(h http.Header) bool {
+	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Moz"} {
+		if v := h.Get(name); strings.HasPrefix(v, "prefetch") || strings.HasPrefix(v, "preview") || strings.HasPrefix(v, "prerender") {
+			return true
+		}
+	}
+	return false
 }
 
 // hasToken reports whether a comma-separated header names the token.

@@ -58,7 +58,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			websocket, v := checkUpgrade(handshake(tt.change))
+			websocket, v := checkUpgrade(handshake(tt.change), nil)
 			if websocket != tt.websocket || v.Reason != tt.reason {
 				t.Errorf("got websocket %v, reason %q (%s); want %v, %q", websocket, v.Reason, v.Detail, tt.websocket, tt.reason)
 			}
@@ -130,6 +130,17 @@ func TestCleanHead(t *testing.T) {
 	cleanHead(r, false, nil)
 	if r.Header.Get("Connection") != "" || r.Header.Get("Upgrade") != "" {
 		t.Error("an ordinary request keeps its hop-by-hop headers")
+	}
+}
+
+func TestGuessed(t *testing.T) {
+	for value, want := range map[string]bool{"": false, "prefetch": true, "prefetch;prerender": true, "prefetch;anonymous-client-ip": true, "x": false} {
+		if got := guessed(http.Header{"Sec-Purpose": {value}}); got != want {
+			t.Errorf("Sec-Purpose %q: %v, want %v", value, got, want)
+		}
+	}
+	if !guessed(http.Header{"X-Moz": {"prefetch"}}) || !guessed(http.Header{"Purpose": {"preview"}}) || guessed(http.Header{}) {
+		t.Error("older browsers' words are not understood, or no word is taken for one")
 	}
 }
 

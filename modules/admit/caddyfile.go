@@ -1,6 +1,13 @@
 package admit
 
-import "github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+import (
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"gatehouse.internal/modules/internal/reqpath"
+)
 
 // Option reads one of the words of the site directive that say what requests look like, and reports whether it was
 // one:
@@ -10,6 +17,16 @@ import "github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 //	empty_segments
 //	methods <METHOD...>
 //	keep_header <name...>
+//	cors <origin...> {
+//		credentials
+//		methods <METHOD...>
+//		headers <name...>
+//		max_age <duration>
+//	}
+//	cors backend
+//	cross_site <path...>
+//
+// A path is exact (/callback) or a subtree (/saml/*).
 func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
 	switch word := d.Val(); word {
 	case "name":
@@ -32,10 +49,81 @@ func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
 		} else {
 			h.KeepHeaders = append(h.KeepHeaders, args...)
 		}
+	case "cors":
+		return true, h.corsOption(d)
+	case "cross_site":
+		return true, h.crossSiteOption(d)
 	default:
 		return false, nil
 	}
 	return true, nil
+}
+
+func (h *Handler) corsOption(d *caddyfile.Dispenser) error {
+	s := Sharing{Origins: d.RemainingArgs()}
+	if len(s.Origins) == 1 && s.Origins[0] == "backend" {
+		h.CORSBackend = true
+		if d.NextBlock(d.Nesting()) {
+			return d.Err("cors backend: the application answers preflights: it has no options here")
+		}
+		return nil
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if err := s.option(d); err != nil {
+			return err
+		}
+	}
+	h.CORS = append(h.CORS, s)
+	if _, err := share(h.CORS); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
+func (s *Sharing) option(d *caddyfile.Dispenser) error {
+	switch word := d.Val(); word {
+	case "credentials":
+		s.Credentials = true
+		return noArgs(d)
+	case "methods", "headers":
+		args := d.RemainingArgs()
+		if len(args) == 0 {
+			return d.ArgErr()
+		}
+		if word == "methods" {
+			s.Methods = append(s.Methods, args...)
+		} else {
+			s.Headers = append(s.Headers, args...)
+		}
+		return nil
+	case "max_age":
+		var text string
+		if !d.Args(&text) || d.NextArg() {
+			return d.ArgErr()
+		}
+		age, err := caddy.ParseDuration(text)
+		if err != nil || age < time.Second || age > maxShareAge*time.Second {
+			return d.Errf("max_age: %q is not between a second and a day: write one like 10m", text)
+		}
+		s.MaxAge = int(age / time.Second)
+		return nil
+	}
+	return d.Errf("unknown word %q in cors: the words are credentials, methods, headers, max_age", d.Val())
+}
+
+func (h *Handler) crossSiteOption(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) == 0 {
+		return d.Err("cross_site: name at least one path that other sites may send forms to, such as `cross_site /payments/callback`")
+	}
+	for _, arg := range args {
+		p, err := reqpath.ParsePattern(arg)
+		if err != nil {
+			return d.Errf("cross_site: %v", err)
+		}
+		h.CrossSite = append(h.CrossSite, p)
+	}
+	return nil
 }
 
 func noArgs(d *caddyfile.Dispenser) error {

@@ -5,7 +5,8 @@
 //
 // One request id, one client address, one path; a request head cleaned of whatever could pass for the gateway's own
 // word; HSTS on every answer. Afterwards it renders what a room decided, as the only one that does, and writes the
-// access-log line, the event and the metric.
+// access-log line, the event and the metric. It answers preflights for the site, lets scripts of named origins read
+// answers (cors.go), and keeps pages of other sites from acting in a person's name (shield.go).
 //
 // # Place
 //
@@ -19,7 +20,10 @@
 //
 // The path judged is the path sent (I7). The client address is determined once (I8). No client byte reaches an
 // identity or routing header, in any spelling (I2). One verdict, one event, one reason, one id per request (I3).
-// Every answer carries exactly one Strict-Transport-Security, ours, whatever the backend says.
+// Every answer carries exactly one Strict-Transport-Security, ours, whatever the backend says. Only a page load is ever
+// redirected to the login. No preflight carries anybody's credentials on. What changes state and carries a session was
+// sent by the site's own page, by a program, by an origin trusted with the session, or to a path named in cross_site.
+// A session whose cookie came in the clear is given to the house to end.
 //
 // # Fails
 //

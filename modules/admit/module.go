@@ -39,6 +39,13 @@ type Handler struct {
 	// Request headers that would be dropped because some backends take them for identity or routing, but that this
 	// site's application uses for something else.
 	KeepHeaders []string `json:"keep_headers,omitempty"`
+	// Other origins whose scripts may use the site.
+	CORS []Sharing `json:"cors,omitempty"`
+	// The application answers preflights itself: they reach it without an identity, wherever they ask for. Otherwise
+	// the gateway answers them.
+	CORSBackend bool `json:"cors_backend,omitempty"`
+	// Paths that pages of other sites may send forms to: payment callbacks, SAML consumers.
+	CrossSite []reqpath.Pattern `json:"cross_site,omitempty"`
 	// Where the site's directive stands, for error messages: file:line.
 	Source string `json:"source,omitempty"`
 
@@ -46,6 +53,7 @@ type Handler struct {
 	logger *zap.Logger
 	paths  reqpath.Options
 	keep   map[string]bool
+	named  origins
 	allow  string
 	log    accessLog
 }
@@ -72,6 +80,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			return gatehouse.Refused(fmt.Errorf("%skeep_header: %q is the gateway's own header; it cannot come from a client", where, name))
 		}
 		h.keep[http.CanonicalHeaderKey(name)] = true
+	}
+	var err error
+	if h.named, err = share(h.CORS); err != nil {
+		return gatehouse.Refused(fmt.Errorf("%s%w", where, err))
+	}
+	if h.CORSBackend && slices.ContainsFunc(h.CORS, Sharing.answers) {
+		return gatehouse.Refused(fmt.Errorf("%scors: methods, headers and max_age answer preflights, which `cors backend` leaves to the application: take out one or the other", where))
 	}
 	house, err := gatehouse.House(ctx)
 	if err != nil {
@@ -113,6 +128,9 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 	case err == nil:
 	case errors.As(err, &v): // a room decided; the first verdict is the one that counts
 		v, _ = req.Verdict()
+		if v.Reason == verdict.LoginRequired && h.crossSite(r, req) { // see shield.go
+			v = verdict.Verdict{Reason: verdict.CrossOrigin, Detail: "sent by a page of another site, without a session; " + v.Detail}
+		}
 	default:
 		v = explain(r, err)
 		if operatorAnswers(r) && req.Grant.Given() {
@@ -133,9 +151,13 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 // open makes the request's Request and puts it where the rooms find it.
 func (h *Handler) open(rw http.ResponseWriter, r *http.Request) (*gatehouse.Request, *writer) {
 	gatehouse.Heard(r.Context())
-	req := &gatehouse.Request{ID: newID(), Site: h.site, Start: time.Now(), Navigation: page.Navigation(r)}
+	req := &gatehouse.Request{ID: newID(), Site: h.site, Start: time.Now(), Navigation: page.Navigation(r) && !guessed(r.Header)}
 	gatehouse.Attach(r, req)
 	w := newWriter(rw, r, req)
+	w.by = h.named.of(r.Header)
+	if !h.CORSBackend { // it knows best
+		w.named = h.named
+	}
 	w.stamp() // whatever answers after an error finds the headers there
 	return req, w
 }
@@ -160,6 +182,9 @@ func (h *Handler) run(w *writer, r *http.Request, req *gatehouse.Request, next c
 	if err := h.admit(r, req); err != nil {
 		return err
 	}
+	if gatehouse.IsPreflight(r) && !h.CORSBackend {
+		return h.preflight(w, r, req)
+	}
 	return next.ServeHTTP(w, r)
 }
 
@@ -172,6 +197,7 @@ func (h *Handler) admit(r *http.Request, req *gatehouse.Request) error {
 	}
 	req.ClientIP = client
 	if r.TLS == nil {
+		h.site.House.CredentialLeaked(r) // whatever session it named was read by whoever listened
 		return req.Deny(verdict.PlainHTTP, "not TLS")
 	}
 	if !r.TLS.HandshakeComplete {
@@ -191,9 +217,18 @@ func (h *Handler) admit(r *http.Request, req *gatehouse.Request) error {
 		// it is not waited for and never passed on, and the WAF can judge the whole request at once.
 		r.ContentLength, r.Body = 0, http.NoBody
 	}
-	websocket, refused := checkUpgrade(r)
+	websocket, refused := checkUpgrade(r, h.named)
 	if refused.Given() {
 		return req.Refuse(refused)
+	}
+	if ambient(r) && h.crossSite(r, req) {
+		return req.Deny(verdict.CrossOrigin, "sent by a page of another origin, with the person's session")
+	}
+	if gatehouse.IsPreflight(r) {
+		if r.ContentLength > 0 || len(r.TransferEncoding) > 0 {
+			return req.Deny(verdict.BadRequest, "a preflight has no body")
+		}
+		onlyTheQuestion(r)
 	}
 	req.Connection = r.Header["Connection"]
 	cleanHead(r, websocket, h.keep)
@@ -205,11 +240,57 @@ func (h *Handler) admit(r *http.Request, req *gatehouse.Request) error {
 	return nil
 }
 
+// crossSite reports whether a page of another origin wants to change something that it may not.
+func (h *Handler) crossSite(r *http.Request, req *gatehouse.Request) bool {
+	if !changes(r.Method) || req.Path.Decoded == "" { // without a path it was refused before
+		return false
+	}
+	named := h.named
+	if ours(req) {
+		if strings.HasPrefix(req.Path.Decoded, gatehouse.PortalPrefix+"login/") {
+			return false // identity providers lead browsers back there; what they bring is sealed to the browser that began
+		}
+		named = nil // other origins are shown to the application, not to the person's account
+	}
+	return foreign(r, named) && !slices.ContainsFunc(h.CrossSite, func(p reqpath.Pattern) bool { return p.MatchAll(req.Path) })
+}
+
+// ours reports whether some server could take the path for one of the portal's.
+func ours(req *gatehouse.Request) bool {
+	return strings.HasPrefix(req.Path.Folded+"/", gatehouse.PortalPrefix)
+}
+
+// onlyTheQuestion takes off a preflight what no browser sends with one: it passes on to the application, if at all,
+// without anybody having been asked who it is from.
+func onlyTheQuestion(r *http.Request) {
+	for _, name := range []string{"Cookie", "Authorization", "Content-Type"} {
+		delete(r.Header, name)
+	}
+	r.ContentLength, r.Body = 0, http.NoBody // of HTTP/2 and 3 the length may be unknown
+}
+
+// preflight answers for the application, which has never heard of other origins and needs no identity to be asked.
+func (h *Handler) preflight(w *writer, r *http.Request, req *gatehouse.Request) error {
+	if w.by == nil || ours(req) {
+		return req.Deny(verdict.CrossOrigin, "preflight from an origin that the site's cors does not name")
+	}
+	w.Header()["Vary"] = askedWith
+	w.by.preflight(w.Header())
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
 // refuse renders the verdict. A person's page load that a login would help goes there; everything else gets the
 // reason, as a page or a problem document.
 func (h *Handler) refuse(w *writer, r *http.Request, req *gatehouse.Request, v verdict.Verdict) {
 	if v.Reason == verdict.BadMethod {
 		w.Header().Set("Allow", h.allow)
+	}
+	if h.named != nil {
+		varyOnOrigin(w.Header())
+		if w.by != nil { // or the page's script would see a network error, and could tell nobody to log in
+			w.by.expose(w.Header())
+		}
 	}
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		// net/http would read the body to its end before it lets the answer go, for a client that may never send it.

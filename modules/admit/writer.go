@@ -21,8 +21,10 @@ type writer struct {
 	caddyhttp.ResponseWriterWrapper
 	id     []string
 	req    *gatehouse.Request
-	tls    bool // HSTS must not be sent over plain HTTP (RFC 6797 7.2)
-	status int  // 0 until the final header was written
+	named  origins // whose scripts may read answers; nil: the application says that itself, or nobody does
+	by     *shared // what the origin of this request may do; nil: nothing
+	tls    bool    // HSTS must not be sent over plain HTTP (RFC 6797 7.2)
+	status int     // 0 until the final header was written
 	bytes  int64
 }
 
@@ -44,6 +46,20 @@ func (w *writer) stamp() {
 	}
 }
 
+// share lets the scripts of named origins read what the application answers. An application that says itself who may
+// is not corrected. It is for the final header only: the proxy takes the backend's headers of a 1xx answer away again,
+// but not ours.
+func (w *writer) share() {
+	h := w.Header()
+	if w.named == nil || !w.req.Grant.Given() || len(h["Access-Control-Allow-Origin"]) > 0 {
+		return
+	}
+	varyOnOrigin(h)
+	if w.by != nil {
+		w.by.allow(h)
+	}
+}
+
 // dropOwnCookies keeps a backend from setting or clearing the gateway's cookies.
 func dropOwnCookies(h http.Header) {
 	own := func(line string) bool {
@@ -62,6 +78,7 @@ func (w *writer) WriteHeader(status int) {
 		w.stamp()
 		if status >= 200 || status == http.StatusSwitchingProtocols {
 			w.status = status
+			w.share()
 		}
 	}
 	w.ResponseWriterWrapper.WriteHeader(status)

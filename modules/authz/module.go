@@ -18,6 +18,9 @@ func init() { caddy.RegisterModule(Handler{}) }
 // Handler lets pass what the site's policy allows, and mints the grant without which nothing reaches the backend.
 type Handler struct {
 	Policy
+	// Preflights pass whoever sends them: the site's application answers them itself. admit has taken everything off
+	// them but the question, so that they tell the application nothing about anybody.
+	Preflights bool `json:"preflights,omitempty"`
 	// Where the site's directive stands, for error messages: file:line.
 	Source string `json:"source,omitempty"`
 }
@@ -75,6 +78,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	d := h.Decide(req.Path, req.Identity)
 	switch {
+	case h.Preflights && gatehouse.IsPreflight(r):
+		req.Grant = verdict.Mint("preflight")
+		return next.ServeHTTP(w, r)
 	case d.Allowed:
 		req.Grant = verdict.Mint(d.Rule)
 		return next.ServeHTTP(w, r)
