@@ -206,34 +206,50 @@ func (a *Automaton) Match(s string, b *Budget) Answer {
 // names a row that its slice lacks (table.rows); Go checks them nevertheless.
 func (a *Automaton) run(rows []uint32, s string, state uint32, i int) (last, next uint32, at int) {
 	classes, special := &a.classes, specials*a.stride
-	for i+4 <= len(s) {
-		four := s[i : i+4]
-		n := atomic.LoadUint32(&rows[state+classes[four[0]]])
-		n = atomic.LoadUint32(&rows[n+classes[four[1]]])
-		n = atomic.LoadUint32(&rows[n+classes[four[2]]])
-		n = atomic.LoadUint32(&rows[n+classes[four[3]]])
-		if n < special {
-			break
+	for i < len(s) {
+		for i+4 <= len(s) {
+			four := s[i : i+4]
+			n := atomic.LoadUint32(&rows[state+classes[four[0]]])
+			n = atomic.LoadUint32(&rows[n+classes[four[1]]])
+			n = atomic.LoadUint32(&rows[n+classes[four[2]]])
+			n = atomic.LoadUint32(&rows[n+classes[four[3]]])
+			if n < special {
+				break
+			}
+			i += 4
+			if n != state {
+				state = n
+				continue
+			}
+			// A state that was kept is likely to be kept on. Comparing with it, instead of following the number that was
+			// read, lets the processor read ahead.
+			for i < len(s) && atomic.LoadUint32(&rows[state+classes[s[i]]]) == state {
+				i++
+			}
 		}
-		i += 4
-		if n != state {
+		// One by one for a while: where one byte is not ASCII, more are likely to come.
+		for end := min(len(s), i+16); i < end; i++ {
+			n := atomic.LoadUint32(&rows[state+classes[s[i]]])
+			if n == highRow*a.stride && lone(s, i) {
+				n = atomic.LoadUint32(&rows[state+a.invalid])
+				if n < special {
+					return state, highRow * a.stride, i // for runWide to find the same
+				}
+			}
+			if n < special {
+				return state, n, i
+			}
 			state = n
-			continue
 		}
-		// A state that was kept is likely to be kept on. Comparing with it, instead of following the number that was read,
-		// lets the processor read ahead.
-		for i < len(s) && atomic.LoadUint32(&rows[state+classes[s[i]]]) == state {
-			i++
-		}
-	}
-	for ; i < len(s); i++ {
-		n := atomic.LoadUint32(&rows[state+classes[s[i]]])
-		if n < special {
-			return state, n, i
-		}
-		state = n
 	}
 	return state, state, i
+}
+
+// lone reports that the byte at i, which is not ASCII, cannot begin a rune or is not continued: it is U+FFFD of one byte.
+// So is nearly all of what is no text.
+func lone(s string, i int) bool {
+	b := s[i]
+	return b < 0xc2 || b > 0xf4 || i+1 == len(s) || s[i+1]&0xc0 != 0x80
 }
 
 // runWide is run for runes that are not ASCII. It stops at ASCII or the end of the text with a width of 0, or where what
@@ -241,8 +257,7 @@ func (a *Automaton) run(rows []uint32, s string, state uint32, i int) (last, nex
 func (a *Automaton) runWide(rows []uint32, s string, state uint32, i int) (last, column uint32, width, at int) {
 	for i < len(s) && s[i] >= utf8.RuneSelf {
 		column, width := a.invalid, 1
-		// What cannot begin a rune, or is not continued, is U+FFFD of one byte: nearly all of what is no text.
-		if b := s[i]; b >= 0xc2 && b <= 0xf4 && i+1 < len(s) && s[i+1]&0xc0 == 0x80 {
+		if !lone(s, i) {
 			var r rune
 			r, width = utf8.DecodeRuneInString(s[i:])
 			column = a.alpha.wide(r)

@@ -34,11 +34,32 @@ var weights = func() (w [256]float64) {
 	return w
 }()
 
+// follows says how much likelier a byte is after another than after any: the commonest pairs of English words, also at
+// their beginnings and ends, against the others.
+var follows = func() (f [1 << 16]float32) {
+	for i := range f {
+		f[i] = 0.5
+	}
+	for _, pair := range strings.Fields(`th he in er an re nd on en at ou ed ha to or it is hi es ng
+		ar al te co de ra et ti se me st le nt io ro ri ne ea ve ic ll be ma si om ur ce li ch ns ca el la ta us di fo pe
+		tr as so no na ec ho ai pr ac tu mo ss il ge wi ee pa un em op em ul su po ab ie ly ow im cl ut ct id am ag lo ev
+		ry da vi ay cu nu um mb do oc pl ct fi rd ck ty ct qu ue wn ts rs ds`) {
+		f[int(pair[0])<<8|int(pair[1])] = 3
+	}
+	for _, c := range []byte("tasciwphbomdfrnelgy") {
+		f[' '<<8|int(c)], f[int(c)<<8|' '] = 1.5, 1.5
+	}
+	return f
+}()
+
 // chance estimates how many of a million places in benign text begin with s.
 func chance(s string) float64 {
 	p := 1e6
 	for i := range len(s) {
 		p *= weights[s[i]]
+		if i > 0 {
+			p *= float64(follows[int(s[i-1])<<8|int(s[i])])
+		}
 	}
 	return p
 }

@@ -57,7 +57,7 @@ func TestAnalyse(t *testing.T) {
 		{"class beyond ASCII", `ee[é]xz`, []string{"xz"}, 6},
 		{"negated class", `ab[^c]d`, []string{"ab"}, 4},
 		{"negated class under folding", `(?i)[^k]`, nil, 1},
-		{"repeat joins on both sides", `xab+cd`, []string{"xab"}, 5},
+		{"repeat joins on both sides", `xab+cd`, []string{"bcd"}, 5},
 		{"optional part", `xa?bz`, []string{"xabz", "xbz"}, 3},
 		{"star breaks", `xz(?:ab)*ee`, []string{"xz"}, 4},
 		{"captures do not matter", `(x)((y)z)`, []string{"xyz"}, 3},
@@ -270,7 +270,7 @@ func TestInjectedFaultsAreSeen(t *testing.T) {
 	text := "qz qzx wvut"
 	for fault, break_ := range map[string]func(*Scanner){
 		"pairs": func(s *Scanner) { s.pairs = [len(s.pairs)]uint8{} },
-		"grams": func(s *Scanner) { s.grams = [len(s.grams)]uint8{} },
+		"grams": func(s *Scanner) { s.grams = [len(s.grams)]uint16{} },
 		"index": func(s *Scanner) { clear(s.index[4]) },
 		"place": func(s *Scanner) { s.files[len(s.files)-1].at++ },
 		"owner": func(s *Scanner) { s.files[0].lists = []uint16{2} },

@@ -42,11 +42,11 @@ func (h *Hits) add(i uint16) { h[i>>6] |= 1 << (i & 63) }
 // nothing is missed. Tables and grams fold each byte by one OR, which is coarser than ASCII folding (it also takes @ for `)
 // and so misses nothing either; the comparison is exact.
 type Scanner struct {
-	grams  [1 << gramBits]uint8 // hash of three bytes -> set of (the fourth byte modulo 8); whole for a gram of three
-	pairs  [1 << 13]uint8       // two bytes -> whether they are a gram of two; a bit each
-	paired bool                 // there are pairs
-	index  [5]index             // by the length of grams: 2, 3 and 4
-	files  []filed              // by gram
+	grams  [1 << gramBits]uint16 // hash of three bytes -> set of (the fourth byte modulo 16); whole for a gram of three
+	pairs  [1 << 13]uint8        // two bytes -> whether they are a gram of two; a bit each
+	paired bool                  // there are pairs
+	index  [5]index              // by the length of grams: 2, 3 and 4
+	files  []filed               // by gram
 }
 
 // filed is a string, filed under the gram that begins at offset at.
@@ -58,8 +58,8 @@ type filed struct {
 }
 
 const (
-	gramBits = 16
-	whole    = 0xff
+	gramBits = 15
+	whole    = 0xffff
 	fold4    = 0x20202020
 	fold8    = 0x2020202020202020
 )
@@ -144,7 +144,7 @@ func (s *Scanner) enter(n int, gram uint32) {
 	case 3:
 		s.grams[hash(gram)] = whole
 	case 4:
-		s.grams[hash(gram)] |= 1 << (gram >> 24 & 7)
+		s.grams[hash(gram)] |= 1 << (gram >> 24 & 15)
 	}
 }
 
@@ -152,7 +152,7 @@ func (s *Scanner) enter(n int, gram uint32) {
 func hash(gram uint32) uint32 { return (gram << 8 * 0x9e3779b1) >> (32 - gramBits) }
 
 // gram is 1 if a gram of three or four may begin with the four folded bytes x, pair if one of two does.
-func (s *Scanner) gram(x uint32) uint32 { return uint32(s.grams[hash(x)]>>(x>>24&7)) & 1 }
+func (s *Scanner) gram(x uint32) uint32 { return uint32(s.grams[hash(x)]>>(x>>24&15)) & 1 }
 func (s *Scanner) pair(x uint32) uint32 { return uint32(s.pairs[x&0xffff>>3]>>(x&7)) & 1 }
 
 // Scan adds to hits each list of which some string occurs in text. It allocates nothing and removes nothing from hits.

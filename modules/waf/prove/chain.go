@@ -16,6 +16,7 @@ type link struct {
 	maybe    bool // not understood: it may match
 	op       operator
 	argument template // of op.withArg
+	need     int      // which need of the scanner op.lits is, if the link asks about values as they are; -1: none
 	chain    *transform.Chain
 	multi    bool
 	capture  bool
@@ -96,7 +97,7 @@ func groupsOf(p *rx.Pattern) int {
 }
 
 func (st *chainState) link(s *seclang.Rule) *link {
-	l := &link{op: st.operator(s), multi: s.MultiMatch, capture: s.Capture}
+	l := &link{op: st.operator(s), need: -1, multi: s.MultiMatch, capture: s.Capture}
 	chain, err := st.transformations(s.Transformations)
 	l.chain = chain
 	targets, ok := readTargets(s.Targets)

@@ -47,7 +47,7 @@ func (o *operator) compare(name, arg string) {
 	o.holds = func(s string, _ *automaton.Budget) bool { return test(s, arg) }
 	switch name {
 	case "streq", "contains", "strmatch", "beginswith", "endswith":
-		o.minLen = len(arg) // the value has all of arg in it
+		o.minLen, o.part = len(arg), arg // the value has all of arg in it
 		for i := range len(arg) {
 			if b := symbol.Byte(arg[i]); len(o.sets) < 3 && b&(symbol.Lower|symbol.Digit) == 0 {
 				o.sets = append(o.sets, b)

@@ -101,7 +101,24 @@ func (p *plan) judge(pf *Proof, value string) *found {
 		}
 		pf.step(p, &w.steps[i])
 	}
+	if len(value) >= keepFrom && pf.base.scanned {
+		pf.kept = pf.base
+	}
 	return f
+}
+
+// keepFrom is the length from which on it pays to keep which literals a value has, for links of chains that ask about the
+// same value afterwards.
+const keepFrom = 1024
+
+// without reports that s, as it is, lacks the literals of a link, without looking: s is the very string that was scanned
+// last of those worth keeping (kept keeps it alive, and strings do not change). The zero text has no scanner.
+func (pf *Proof) without(s string, l *link, r *rule) bool {
+	k := &pf.kept
+	if l.need < 0 || len(s) != len(k.s) || unsafe.StringData(s) != unsafe.StringData(k.s) || k.scanner != pf.prover.plans.scanner(r) {
+		return false
+	}
+	return k.scanned && !k.hits.Has(l.need) && (l.op.phrases || !k.odd)
 }
 
 // step asks the rules of one group about what its transformations make of the value.
@@ -110,6 +127,9 @@ func (pf *Proof) step(p *plan, st *step) {
 	if g.multi {
 		pf.stages(p, st)
 		return
+	}
+	if st.parts && !slices.ContainsFunc(st.rules, func(r *rule) bool { return !g.chain.Lacks(pf.base.s, pf.base.symbols, r.op.part) }) {
+		return // the result has no text of which one of the operators is true
 	}
 	folds := g.chain.FoldsOnly(pf.base.s, pf.base.symbols)
 	if folds && !pf.base.mayHave(st.rules) {

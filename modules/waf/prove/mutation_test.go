@@ -1,9 +1,11 @@
 package prove
 
 import (
+	"hash/maphash"
 	"math/rand/v2"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
@@ -137,6 +139,10 @@ func pointed() (list []*exchange) {
 	})
 	add("answer", func(x *exchange) { x.reply = "Warning: ORA-01756: quoted string not properly terminated" })
 	add("status and body", func(x *exchange) { x.status, x.reply = 500, "<h1>Server Error in '/' Application.</h1>" })
+	add("status and a long body", func(x *exchange) {
+		x.status, x.reply = 500, "<h1>Server Error in '/' Application.</h1>"+strings.Repeat("<p>quick report</p>\n", keepFrom/10)
+	})
+	add("text in pieces", func(x *exchange) { x.reply = "<Title>punk holic\n shell</title>" })
 	return list
 }
 
@@ -217,6 +223,18 @@ func TestEveryShortcutIsWatched(t *testing.T) {
 		{"writes that are not told", func(t *testing.T, p *Prover) {
 			for _, r := range p.rules {
 				r.watches = nil
+			}
+		}, byRequests},
+		{"a link that waits for other literals", func(t *testing.T, p *Prover) { p.byID(t, 954130).links[0].need++ }, byRequests},
+		{"a part that a match need not have", func(t *testing.T, p *Prover) { p.byID(t, 955300).op.part = "other" }, byRequests},
+		{"a wrong memory of names", func(t *testing.T, p *Prover) {
+			const name = "<script>alert(1)</script>"
+			for n := range p.phases {
+				for _, r := range p.phases[n].reads {
+					if r.names != nil {
+						r.cache.places[maphash.String(p.memo.seed, name)%nameSlots].Store(&named{name, nil, r.names.base, &nothing})
+					}
+				}
 			}
 		}, byRequests},
 		{"a collection that is not read", func(t *testing.T, p *Prover) { p.phases[4].reads = nil }, byRequests},

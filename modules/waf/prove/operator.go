@@ -22,7 +22,7 @@ import (
 
 // operator is what a rule asks of a transformed value. The zero value is not modelled: it may be true of anything.
 //
-// sets, minLen and lits are necessary conditions of a match and empty for negated operators, of which nothing follows.
+// sets, minLen, lits and part are necessary conditions of a match and empty for negated operators, of which nothing follows.
 type operator struct {
 	negated bool
 	// holds answers exactly, before negation; nil: not modelled. b bounds what automata may build.
@@ -34,6 +34,7 @@ type operator struct {
 	minLen  int
 	lits    []string // a match has one of them, ASCII case aside; nil: not known
 	phrases bool     // having one of lits *is* the match
+	part    string   // a match has it, byte for byte; "": not known
 	pattern *rx.Pattern
 	counts  bool // pattern counts far: it makes a state for each number, times those of any pattern beside it
 }
@@ -113,7 +114,7 @@ func (c *compiler) operator(r *seclang.Rule) operator {
 		o.compare(r.Op.Name, arg)
 	}
 	if o.negated {
-		o.sets, o.minLen, o.lits = nil, 0, nil
+		o.sets, o.minLen, o.lits, o.part = nil, 0, nil, ""
 	}
 	return o
 }

@@ -67,8 +67,8 @@ func (ps *plans) of(set map[*rule]bool, from source) *plan {
 func (ps *plans) make(key string, rules []*rule, from source, gated bool) *plan {
 	p := &plan{source: from, rules: rules, gated: gated, scanner: ps.request}
 	p.salt = (uint64(len(ps.known)) + 1) * 0x9E3779B97F4A7C15
-	if len(rules) > 0 && rules[0].phase > 2 {
-		p.scanner = ps.response
+	if len(rules) > 0 {
+		p.scanner = ps.scanner(rules[0])
 	}
 	groups := map[string]*group{}
 	for _, r := range rules {
@@ -93,6 +93,14 @@ func (ps *plans) make(key string, rules []*rule, from source, gated bool) *plan 
 	p.weak, p.strong = ps.unions.unite(rules, (*rule).weak), ps.unions.unite(rules, (*rule).strong)
 	ps.known[key] = p
 	return p
+}
+
+// scanner is the one that looks for a rule's literals; nil if there is none.
+func (ps *plans) scanner(r *rule) *literal.Scanner {
+	if kindOf(r) == 1 {
+		return ps.response
+	}
+	return ps.request
 }
 
 // weak reports whether only an automaton can say no, strong whether the absence of a literal can.

@@ -208,6 +208,9 @@ func (pf *Proof) linkRequest(p *pool, l *link, t *target, from int) (may bool) {
 func (pf *Proof) linkTest(p *pool, l *link, v string, from int) (may bool) {
 	if !l.multi {
 		if l.chain.Active() == 0 {
+			if pf.without(v, l, p.rule) {
+				return false
+			}
 			return pf.linkSees(p, l, v, symbol.Of(v), from)
 		}
 		s := pf.linkText(l.chain, v)

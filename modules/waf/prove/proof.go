@@ -24,6 +24,7 @@ type phase struct {
 type reading struct {
 	variable      variables.RuleVariable
 	values, names *class // nil: nobody asks
+	cache         *nameCache
 }
 
 // Proof is what is being shown about one transaction. It is used by one goroutine, between Begin and End.
@@ -45,6 +46,7 @@ type Proof struct {
 	// scratch space
 	found       found
 	base, other text
+	kept        text // what is known of the last long value: see without
 	left        []*rule
 	list        []string
 	room, spare []byte           // texts as transformed; other.s lives in room
@@ -76,6 +78,7 @@ func (pf *Proof) End() {
 	pf.found.reset()
 	pf.pool.reset(0)
 	pf.base.s, pf.other.s = "", ""
+	pf.kept = text{}
 	pf.linkChain, pf.linkFrom = nil, ""
 	if cap(pf.hits) > maxHits || cap(pf.room)+cap(pf.spare)+cap(pf.linkRoom) > 1<<20 { // not to keep what one request needed
 		pf.hits, pf.room, pf.spare, pf.linkRoom = nil, nil, nil, nil
@@ -150,17 +153,21 @@ func (pf *Proof) read(r *reading, take func(*plan, *found) bool) bool {
 			return take(pl, pl.ask(pf, col.Get()))
 		}
 	default:
+		var room named
 		for _, m := range col.FindAll() {
-			name := m.Key()
-			if r.values != nil {
-				if pl := r.values.plan(p, name); !take(pl, pl.ask(pf, m.Value())) {
-					return false
-				}
+			e := r.named(pf, m.Key(), &room)
+			if e.values != nil && !take(e.values, e.values.ask(pf, m.Value())) {
+				return false
 			}
-			if r.names != nil {
-				if pl := r.names.plan(p, name); !take(pl, pl.ask(pf, name)) {
-					return false
-				}
+			if e.names == nil {
+				continue
+			}
+			f := e.found
+			if f == nil {
+				f = e.names.ask(pf, e.name)
+			}
+			if !take(e.names, f) {
+				return false
 			}
 		}
 	}

@@ -141,22 +141,26 @@ func New(set *obligation.Set, files fs.FS, o Options) (*Prover, error) {
 // literals prove nothing.
 func (c *compiler) number(p *Prover) {
 	var lists [2][][]string
-	numbers := map[*rule]int{}
-	gates := map[*gate]int{}
-	for _, r := range c.rules {
-		kind := 0
-		if r.phase > 2 {
-			kind = 1
+	numbers := map[*int]int{} // what is to be set to which number
+	add := func(kind int, lits []string, number *int) {
+		n := slices.IndexFunc(lists[kind], func(l []string) bool { return slices.Equal(l, lits) })
+		if n < 0 {
+			n = len(lists[kind])
+			lists[kind] = append(lists[kind], lits)
 		}
+		numbers[number] = n
+	}
+	for _, r := range c.rules {
+		kind := kindOf(r)
 		if len(r.op.lits) > 0 {
-			numbers[r] = len(lists[kind])
-			lists[kind] = append(lists[kind], r.op.lits)
+			add(kind, r.op.lits, &r.need)
 		}
 		if r.gate != nil {
-			gates[r.gate] = slices.IndexFunc(lists[kind], func(l []string) bool { return slices.Equal(l, r.gate.lits) })
-			if gates[r.gate] < 0 {
-				gates[r.gate] = len(lists[kind])
-				lists[kind] = append(lists[kind], r.gate.lits)
+			add(kind, r.gate.lits, &r.gate.need)
+		}
+		for _, l := range r.links {
+			if len(l.op.lits) > 0 && l.chain.Active() == 0 {
+				add(kind, l.op.lits, &l.need)
 			}
 		}
 	}
@@ -167,17 +171,31 @@ func (c *compiler) number(p *Prover) {
 		}
 		*into = scanner
 		for _, r := range c.rules {
-			if (r.phase > 2) != (kind == 1) {
+			if kindOf(r) != kind {
 				continue
 			}
-			if n, ok := numbers[r]; ok {
-				r.need = n
-			}
+			fields := []*int{&r.need}
 			if r.gate != nil {
-				r.gate.need = gates[r.gate]
+				fields = append(fields, &r.gate.need)
+			}
+			for _, l := range r.links {
+				fields = append(fields, &l.need)
+			}
+			for _, field := range fields {
+				if n, ok := numbers[field]; ok {
+					*field = n
+				}
 			}
 		}
 	}
+}
+
+// kindOf is 0 for rules about requests and 1 for rules about answers.
+func kindOf(r *rule) int {
+	if r.phase > 2 {
+		return 1
+	}
+	return 0
 }
 
 // conditions puts each rule into its phase, with the conditions that are not asked value by value.
@@ -241,7 +259,7 @@ func (c *compiler) place(p *Prover) {
 			i := slices.IndexFunc(ph.reads, func(r reading) bool { return r.variable == s.variable })
 			if i < 0 {
 				i = len(ph.reads)
-				ph.reads = append(ph.reads, reading{variable: s.variable})
+				ph.reads = append(ph.reads, reading{variable: s.variable, cache: new(nameCache)})
 			}
 			if s.names {
 				ph.reads[i].names = cl

@@ -2,6 +2,7 @@ package prove
 
 import (
 	"math"
+	"slices"
 	"sync/atomic"
 
 	"gatehouse.internal/modules/waf/symbol"
@@ -32,6 +33,7 @@ type work struct {
 type step struct {
 	group *group
 	rules []*rule
+	parts bool // every rule's operator has a part
 }
 
 // workSlots is how many kinds of values each plan remembers the work for.
@@ -71,7 +73,8 @@ func (p *plan) newWork(m symbol.Set) *work {
 			rules = possible(rules, out)
 		}
 		if len(rules) > 0 {
-			w.steps = append(w.steps, step{g, rules})
+			parts := !slices.ContainsFunc(rules, func(r *rule) bool { return r.op.part == "" })
+			w.steps = append(w.steps, step{g, rules, parts})
 		}
 	}
 	return w

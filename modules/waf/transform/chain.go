@@ -13,6 +13,8 @@ type Chain struct {
 	steps  []*Transformation
 	key    string
 	active symbol.Set
+
+	squeezes bool // see Lacks
 }
 
 // NewChain returns the chain of the named transformations. As in Coraza, "none" drops those before it, if it is spelt
@@ -30,8 +32,10 @@ func NewChain(names []string) (*Chain, error) {
 			c.steps = append(c.steps, t)
 		}
 	}
+	c.squeezes = true
 	for _, t := range c.steps {
 		c.active |= t.active
+		c.squeezes = c.squeezes && squeezing[t.name]
 	}
 	c.key = strings.Join(c.Names(), ",")
 	return c, nil
