@@ -351,7 +351,9 @@ func TestOIDCAbuse(t *testing.T) {
 	be := startBackend(t)
 	op := newProvider(t)
 	op.everybody()
-	g := op.relying(t, true, config{Backend: be.Listen})
+	// Through the browser, so that what is asked for can be seen and changed on the way; the other stories push it.
+	house := strings.Replace(op.house(), "roles_claim groups", "roles_claim groups\n\t\t\tpar off", 1)
+	g := op.relying(t, true, config{Backend: be.Listen, House: house})
 
 	// refused is a callback that makes no session; nothing of its query is on the page.
 	refused := func(t *testing.T, s *seeker, to *url.URL, reasons ...string) {
