@@ -46,7 +46,8 @@ func TestOutageKeepsLastGood(t *testing.T) {
 					t.Fatalf("somebody was sent to a provider that is down: %v", err)
 				}
 			}
-			if n := p.hits[endpoints[0]].Load(); n < 2 || n > 3 { // net/http tries a second time when a used connection is cut
+			// net/http repeats a request by itself for each used connection that it finds cut, so that only answers can be counted.
+			if n := p.hits[endpoints[0]].Load(); n < 2 || n > 2 && name != "cut" {
 				t.Errorf("%d requests for metadata, want one attempt while it fails", n-1)
 			}
 			p.knob(func() { clear(p.handle) })
