@@ -13,6 +13,7 @@ import (
 // one:
 //
 //	name <name>
+//	tenant <name>
 //	encoded_slashes
 //	empty_segments
 //	methods <METHOD...>
@@ -32,6 +33,10 @@ func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
 	case "name":
 		if !d.Args(&h.Name) || d.NextArg() {
 			return true, d.ArgErr()
+		}
+	case "tenant":
+		if !d.Args(&h.Tenant) || d.NextArg() {
+			return true, d.Err("tenant: write whose site it is, such as `tenant acme`")
 		}
 	case "encoded_slashes":
 		h.EncodedSlashes = true

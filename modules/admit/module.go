@@ -30,6 +30,8 @@ func init() {
 type Handler struct {
 	// What logs, metrics and pages call the site. Default: its first host name.
 	Name string `json:"name,omitempty"`
+	// Whose site it is, where the house serves several customers.
+	Tenant string `json:"tenant,omitempty"`
 	// Accept %2F in paths, for applications that put whole names into a segment. Routes then judge it as a slash.
 	EncodedSlashes bool `json:"encoded_slashes,omitempty"`
 	// Accept // inside paths.
@@ -104,7 +106,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if name == "" && len(hosts) > 0 {
 		name = hosts[0]
 	}
-	h.site = &gatehouse.Site{Name: cmp.Or(name, "default"), House: house}
+	if h.Tenant != "" && !gatehouse.TenantName(h.Tenant) {
+		return gatehouse.Refused(fmt.Errorf("%stenant: %q is no name: use 1 to 63 of a-z, 0-9 and -", where, h.Tenant))
+	}
+	h.site = &gatehouse.Site{Name: cmp.Or(name, "default"), Tenant: h.Tenant, House: house}
 	house.Enter(h.site)
 	h.logger = ctx.Logger()
 	h.paths = reqpath.Options{AllowEncodedSlash: h.EncodedSlashes, AllowEmptySegments: h.EmptySegments}

@@ -63,6 +63,8 @@ func (r Rule) validate() error {
 type Route struct {
 	Path  reqpath.Pattern `json:"path"`
 	Allow Rule            `json:"allow"`
+	// What every request that is allowed here must meet besides.
+	Require []Obligation `json:"require,omitempty"`
 }
 
 // Policy is what a site allows. The zero Policy allows nobody anything.
@@ -73,6 +75,8 @@ type Policy struct {
 	Public []reqpath.Pattern `json:"public,omitempty"`
 	// Parts with rules of their own. The most specific one counts.
 	Routes []Route `json:"routes,omitempty"`
+	// What every request that is allowed, and needs somebody, must meet besides.
+	Require []Obligation `json:"require,omitempty"`
 }
 
 // ErrNobody says that a policy lets nobody in, which is surely not meant.
@@ -109,15 +113,14 @@ func (p *Policy) Validate() error {
 	if nobody {
 		return ErrNobody
 	}
+	for _, o := range p.obligations() {
+		if err := o.validate(); err != nil {
+			return err
+		}
+	}
 	slices.SortFunc(p.Routes, func(a, b Route) int { return a.Path.Compare(b.Path) })
 	slices.SortFunc(p.Public, reqpath.Pattern.Compare)
 	return nil
-}
-
-// Decision is what a policy says about one request. Rule names what allowed it, or what refused it, for logs.
-type Decision struct {
-	Allowed bool
-	Rule    string
 }
 
 // Decide applies the policy, which must be valid.
@@ -135,13 +138,33 @@ func (p *Policy) Decide(path reqpath.Path, who identity.Proof) Decision {
 		granted = "route " + route.Path.String() + " " + by
 	}
 	if certain {
-		return Decision{Allowed: true, Rule: granted}
+		return Decision{Allowed: true, Rule: granted, Obligations: p.required(path)}
 	}
 	by := p.Allow.allows(who)
 	if by == "" {
 		return Decision{Rule: "site"}
 	}
-	return Decision{Allowed: true, Rule: cmp.Or(granted, by)}
+	return Decision{Allowed: true, Rule: cmp.Or(granted, by), Obligations: p.required(path)}
+}
+
+// required returns what the site and every route that could hold the path ask for.
+func (p *Policy) required(path reqpath.Path) []Obligation {
+	asked := p.Require
+	for _, route := range p.Routes {
+		if len(route.Require) > 0 && route.Path.MatchFolded(path) {
+			asked = join(asked, route.Require)
+		}
+	}
+	return asked
+}
+
+// obligations returns all that the policy holds.
+func (p *Policy) obligations() []Obligation {
+	all := p.Require
+	for _, route := range p.Routes {
+		all = join(all, route.Require)
+	}
+	return all
 }
 
 // governing returns the routes whose rules the request must satisfy, the most specific first. A route counts if some

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,10 +31,10 @@ func policy(t testing.TB) *Policy {
 		Allow:  Rule{Roles: []string{"staff"}},
 		Public: []reqpath.Pattern{pattern(t, "/healthz"), pattern(t, "/assets/*"), pattern(t, "/admin/logo.png")},
 		Routes: []Route{
-			{pattern(t, "/admin/*"), Rule{Roles: []string{"admin"}}},
-			{pattern(t, "/admin/reports/*"), Rule{Roles: []string{"auditor", "admin"}}},
-			{pattern(t, "/assets/private/*"), Rule{Users: []string{"local:ada"}}},
-			{pattern(t, "/lobby/*"), Rule{Authenticated: true}},
+			{Path: pattern(t, "/admin/*"), Allow: Rule{Roles: []string{"admin"}}},
+			{Path: pattern(t, "/admin/reports/*"), Allow: Rule{Roles: []string{"auditor", "admin"}}},
+			{Path: pattern(t, "/assets/private/*"), Allow: Rule{Users: []string{"local:ada"}}},
+			{Path: pattern(t, "/lobby/*"), Allow: Rule{Authenticated: true}},
 		},
 	}
 	if err := p.Validate(); err != nil {
@@ -92,6 +93,43 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// Obligations are restrictions: every reading of the path and every route around it adds its own.
+func TestObligationsAddUp(t *testing.T) {
+	ten, each := Obligation{Kind: MFA, MaxAge: 10 * time.Minute}, Obligation{Kind: MFA, Each: true}
+	p := policy(t)
+	p.Require = []Obligation{{Kind: MFA}}
+	for i, r := range p.Routes {
+		switch r.Path.String() {
+		case "/admin/*":
+			p.Routes[i].Require = []Obligation{ten}
+		case "/admin/reports/*":
+			p.Routes[i].Require = []Obligation{each, ten}
+		}
+	}
+	admin := proof("root", "admin", "staff")
+	for path, want := range map[string][]Obligation{
+		"/x": {{Kind: MFA}}, "/healthz": nil, "/admin/x": {{Kind: MFA}, ten}, "/ADMIN;a/x": {{Kind: MFA}, ten},
+		"/admin/reports/q3": {{Kind: MFA}, each, ten},
+	} {
+		parsed, err := reqpath.Parse(path, reqpath.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := p.Decide(parsed, admin)
+		if !d.Allowed || !slices.Equal(d.Obligations, want) {
+			t.Errorf("%s: %+v, want the obligations %v", path, d, want)
+		}
+	}
+	if d := p.Decide(reqpath.Path{}, admin); d.Allowed {
+		t.Error("a path that was never parsed is allowed")
+	}
+	for _, bad := range []Obligation{{}, {Kind: "shoe"}, {Kind: MFA, MaxAge: -1}, {Kind: MFA, MaxAge: 1, Each: true}} {
+		if (&Policy{Allow: Rule{Authenticated: true}, Require: []Obligation{bad}}).Validate() == nil {
+			t.Errorf("%+v is accepted", bad)
+		}
+	}
+}
+
 func TestZeroValuesDeny(t *testing.T) {
 	var p Policy
 	path, _ := reqpath.Parse("/", reqpath.Options{})
@@ -112,8 +150,8 @@ func TestValidate(t *testing.T) {
 	}{
 		{"nobody", Policy{}, "nobody is allowed in"},
 		{"a route without anybody", Policy{Routes: []Route{{Path: admin}}}, "nobody is allowed in"},
-		{"a route twice", Policy{Allow: Rule{Authenticated: true}, Routes: []Route{{admin, Rule{}}, {admin, Rule{}}}}, "stands twice"},
-		{"public and route", Policy{Public: []reqpath.Pattern{admin}, Routes: []Route{{admin, Rule{Authenticated: true}}}}, "both public and a route"},
+		{"a route twice", Policy{Allow: Rule{Authenticated: true}, Routes: []Route{{Path: admin}, {Path: admin}}}, "stands twice"},
+		{"public and route", Policy{Public: []reqpath.Pattern{admin}, Routes: []Route{{Path: admin, Allow: Rule{Authenticated: true}}}}, "both public and a route"},
 		{"an empty role", Policy{Allow: Rule{Roles: []string{""}}}, "role or user is called"},
 		{"a user without provider", Policy{Allow: Rule{Users: []string{"ada"}}}, "write provider:subject"},
 		{"a route without path", Policy{Allow: Rule{Authenticated: true}, Routes: []Route{{}}}, "no path"},

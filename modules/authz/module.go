@@ -82,6 +82,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		req.Grant = verdict.Mint("preflight")
 		return next.ServeHTTP(w, r)
 	case d.Allowed:
+		for _, o := range d.Obligations {
+			if err := h.meet(o, r, req); err != nil {
+				return err
+			}
+		}
 		req.Grant = verdict.Mint(d.Rule)
 		return next.ServeHTTP(w, r)
 	case !req.Identity.Known():
@@ -89,6 +94,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	default:
 		return req.Refuse(verdict.Verdict{Reason: verdict.Forbidden, Detail: d.Rule, Location: gatehouse.PortalPrefix + "logout"})
 	}
+}
+
+// meet returns nil when the request meets the obligation, or the refusal that says how it can.
+func (h *Handler) meet(o Obligation, _ *http.Request, req *gatehouse.Request) error {
+	return req.Deny(verdict.Forbidden, fmt.Sprintf("the policy asks for %s, which nothing here can prove", o.Kind))
 }
 
 var (

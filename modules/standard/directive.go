@@ -27,7 +27,7 @@ func init() {
 // words are the site directive's options, for the error that names them.
 var words = []string{
 	"allow", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
-	"cors", "cross_site", "session", "background",
+	"cors", "cross_site", "session", "background", "tenant",
 }
 
 // site is the directive while it is read: one configuration for each room of the row.
@@ -62,6 +62,7 @@ type site struct {
 //		}
 //		insecure_waf_fail_open
 //		name <name>
+//		tenant <name>
 //		encoded_slashes
 //		empty_segments
 //		methods <METHOD...>
