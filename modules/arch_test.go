@@ -19,7 +19,7 @@ const module = "gatehouse.internal/"
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
 	"secret", "clientip", "reqpath", "prefixset", "cookie", "identity", "verdict", "event", "page",
-	"store", "store/storetest", "keyring", "gatetest",
+	"store", "store/storetest", "keyring", "standing", "gatetest",
 }
 
 // rooms lists the L2 packages.
@@ -44,6 +44,7 @@ var doors = map[string]string{
 	"authn/backchannel.go": "the portal's door for providers",
 	"authn/kept.go":        "the portal's keeping of forms",
 	"authn/remaining.go":   "the portal's answer to pages that ask how long",
+	"authn/standing.go":    "the portal's judgement of who may log in at all",
 	"authn/flow.go":        "knows the portal's prefix, which the house owns",
 }
 

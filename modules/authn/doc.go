@@ -14,7 +14,7 @@
 //
 // Writes Request.Identity and Challenger. Store buckets session (key: SHA-256 of the cookie; sealed; indexes
 // user:<provider>:<hash of the subject> and sid:<provider>:<hash>), renew (leases of renewals), authn.clock, flow (used
-// login flows, by id), and the portal's notice and kept.
+// login flows, by id), and the portal's notice and kept. Reads people's standing, and files who waits for approval.
 //
 // # Invariants
 //
@@ -28,7 +28,8 @@
 // # Fails
 //
 // No or a dead session is not an error: nobody is proven, and authorize decides. 503 unavailable when the state cannot
-// be read, 400 login_expired, 403 login_failed, 429 too_many_attempts, 503 provider_down (also a session that its
+// be read, 400 login_expired, 403 login_failed, 429 too_many_attempts, 403 account_pending and
+// account_disabled, 503 provider_down (also a session that its
 // provider has not renewed for the grace), 404 not_found, 413 body_too_large, 403 forbidden when the session ended
 // before the answer began.
 //

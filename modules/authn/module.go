@@ -49,6 +49,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.house.OnLeak(h.leaked)
+	h.house.UseSessions(h)
 	return registerMetrics(ctx)
 }
 
@@ -90,9 +91,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return next.ServeHTTP(w, r)
 }
 
-// identify says who makes the request, unless the configuration has given up the provider: its word counts no more.
+// identify says who makes the request, unless they may not use the house any more, or the configuration has given up
+// the provider: its word counts no more.
 func (h *Handler) identify(req *gatehouse.Request, proof identity.Proof) {
-	if h.find(proof.Provider()) != nil {
+	if h.find(proof.Provider()) != nil && h.allowed(proof) {
 		req.Identity = proof
 	}
 }

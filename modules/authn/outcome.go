@@ -80,6 +80,9 @@ func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
+	if v, ok := p.mayLogIn(r, req, state, v.Identity, f); !ok {
+		return req.Refuse(v)
+	}
 	sessions, err := p.sessions()
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())

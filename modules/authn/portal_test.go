@@ -34,17 +34,25 @@ import (
 func init() { caddy.RegisterModule(vouch{}) }
 
 // vouch is an identity provider elsewhere, without the elsewhere: whoever its callback names has proven to be that.
-type vouch struct{}
+type vouch struct {
+	Approve bool `json:"approve_new,omitempty"`
+}
 
 func (vouch) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "gatehouse.identity_providers.vouch", New: func() caddy.Module { return new(vouch) }}
 }
 
-func (*vouch) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { d.Next(); return nil }
-func (*vouch) Name() string                                    { return "vouch" }
-func (*vouch) Label() string                                   { return "Voucher" }
-func (*vouch) Form() bool                                      { return false }
-func (*vouch) Open(*gatehouse.App) error                       { return nil }
+func (v *vouch) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	v.Approve = d.NextArg()
+	return nil
+}
+
+func (v *vouch) ApprovesNew() bool       { return v.Approve }
+func (*vouch) Name() string              { return "vouch" }
+func (*vouch) Label() string             { return "Voucher" }
+func (*vouch) Form() bool                { return false }
+func (*vouch) Open(*gatehouse.App) error { return nil }
 
 func (*vouch) ServeLogin(w http.ResponseWriter, r *http.Request, l gatehouse.Login) (*gatehouse.Vouching, error) {
 	if l.Sub == "" {

@@ -64,6 +64,8 @@ type App struct {
 	entered   *Site               // written while provisioning only
 	atStart   []func()            // written while provisioning only
 	leak      func(*http.Request) // written while provisioning only
+	sessions  SessionEnder        // written while provisioning only
+	factors   FactorResetter      // written while provisioning only
 
 	state atomic.Pointer[State]
 	mu    sync.Mutex
@@ -208,6 +210,7 @@ func (app *App) start() error {
 			}
 		}
 	}
+	running.Store(app)
 	state.Bus.Publish(event.Event{Time: time.Now(), Kind: event.HouseStarted})
 	for _, f := range app.atStart {
 		f()

@@ -11,6 +11,7 @@ import (
 
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/keyring"
+	"gatehouse.internal/modules/internal/standing"
 	"gatehouse.internal/modules/internal/store"
 )
 
@@ -20,6 +21,8 @@ type State struct {
 	Store store.Store
 	Keys  *keyring.Ring
 	Bus   *event.Bus
+	// Standing says who may use the house at all. Whoever accepts a credential asks it, for each request.
+	Standing *standing.Book
 
 	mu     sync.Mutex
 	kept   map[string]any     // guarded by mu
@@ -65,6 +68,7 @@ func (s *State) Destruct() error {
 		errs = append(errs, order[i].Destruct())
 	}
 	s.Bus.Close()
+	errs = append(errs, s.Standing.Destruct())
 	return errors.Join(append(errs, s.Store.Close())...)
 }
 
@@ -90,5 +94,9 @@ func openState(key stateKey, open StoreOpener) (_ *State, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
-	return &State{Store: st, Keys: keys, Bus: event.NewBus(), kept: map[string]any{}}, nil
+	book, err := standing.Open(st, keys)
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return &State{Store: st, Keys: keys, Bus: event.NewBus(), Standing: book, kept: map[string]any{}}, nil
 }

@@ -18,6 +18,7 @@ import (
 //		client_key_audience token_endpoint
 //		par off
 //		groups_overage graph [<base URL>]
+//		approve_new
 //		trust_pem <file>
 //		insecure_http
 //	}
@@ -81,13 +82,18 @@ func (p *Provider) parseOption(d *caddyfile.Dispenser) error {
 		if len(args) == 2 {
 			p.GroupsOverage = args[1]
 		}
+	case "approve_new":
+		if len(args) != 0 {
+			return d.ArgErr()
+		}
+		p.ApproveNew = true
 	case "insecure_http":
 		if len(args) != 0 {
 			return d.ArgErr()
 		}
 		p.InsecureHTTP = true
 	default:
-		return d.Errf("unknown oidc option %q: the options are name, label, scopes, roles_claim, role, refresh, client_key, client_key_id, client_key_audience, par, groups_overage, trust_pem, insecure_http", word)
+		return d.Errf("unknown oidc option %q: the options are name, label, scopes, roles_claim, role, refresh, client_key, client_key_id, client_key_audience, par, groups_overage, approve_new, trust_pem, insecure_http", word)
 	}
 	return nil
 }

@@ -79,6 +79,9 @@ type Provider struct {
 	// the values themselves are the roles.
 	Roles map[string][]string `json:"roles,omitempty"`
 
+	// Whom the gateway does not know yet has to be approved by an administrator before their first session.
+	ApproveNew bool `json:"approve_new,omitempty"`
+
 	// A PEM file with certificate authorities to trust for the provider, besides the system's.
 	TrustPEM string `json:"trust_pem,omitempty"`
 
@@ -223,6 +226,9 @@ func (p *Provider) Name() string { return p.ProviderName }
 
 // Label implements [gatehouse.IdentityProvider].
 func (p *Provider) Label() string { return p.Title }
+
+// ApprovesNew implements [gatehouse.Approver].
+func (p *Provider) ApprovesNew() bool { return p.ApproveNew }
 
 // Form implements [gatehouse.IdentityProvider].
 func (p *Provider) Form() bool { return false }

@@ -108,6 +108,14 @@ func (p Proof) Provider() string {
 	return p.who.Provider
 }
 
+// Subject is the proven identity's; "" for nobody.
+func (p Proof) Subject() string {
+	if p.who == nil {
+		return ""
+	}
+	return p.who.Subject
+}
+
 // Session names the session that the proof came from; "" for nobody.
 func (p Proof) Session() string { return p.session }
 

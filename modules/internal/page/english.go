@@ -195,6 +195,18 @@ var english = tongue{
 			what:  "The service that confirms who you are is not answering. Those who are signed in already can go on working.",
 			next:  "Try again in a few minutes.",
 		},
+		verdict.AccountPending: {
+			title: "Your account is waiting for approval",
+			what:  "We know who you are, but an administrator has to let you in first. Your request has been noted.",
+			next:  "Come back later and sign in again. If you are in a hurry, give your administrator this request number.",
+			login: "Sign in again",
+		},
+		verdict.AccountDisabled: {
+			title: "This account cannot be used",
+			what:  "We know who you are, but an administrator has closed this account.",
+			next:  "If you think that this is a mistake, give your administrator this request number.",
+			login: "Sign in with another account",
+		},
 		verdict.TooManyAttempts: {
 			title: "Too many attempts",
 			what:  "There were many tries in a short time. To keep accounts safe, there is a pause now.",

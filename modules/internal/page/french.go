@@ -224,6 +224,18 @@ var french = tongue{
 			what:  "Le service qui confirme qui vous êtes ne répond pas. Les personnes déjà connectées peuvent continuer à travailler.",
 			next:  "Réessayez dans quelques minutes.",
 		},
+		verdict.AccountPending: {
+			title: "Votre compte attend d’être approuvé",
+			what:  "Nous savons qui vous êtes, mais un administrateur doit d’abord vous laisser entrer. Votre demande a été notée.",
+			next:  "Revenez plus tard et connectez-vous de nouveau. Si c’est urgent, donnez ce numéro de demande à votre administrateur.",
+			login: "Se connecter de nouveau",
+		},
+		verdict.AccountDisabled: {
+			title: "Ce compte ne peut pas être utilisé",
+			what:  "Nous savons qui vous êtes, mais un administrateur a fermé ce compte.",
+			next:  "Si vous pensez que c’est une erreur, donnez ce numéro de demande à votre administrateur.",
+			login: "Se connecter avec un autre compte",
+		},
 		verdict.TooManyAttempts: {
 			title: "Trop de tentatives",
 			what:  "Il y a eu de nombreux essais en peu de temps. Pour protéger les comptes, une pause est nécessaire.",

@@ -219,6 +219,18 @@ var german = tongue{
 			what:  "Der Dienst, der bestätigt, wer Sie sind, antwortet nicht. Wer schon angemeldet ist, kann weiterarbeiten.",
 			next:  "Versuchen Sie es in ein paar Minuten noch einmal.",
 		},
+		verdict.AccountPending: {
+			title: "Ihr Konto wartet auf Freigabe",
+			what:  "Wir wissen, wer Sie sind, aber die Administration muss Sie erst zulassen. Ihre Anfrage ist vermerkt.",
+			next:  "Kommen Sie später wieder und melden Sie sich noch einmal an. Wenn es eilt, nennen Sie Ihrer Administration diese Anfragenummer.",
+			login: "Noch einmal anmelden",
+		},
+		verdict.AccountDisabled: {
+			title: "Dieses Konto kann nicht benutzt werden",
+			what:  "Wir wissen, wer Sie sind, aber die Administration hat dieses Konto gesperrt.",
+			next:  "Wenn Sie das für einen Irrtum halten, nennen Sie Ihrer Administration diese Anfragenummer.",
+			login: "Mit einem anderen Konto anmelden",
+		},
 		verdict.TooManyAttempts: {
 			title: "Zu viele Versuche",
 			what:  "Es gab in kurzer Zeit viele Versuche. Zum Schutz der Konten ist jetzt eine Pause.",

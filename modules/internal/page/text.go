@@ -53,6 +53,8 @@ var reasons = map[verdict.Reason]technical{
 	verdict.LoginFailed:      {detail: "The login was cancelled, or the identity provider's answer was not accepted. Start a new login; operators find the cause in the log by the request id.", step: stepHome},
 	verdict.LoginExpired:     {detail: "The login flow is unknown, used up, expired or bound to another browser. Start a new one; never repeat a callback.", step: stepHome},
 	verdict.ProviderDown:     {detail: "The identity provider cannot be reached. Repeat with growing pauses; existing sessions and tokens stay valid.", step: stepAgain},
+	verdict.AccountPending:   {detail: "The login was good, but an administrator has to approve the account first: `gatehouse user approve`.", step: stepHome},
+	verdict.AccountDisabled:  {detail: "The account may not be used: it was rejected, disabled or deleted. Operators: `gatehouse user list` says why.", step: stepHome},
 	verdict.TooManyAttempts:  {detail: "Slow down: wait for the time in Retry-After before the next request, and longer after each further refusal."},
 	verdict.UpstreamDown:     {detail: "No connection to the application could be made, so the request did not reach it. Repeat with growing pauses.", step: stepAgain},
 	verdict.UpstreamTimeout:  {detail: "The application did not answer in time and may have acted on the request. Repeat it only if it is idempotent.", step: stepAgain},

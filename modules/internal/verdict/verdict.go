@@ -32,6 +32,8 @@ const (
 	LoginExpired     Reason = "login_expired"      // portal: the login took too long or belongs to another browser
 	ProviderDown     Reason = "provider_down"      // identity providers
 	TooManyAttempts  Reason = "too_many_attempts"  // identity providers
+	AccountPending   Reason = "account_pending"    // portal: an administrator has not approved the account yet
+	AccountDisabled  Reason = "account_disabled"   // portal: the account was rejected, disabled or deleted
 	UpstreamDown     Reason = "upstream_down"      // the application did not answer
 	UpstreamTimeout  Reason = "upstream_timeout"   // the application answered too late
 	Unavailable      Reason = "unavailable"        // the gateway's own state is closed or broken
@@ -66,6 +68,8 @@ var status = map[Reason]int{
 	LoginExpired:     http.StatusBadRequest,
 	ProviderDown:     http.StatusServiceUnavailable,
 	TooManyAttempts:  http.StatusTooManyRequests,
+	AccountPending:   http.StatusForbidden,
+	AccountDisabled:  http.StatusForbidden,
 	UpstreamDown:     http.StatusBadGateway,
 	UpstreamTimeout:  http.StatusGatewayTimeout,
 	Unavailable:      http.StatusServiceUnavailable,

@@ -1,0 +1,90 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/identity"
+	"gatehouse.internal/modules/internal/standing"
+	"gatehouse.internal/modules/internal/verdict"
+)
+
+// allowed reports whether the person of a session may still use the house. Their sessions have been ended then; this one
+// may have begun in the same moment.
+func (h *Handler) allowed(proof identity.Proof) bool {
+	state, err := h.house.State()
+	return err == nil && state.Standing.Allows(proof.Provider(), proof.Subject(), proof.Since())
+}
+
+// mayLogIn reports whether the person gets a session, or why not. Whoever needs an administrator's approval and is not
+// known yet is filed.
+func (p *Portal) mayLogIn(r *http.Request, req *gatehouse.Request, state *gatehouse.State, who identity.Identity, f flow) (verdict.Verdict, bool) {
+	person := standing.Person{Provider: who.Provider, Subject: who.Subject}
+	rec, err := state.Standing.Get(r.Context(), person)
+	if err != nil {
+		return verdict.Verdict{Reason: verdict.Unavailable, Detail: err.Error()}, false
+	}
+	if approver, ok := p.find(who.Provider).(gatehouse.Approver); ok && approver.ApprovesNew() && rec.State == standing.Unknown {
+		var filed bool
+		rec, filed, err = state.Standing.Ask(r.Context(), standing.Record{Person: person, Name: clip(who.Name), Email: clip(who.Email)})
+		switch {
+		case errors.Is(err, standing.ErrTooMany):
+			rec.State = standing.Pending
+		case err != nil:
+			return verdict.Verdict{Reason: verdict.Unavailable, Detail: err.Error()}, false
+		case filed:
+			e := req.Event(event.UserPending)
+			e.User = person.String()
+			state.Bus.Publish(e)
+		}
+	}
+	if rec.State.Allows() {
+		return verdict.Verdict{}, true
+	}
+	v := verdict.Verdict{Reason: verdict.AccountDisabled, Detail: person.String() + " is " + string(rec.State), Location: loginAgain(f.ReturnTo)}
+	if rec.State == standing.Pending {
+		v.Reason = verdict.AccountPending
+	}
+	p.publishFailed(req, v.Reason, v.Detail, event.Attr{Key: "provider", Value: who.Provider}, event.Attr{Key: "attempted_user", Value: who.Subject})
+	return v, false
+}
+
+// clip bounds what a provider says of a person.
+func clip(s string) string {
+	const most = 200
+	if r := []rune(s); len(r) > most {
+		return string(r[:most])
+	}
+	return s
+}
+
+// EndSessions implements [gatehouse.SessionEnder].
+func (h *Handler) EndSessions(ctx context.Context, who standing.Person, except, why string) (int, error) {
+	state, err := h.house.State()
+	if err != nil {
+		return 0, err
+	}
+	sessions, err := sessionsOf(h.house)
+	if err != nil {
+		return 0, err
+	}
+	var gone []string
+	if except == "" {
+		gone, err = sessions.EndUser(ctx, who.Provider, who.Subject)
+	} else {
+		gone, err = sessions.EndOthers(ctx, who.Provider, who.Subject, except)
+	}
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range gone {
+		state.Bus.Publish(event.Event{Time: time.Now(), Kind: event.SessionEnded, User: who.String(), Session: name, Detail: why})
+	}
+	return len(gone), nil
+}
+
+var _ gatehouse.SessionEnder = (*Handler)(nil)

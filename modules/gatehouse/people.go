@@ -1,0 +1,60 @@
+package gatehouse
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"gatehouse.internal/modules/internal/standing"
+)
+
+// Approver is implemented by identity providers that can be told to vouch only for people whom an administrator has
+// approved. Who is not known yet is filed as waiting when they first log in (see [standing.Book]), and gets no session.
+type Approver interface {
+	ApprovesNew() bool
+}
+
+// SessionEnder ends people's sessions. authn implements it.
+type SessionEnder interface {
+	// EndSessions ends every session of the person but the one of this name ("": every one), on all nodes, with what runs
+	// in them, and says why in an event each. It returns how many there were.
+	EndSessions(ctx context.Context, who standing.Person, except, why string) (int, error)
+}
+
+// FactorResetter takes people's second factors away, so that they must enrol again. The room that keeps them implements it.
+type FactorResetter interface {
+	// ResetFactors returns how many factors the person had, backup codes counted as one.
+	ResetFactors(ctx context.Context, who standing.Person) (int, error)
+}
+
+// ErrNoFactors says that no room keeps second factors.
+var ErrNoFactors = errors.New("this gateway keeps no second factors")
+
+// UseSessions says who ends sessions. Only Provision may call it.
+func (app *App) UseSessions(s SessionEnder) { app.sessions = s }
+
+// UseFactors says who resets second factors. Only Provision may call it.
+func (app *App) UseFactors(f FactorResetter) { app.factors = f }
+
+// EndSessions is [SessionEnder.EndSessions]; without authn in any row there are no sessions.
+func (app *App) EndSessions(ctx context.Context, who standing.Person, except, why string) (int, error) {
+	if app.sessions == nil {
+		return 0, nil
+	}
+	return app.sessions.EndSessions(ctx, who, except, why)
+}
+
+// ResetFactors is [FactorResetter.ResetFactors], or ErrNoFactors.
+func (app *App) ResetFactors(ctx context.Context, who standing.Person) (int, error) {
+	if app.factors == nil {
+		return 0, ErrNoFactors
+	}
+	return app.factors.ResetFactors(ctx, who)
+}
+
+// running is the house that was started last.
+var running atomic.Pointer[App]
+
+// Running returns the house that was started last, or nil: for administration endpoints, which Caddy makes anew for each
+// configuration that is tried, and keeps of one that failed (CADDY 6).
+func Running() *App { return running.Load() }
