@@ -45,6 +45,7 @@ var doors = map[string]string{
 	"authn/kept.go":        "the portal's keeping of forms",
 	"authn/remaining.go":   "the portal's answer to pages that ask how long",
 	"authn/standing.go":    "the portal's judgement of who may log in at all",
+	"authn/accept.go":      "asks the guests that know other credentials",
 	"authn/flow.go":        "knows the portal's prefix, which the house owns",
 }
 
@@ -256,6 +257,7 @@ func TestFileSizes(t *testing.T) {
 // minters says who may call the constructors of capabilities. Whoever else could would let requests through.
 var minters = map[string]struct{ callers []string }{
 	"identity.Prove":   {[]string{"modules/authn"}},
+	"identity.ProveBy": {[]string{"modules/authn"}},
 	"verdict.Mint":     {[]string{"modules/authz"}},
 	"gatehouse.Attach": {[]string{"modules/admit"}},
 }

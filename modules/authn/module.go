@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -36,6 +37,11 @@ type Handler struct {
 	service
 	// Paths that pages ask for by themselves, again and again: such requests do not keep a session alive.
 	Background []reqpath.Pattern `json:"background,omitempty"`
+	// Which other credentials are accepted, in the order in which they are asked for.
+	AuthenticatorsRaw []json.RawMessage `json:"authenticators,omitempty" caddy:"namespace=gatehouse.authenticators inline_key=authenticator"`
+
+	asserted, ambient []gatehouse.Authenticator // ambient credentials are sent by browsers by themselves
+	watched           atomic.Pointer[visits]
 }
 
 // CaddyModule returns the Caddy module information.
@@ -50,6 +56,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.house.OnLeak(h.leaked)
 	h.house.UseSessions(h)
+	if err := h.loadAuthenticators(ctx); err != nil {
+		return err
+	}
 	return registerMetrics(ctx)
 }
 
@@ -60,9 +69,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return err
 	}
 	req.Challenger = h
+	if done, err := h.byCredential(w, r, req, next, h.asserted); done {
+		return err
+	}
 	token, ok := cookie.Get(r.Header, sessionCookie)
 	if !ok {
-		return next.ServeHTTP(w, r)
+		return h.withoutSession(w, r, req, next)
 	}
 	sessions, err := h.sessions()
 	if err != nil {
@@ -83,6 +95,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case err == nil:
 		h.identify(req, proof)
 	case errors.Is(err, errNoSession):
+		return h.withoutSession(w, r, req, next)
 	case !errors.Is(err, errProviderDown): // unknown is not nobody: a page load must not be sent to log in again
 		return req.Deny(verdict.Unavailable, err.Error())
 	case !portal: // where one can still log in another way
@@ -102,6 +115,10 @@ func (h *Handler) identify(req *gatehouse.Request, proof identity.Proof) {
 // serve lets the request go on as the visit's, and no longer than its session.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, visit *Visit, next caddyhttp.Handler) error {
 	h.identify(req, visit.Proof)
+	return h.run(w, r, req, visit, next)
+}
+
+func (h *Handler) run(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, visit *Visit, next caddyhttp.Handler) error {
 	r = r.WithContext(visit.Context)
 	visit.Sever(func() { gatehouse.Sever(w, r) })
 	err := next.ServeHTTP(w, r)

@@ -14,13 +14,14 @@ const (
 	severAfter = 250 * time.Millisecond // how long a cancelled request may take to return by itself
 )
 
-// Visit is one request in a session, for as long as it runs: a page, a download, a websocket. When the session ends, its
-// Context is cancelled; a visit that has not left soon after is severed.
+// Visit is one request in a session, or by another credential, for as long as it runs: a page, a download, a websocket.
+// When the session ends, or the credential no longer counts, its Context is cancelled; a visit that has not left soon after is severed.
 type Visit struct {
 	Proof   identity.Proof
 	Context context.Context
 
 	cancel     context.CancelCauseFunc
+	check      func() error // of a visit without a session: why its credential no longer counts
 	in         *shard
 	id         sessionID
 	prev, next *Visit // guarded by in.mu

@@ -2,9 +2,10 @@
 //
 // # What
 //
-// Identity is plain data: what an identity provider vouched for. Proof is the capability that the rest of the
+// Identity is plain data: what an identity provider vouched for. Credential is what it was proven with: a session, a
+// token, a key, a link, and what that may be used for. Proof is the capability that the rest of the
 // gateway decides with. It can be made in one place only, [Prove], and the architecture test allows one room to
-// call that place: authn, after it has verified a credential.
+// call that place, or [ProveBy]: authn, after it has verified a credential.
 //
 // # Invariants
 //
@@ -12,5 +13,5 @@
 //
 // # Cost
 //
-// Copying a Proof copies two words and a time; reading it allocates nothing.
+// Copying a Proof copies two words; reading it allocates nothing.
 package identity

@@ -10,11 +10,14 @@ import (
 // Subject is unique and never re-assigned within Issuer (OpenID Connect Core 2); only the pair names a person.
 // Name and Email are for people to read: no decision may rest on them alone, since providers let users change them.
 // Roles holds the house's role names, sorted and without duplicates (see [Identity.Normalize]).
+// Kind tells people from programs and guests; Tenant is whose customer it is, where there are several; "" where not.
 // AuthTime is when the user last proved who they are; AMR holds RFC 8176 method names as the provider gave them.
 type Identity struct {
 	Provider string    `json:"provider"`
 	Issuer   string    `json:"issuer"`
 	Subject  string    `json:"subject"`
+	Kind     Kind      `json:"kind,omitempty"`
+	Tenant   string    `json:"tenant,omitempty"`
 	Name     string    `json:"name,omitempty"`
 	Email    string    `json:"email,omitempty"`
 	Roles    []string  `json:"roles,omitempty"`
@@ -25,17 +28,20 @@ type Identity struct {
 
 // Normalize sorts the roles and drops duplicates and empty names, so that HasRole may search. Roles that are in order
 // already stay the very same slice, so that many identities can share one.
-func (i *Identity) Normalize() {
-	if ordered(i.Roles) {
-		return
+func (i *Identity) Normalize() { i.Roles = normal(i.Roles) }
+
+// normal returns the names sorted, each once, and none empty: the very same slice when it is so already.
+func normal(names []string) []string {
+	if ordered(names) {
+		return names
 	}
-	roles := slices.Clone(i.Roles)
-	slices.Sort(roles)
-	roles = slices.Compact(roles)
-	if len(roles) > 0 && roles[0] == "" {
-		roles = roles[1:]
+	names = slices.Clone(names)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) > 0 && names[0] == "" {
+		names = names[1:]
 	}
-	i.Roles = roles
+	return names
 }
 
 // ordered reports whether the names are sorted, each once, and none empty.
@@ -51,20 +57,25 @@ func ordered(names []string) bool {
 // Proof is the fact that this request's credential was verified. The zero Proof is nobody.
 // It is safe for concurrent use.
 type Proof struct {
-	who     *Identity
-	session string
-	since   time.Time
+	who *Identity
+	by  *Credential
 }
 
-// Prove makes a Proof. Only authn may call it (kept by the architecture test), and only after it has verified the
-// credential. session names the session in logs and events; it must not be the credential itself.
+// Prove makes a Proof from a session. Only authn may call it (kept by the architecture test), and only after it has
+// verified the credential. session names the session in logs and events; it must not be the credential itself.
 // An identity without a provider or a subject proves nobody.
 func Prove(who Identity, session string, since time.Time) Proof {
+	return ProveBy(who, Credential{Method: BySession, Name: session, Since: since})
+}
+
+// ProveBy is [Prove] for any credential. Its scopes and workspaces are sorted for the searches that follow.
+func ProveBy(who Identity, by Credential) Proof {
 	if who.Subject == "" || who.Provider == "" {
 		return Proof{}
 	}
 	who.Normalize()
-	return Proof{who: &who, session: session, since: since}
+	by.Scopes, by.Workspaces = normal(by.Scopes), normal(by.Workspaces)
+	return Proof{who: &who, by: &by}
 }
 
 // Known reports whether somebody was proven.
@@ -116,8 +127,8 @@ func (p Proof) Subject() string {
 	return p.who.Subject
 }
 
-// Session names the session that the proof came from; "" for nobody.
-func (p Proof) Session() string { return p.session }
+// Session names the session, or other credential, that the proof came from; "" for nobody.
+func (p Proof) Session() string { return p.credential().Name }
 
-// Since is when the session began; zero for nobody.
-func (p Proof) Since() time.Time { return p.since }
+// Since is when the credential began to count; zero for nobody.
+func (p Proof) Since() time.Time { return p.credential().Since }

@@ -10,7 +10,8 @@ import (
 
 func TestZeroProofIsNobody(t *testing.T) {
 	var p identity.Proof
-	if p.Known() || p.HasRole("") || p.HasRole("admin") || p.Is("", "") || p.Name() != "" || p.Session() != "" {
+	if p.Known() || p.HasRole("") || p.HasRole("admin") || p.Is("", "") || p.Name() != "" || p.Session() != "" ||
+		p.Method() != "" || p.HasScope("") || p.InWorkspace("") || p.Tenant() != "" || !p.Since().IsZero() || !p.Until().IsZero() {
 		t.Fatalf("the zero proof stands for somebody: %+v", p)
 	}
 	if got := p.Identity(); got.Subject != "" {
@@ -52,5 +53,33 @@ func TestRoles(t *testing.T) {
 	}
 	if want := []string{"admin", "staff"}; !slices.Equal(p.Identity().Roles, want) {
 		t.Errorf("roles = %q, want %q", p.Identity().Roles, want)
+	}
+}
+
+func TestCredential(t *testing.T) {
+	scopes := []string{"write", "", "read", "read"}
+	who := identity.Identity{Provider: "service", Subject: "backup", Kind: identity.Service, Tenant: "acme"}
+	until := time.Now().Add(time.Hour)
+	p := identity.ProveBy(who, identity.Credential{Method: identity.ByAPIKey, Name: "k1", Until: until, Scopes: scopes, Workspaces: []string{"b", "a"}})
+	if p.Kind() != identity.Service || p.Method() != identity.ByAPIKey || p.Session() != "k1" || p.Tenant() != "acme" || !p.Until().Equal(until) {
+		t.Errorf("the proof is %+v of %+v", p.Credential(), p.Identity())
+	}
+	for scope, want := range map[string]bool{"read": true, "write": true, "": false, "Read": false, "rea": false} {
+		if p.HasScope(scope) != want {
+			t.Errorf("HasScope(%q) = %v", scope, !want)
+		}
+	}
+	if !p.InWorkspace("a") || !p.InWorkspace("b") || p.InWorkspace("") || p.InWorkspace("A") {
+		t.Errorf("workspaces %q", p.Credential().Workspaces)
+	}
+	scopes[0] = "root"
+	if p.HasScope("root") {
+		t.Error("the proof shares the caller's scopes")
+	}
+	if s := identity.Prove(who, "s1", time.Now()); s.Method() != identity.BySession || s.HasScope("read") {
+		t.Errorf("a session is %+v", s.Credential())
+	}
+	if identity.ProveBy(identity.Identity{Provider: "link"}, identity.Credential{Name: "l"}).Known() {
+		t.Error("a credential of nobody proves somebody")
 	}
 }

@@ -173,6 +173,26 @@ var english = tongue{
 			next:  "If you need it, ask your administrator for access.",
 			login: "Use another account",
 		},
+		verdict.InvalidToken: {
+			title: "This access key is not valid",
+			what:  "The program that made this request showed an access key that has expired, was withdrawn, or does not belong here.",
+			next:  "Give the program a new key. In a browser, sign in instead.",
+		},
+		verdict.OutOfScope: {
+			title: "This access key is not for this",
+			what:  "The key is valid, but it may not be used for this address or this kind of request.",
+			next:  "Ask whoever issued the key, and give them this request number.",
+		},
+		verdict.OtherWorkspace: {
+			title: "This belongs to another workspace",
+			what:  "The access key is for another workspace than the one that was asked for.",
+			next:  "Check which workspace you meant. If it was this one, ask for access to it.",
+		},
+		verdict.LinkInvalid: {
+			title: "This link does not work any more",
+			what:  "It has expired, was used already, was withdrawn, or does not lead to this page.",
+			next:  "Ask the person who sent it to you for a new one.",
+		},
 		verdict.NotFound: {
 			title: "There is nothing here",
 			what:  "No page exists at this address.",

@@ -202,6 +202,26 @@ var french = tongue{
 			next:  "Si vous en avez besoin, demandez l’accès à votre administrateur.",
 			login: "Utiliser un autre compte",
 		},
+		verdict.InvalidToken: {
+			title: "Cette clé d’accès n’est pas valable",
+			what:  "Le programme qui a fait cette demande a présenté une clé d’accès expirée, retirée ou destinée à un autre site.",
+			next:  "Donnez une nouvelle clé au programme. Dans un navigateur, connectez-vous plutôt.",
+		},
+		verdict.OutOfScope: {
+			title: "Cette clé d’accès ne sert pas à cela",
+			what:  "La clé est valable, mais pas pour cette adresse ou ce type de demande.",
+			next:  "Adressez-vous à la personne qui a délivré la clé et donnez-lui ce numéro de demande.",
+		},
+		verdict.OtherWorkspace: {
+			title: "Cela appartient à un autre espace de travail",
+			what:  "La clé d’accès est destinée à un autre espace de travail que celui qui a été demandé.",
+			next:  "Vérifiez de quel espace de travail il s’agit. Si c’est bien celui-ci, demandez-en l’accès.",
+		},
+		verdict.LinkInvalid: {
+			title: "Ce lien ne fonctionne plus",
+			what:  "Il a expiré, a déjà été utilisé, a été retiré ou ne mène pas à cette page.",
+			next:  "Demandez-en un nouveau à la personne qui vous l’a envoyé.",
+		},
 		verdict.NotFound: {
 			title: "Il n’y a rien ici",
 			what:  "Aucune page n’existe à cette adresse.",

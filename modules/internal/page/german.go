@@ -197,6 +197,26 @@ var german = tongue{
 			next:  "Wenn Sie Zugang brauchen, bitten Sie Ihre Administration darum.",
 			login: "Anderes Konto verwenden",
 		},
+		verdict.InvalidToken: {
+			title: "Dieser Zugangsschlüssel gilt nicht",
+			what:  "Das Programm, das hier anfragt, hat einen Zugangsschlüssel gezeigt, der abgelaufen ist, zurückgezogen wurde oder nicht hierher gehört.",
+			next:  "Geben Sie dem Programm einen neuen Schlüssel. Im Browser melden Sie sich stattdessen an.",
+		},
+		verdict.OutOfScope: {
+			title: "Dieser Zugangsschlüssel ist nicht dafür da",
+			what:  "Der Schlüssel gilt, aber nicht für diese Adresse oder diese Art von Anfrage.",
+			next:  "Fragen Sie, wer den Schlüssel ausgestellt hat, und nennen Sie diese Anfragenummer.",
+		},
+		verdict.OtherWorkspace: {
+			title: "Das gehört zu einem anderen Arbeitsbereich",
+			what:  "Der Zugangsschlüssel ist für einen anderen Arbeitsbereich als den, nach dem gefragt wurde.",
+			next:  "Prüfen Sie, welchen Arbeitsbereich Sie meinten. War es dieser, bitten Sie um Zugang dazu.",
+		},
+		verdict.LinkInvalid: {
+			title: "Dieser Link funktioniert nicht mehr",
+			what:  "Er ist abgelaufen, wurde schon benutzt, wurde zurückgezogen oder führt nicht zu dieser Seite.",
+			next:  "Bitten Sie die Person, die ihn geschickt hat, um einen neuen.",
+		},
 		verdict.NotFound: {
 			title: "Hier ist nichts",
 			what:  "Unter dieser Adresse gibt es keine Seite.",

@@ -27,6 +27,10 @@ const (
 	WAFFailed        Reason = "waf_failed"         // waf: inspection could not be completed
 	LoginRequired    Reason = "login_required"     // authz
 	Forbidden        Reason = "forbidden"          // authz
+	InvalidToken     Reason = "invalid_token"      // authn: a token, key or certificate that does not count (RFC 6750 3.1)
+	OutOfScope       Reason = "insufficient_scope" // authn: it counts, but not for this request (RFC 6750 3.1)
+	OtherWorkspace   Reason = "workspace_mismatch" // authn: a token for another workspace than the request names
+	LinkInvalid      Reason = "link_invalid"       // authn: a link that is expired, used up, revoked, or for something else
 	NotFound         Reason = "not_found"          // portal
 	LoginFailed      Reason = "login_failed"       // portal, identity providers
 	LoginExpired     Reason = "login_expired"      // portal: the login took too long or belongs to another browser
@@ -63,6 +67,10 @@ var status = map[Reason]int{
 	WAFFailed:        http.StatusServiceUnavailable,
 	LoginRequired:    http.StatusUnauthorized,
 	Forbidden:        http.StatusForbidden,
+	InvalidToken:     http.StatusUnauthorized,
+	OutOfScope:       http.StatusForbidden,
+	OtherWorkspace:   http.StatusForbidden,
+	LinkInvalid:      http.StatusForbidden,
 	NotFound:         http.StatusNotFound,
 	LoginFailed:      http.StatusForbidden,
 	LoginExpired:     http.StatusBadRequest,
