@@ -84,50 +84,70 @@ func (rs *renewals) begin(id sessionID, run func(context.Context)) <-chan struct
 
 // renewing sees to it that the session's renewal, which is due, is under way. The request goes on with what is known
 // until the grace is over. From then on it waits for the renewal, a moment: whoever comes back after a pause longer than
-// the grace must not be refused because nobody asked the provider meanwhile.
+// the grace must not be refused because nobody asked the provider meanwhile, nor because another node asks just now.
 func (s *Sessions) renewing(ctx context.Context, id sessionID, e *live, l Limits, now int64, mayWait bool) (*live, error) {
-	var landed <-chan struct{}
-	if now >= e.retry.Load() {
-		landed = s.renewals.begin(id, func(ctx context.Context) { s.fly(ctx, id, l) })
-	}
-	if now < e.renew+int64(l.Grace) {
+	landed := s.launch(id, e, l, now)
+	if !e.unvouched(l, now) {
 		return e, nil
 	}
-	if landed == nil || !mayWait {
+	if !mayWait {
 		return nil, errProviderDown
 	}
-	timeout := time.NewTimer(renewalWait)
-	defer timeout.Stop()
-	select {
-	case <-landed:
-	case <-timeout.C:
-		return nil, errProviderDown
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	ctx, cancel := context.WithTimeoutCause(ctx, renewalWait, errProviderDown)
+	defer cancel()
+	for {
+		var again <-chan time.Time
+		if landed == nil {
+			if !e.elsewhere.Load() {
+				return nil, errProviderDown
+			}
+			again = time.After(max(time.Duration(e.retry.Load()-now), retryLease/10))
+		}
+		select {
+		case <-landed:
+		case <-again:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		var err error
+		if e, _, err = s.current(ctx, id); err != nil {
+			return nil, err
+		}
+		now = s.clock.now()
+		switch {
+		case e.over(l, now) != "":
+			return nil, errProviderDown
+		case !e.unvouched(l, now):
+			return e, nil
+		}
+		landed = s.launch(id, e, l, now)
 	}
-	e, _, err := s.current(ctx, id)
-	if err != nil {
-		return nil, err
+}
+
+// launch returns the session's renewal under way, having begun it if it may begin; nil: it may not now. A node whose
+// configuration has nobody who could renew leaves it, and the lease, to those that have.
+func (s *Sessions) launch(id sessionID, e *live, l Limits, now int64) <-chan struct{} {
+	by := l.renewer(e.proof.Provider())
+	if by == nil || now < e.retry.Load() {
+		return nil
 	}
-	if e.over(l, now) != "" || s.clock.now() >= e.renew+int64(l.Grace) && e.renew != 0 {
-		return nil, errProviderDown
-	}
-	return e, nil
+	return s.renewals.begin(id, func(ctx context.Context) { s.fly(ctx, id, l, by) })
 }
 
 // fly renews the session once, and says when to try again if that failed.
-func (s *Sessions) fly(ctx context.Context, id sessionID, l Limits) {
-	err := s.renew(ctx, id, l)
+func (s *Sessions) fly(ctx context.Context, id sessionID, l Limits, by renewer) {
+	err := s.renew(ctx, id, l, by)
 	if err == nil {
 		return
 	}
-	wait, outcome := renewRetry, "failed"
-	if errors.Is(err, errElsewhere) {
+	wait, outcome, elsewhere := renewRetry, "failed", errors.Is(err, errElsewhere)
+	if elsewhere {
 		wait, outcome = retryLease, "elsewhere"
 	}
 	renewed.WithLabelValues(outcome).Inc()
 	s.mu.RLock()
 	if e := s.table[id]; e != nil {
+		e.elsewhere.Store(elsewhere)
 		e.retry.Store(s.clock.now() + int64(wait))
 	}
 	s.mu.RUnlock()
@@ -138,7 +158,7 @@ func (s *Sessions) fly(ctx context.Context, id sessionID, l Limits) {
 //
 // The lease keeps other nodes from asking too. It is no lock: one that expired under a node that was stopped is caught
 // by the compare-and-swap, and by reading the session again before it is ended.
-func (s *Sessions) renew(ctx context.Context, id sessionID, l Limits) error {
+func (s *Sessions) renew(ctx context.Context, id sessionID, l Limits, by renewer) error {
 	lease := store.Key{Bucket: renewBucket, ID: hex.EncodeToString(id[:])}
 	_, err := s.store.Put(ctx, lease, nil, store.PutOptions{Match: store.Absent, TTL: renewLease})
 	if errors.Is(err, store.ErrConflict) {
@@ -169,18 +189,11 @@ func (s *Sessions) renew(ctx context.Context, id sessionID, l Limits) error {
 	if now := s.clock.now(); rec.Renew.IsZero() || now < rec.Renew.UnixNano()-int64(rec.lead()) {
 		return s.adopt(ctx, id) // another node has done it
 	}
-	return s.ask(ctx, id, item, rec, l)
+	return s.ask(ctx, id, item, rec, l, by)
 }
 
 // ask asks the provider, and does what it says.
-func (s *Sessions) ask(ctx context.Context, id sessionID, item store.Item, rec *record, l Limits) error {
-	var by renewer
-	if l.Renewer != nil {
-		by = l.Renewer(rec.Who.Provider)
-	}
-	if by == nil {
-		return fmt.Errorf("nobody renews for the identity provider %q", rec.Who.Provider)
-	}
+func (s *Sessions) ask(ctx context.Context, id sessionID, item store.Item, rec *record, l Limits, by renewer) error {
 	asking, cancel := context.WithTimeout(ctx, renewTimeout)
 	v, err := by.Renew(asking, rec.Keep)
 	cancel()

@@ -44,6 +44,13 @@ func (l Limits) idle(roles []string) time.Duration {
 	return l.Idle
 }
 
+func (l Limits) renewer(provider string) renewer {
+	if l.Renewer == nil {
+		return nil
+	}
+	return l.Renewer(provider)
+}
+
 // Meta says where a session was begun, in words for the person whose it is.
 type Meta struct {
 	Agent   string // such as "Firefox on Linux"
@@ -66,6 +73,13 @@ type live struct {
 	queued  atomic.Bool  // waits for the next flush
 	stale   atomic.Bool  // the record changed: read it again before the next use
 	rhythm  atomic.Pointer[rhythm]
+
+	elsewhere atomic.Bool // when last tried, another node was renewing it
+}
+
+// unvouched reports whether the provider's word is too old to count.
+func (e *live) unvouched(l Limits, now int64) bool {
+	return e.renew != 0 && now >= e.renew+int64(l.Grace)
 }
 
 // over says why the session has ended by age, or "".
@@ -83,6 +97,7 @@ func (e *live) over(l Limits, now int64) string {
 func (e *live) inherit(old *live) {
 	e.seen.Store(max(e.seen.Load(), old.seen.Load()))
 	e.retry.Store(old.retry.Load())
+	e.elsewhere.Store(old.elsewhere.Load())
 	e.rhythm.Store(old.rhythm.Load())
 }
 
