@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -72,6 +73,9 @@ func (s *State) Destruct() error {
 	return errors.Join(append(errs, s.Store.Close())...)
 }
 
+// patience is how long anything waits for the store: a store that hangs is one that is down, and is answered for with 503.
+var patience = store.Bounds{Read: 900 * time.Millisecond, Write: 5 * time.Second}
+
 // openState opens what key names; the directory is made with mode 0700 when missing.
 func openState(key stateKey, open StoreOpener) (_ *State, err error) {
 	if err := os.MkdirAll(key.dir, 0o700); err != nil {
@@ -94,6 +98,7 @@ func openState(key stateKey, open StoreOpener) (_ *State, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
+	st = store.Bounded(st, patience)
 	book, err := standing.Open(st, keys)
 	if err != nil {
 		return nil, errors.Join(err, st.Close())

@@ -17,7 +17,7 @@
 //   - A write is acknowledged after its fsync. A write that failed in itself (ErrConflict, ErrNotFound) leaves its neighbours in the batch alone.
 //   - An expired item is never returned, and does not come back when the wall clock is set back: expiry is judged by store time, which never goes backwards (clock.go).
 //   - The feed is complete or says Resync. A watcher never delays a writer.
-//   - A broken or closed engine answers ErrDown; it never answers "not there".
+//   - A broken or closed engine, and behind [Bounded] one that does not answer, is ErrDown; it never answers "not there".
 //   - Values and IDs are stored as given: callers seal what is secret, and hash what must not be readable as a key.
 //   - Errors name the bucket, never the ID or the value.
 //
