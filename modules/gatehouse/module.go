@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/identity"
 )
 
 func init() { caddy.RegisterModule(new(App)) }
@@ -157,6 +158,12 @@ func (app *App) provision(ctx caddy.Context) error {
 
 var providerName = regexp.MustCompile(`^[a-z0-9_]{1,32}$`)
 
+// ProviderName reports whether name can be an identity provider's. Those of the gateway's own credentials cannot: nobody
+// else may vouch for their subjects.
+func ProviderName(name string) bool {
+	return providerName.MatchString(name) && name != identity.HouseServices && name != identity.HouseLinks
+}
+
 // Validate checks what Provision took in.
 func (app *App) Validate() error { return Refused(app.validate()) }
 
@@ -170,8 +177,8 @@ func (app *App) validate() error {
 	names := map[string]bool{}
 	for _, p := range app.providers {
 		name := p.Name()
-		if !providerName.MatchString(name) {
-			return fmt.Errorf("identity provider name %q: use 1 to 32 of a-z, 0-9 and _", name)
+		if !ProviderName(name) {
+			return fmt.Errorf("identity provider name %q: use 1 to 32 of a-z, 0-9 and _, but not %s or %s, which are the gateway's own", name, identity.HouseServices, identity.HouseLinks)
 		}
 		if names[name] {
 			return fmt.Errorf("two identity providers are called %q: give one a `name` of its own", name)

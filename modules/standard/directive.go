@@ -15,6 +15,7 @@ import (
 	"gatehouse.internal/modules/authn"
 	"gatehouse.internal/modules/authz"
 	"gatehouse.internal/modules/forward"
+	"gatehouse.internal/modules/idp/oidc/bearer"
 	"gatehouse.internal/modules/waf"
 )
 
@@ -27,7 +28,7 @@ func init() {
 // words are the site directive's options, for the error that names them.
 var words = []string{
 	"allow", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
-	"cors", "cross_site", "session", "background", "tenant",
+	"cors", "cross_site", "session", "background", "api", "tenant",
 }
 
 // site is the directive while it is read: one configuration for each room of the row.
@@ -35,6 +36,7 @@ type site struct {
 	admit   admit.Handler
 	waf     waf.Handler
 	authn   authn.Handler
+	bearer  bearer.Authenticator
 	authz   authz.Handler
 	forward forward.Handler
 }
@@ -80,6 +82,11 @@ type site struct {
 //			...
 //		}
 //		background <path...>
+//		api <path...> {
+//			issuer <name> [<https URL>]
+//			audience <name...>
+//			...
+//		}
 //	}
 func parseSite(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // gatehouse
@@ -100,6 +107,7 @@ func parseSite(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if err := s.authz.Policy.Validate(); err != nil {
 		return nil, h.Errf("the site's gatehouse directive at %s: %v", s.admit.Source, err)
 	}
+	s.authn.AuthenticatorsRaw = s.authenticators()
 	s.authz.Preflights = s.admit.CORSBackend // two rooms must agree on who answers them
 	return []httpcaddyfile.ConfigValue{{Class: "route", Value: s.row()}}, nil
 }
@@ -123,7 +131,7 @@ func checkPlace(h httpcaddyfile.Helper) error {
 func (s *site) option(h httpcaddyfile.Helper) error {
 	for _, room := range []interface {
 		Option(d *caddyfile.Dispenser) (bool, error)
-	}{&s.authz, &s.forward, &s.admit, &s.authn, &s.waf} {
+	}{&s.authz, &s.forward, &s.admit, &s.authn, &s.waf, &s.bearer} {
 		if known, err := room.Option(h.Dispenser); known || err != nil {
 			return err
 		}
@@ -145,4 +153,15 @@ func (s *site) row() caddyhttp.Route {
 		handler("gatehouse_waf_body", &waf.BodyHandler{}),
 		handler("gatehouse_forward", &s.forward),
 	}}
+}
+
+// authenticators are the credentials that the site takes besides sessions, in the order in which they are looked for.
+func (s *site) authenticators() (guests []json.RawMessage) {
+	guest := func(name string, config any) {
+		guests = append(guests, caddyconfig.JSONModuleObject(config, "authenticator", name, nil))
+	}
+	if len(s.bearer.APIs) > 0 {
+		guest("bearer", &s.bearer)
+	}
+	return guests
 }

@@ -42,7 +42,7 @@ func wantHSTS(t *testing.T, what string, h http.Header) {
 }
 
 // backend answers what its path asks for, with an HSTS header and cookies of its own.
-func backend(t *testing.T) (url string) {
+func backend(t testing.TB) (url string) {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Strict-Transport-Security", "max-age=0")

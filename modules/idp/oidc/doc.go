@@ -7,7 +7,8 @@
 // the client's (RFC 7523). [Client] is the engine: it sends a person to the provider, redeems the code they come back with,
 // verifies the ID token (go-oidc for signature, issuer and audience; token.go for all that go-oidc leaves to its caller) and
 // turns its claims into an identity. While the session lasts it renews it (renew.go), and at its end it ends the provider's
-// too, or is told of that (logout.go). [Provider] is the Caddy module around it.
+// too, or is told of that (logout.go). [Provider] is the Caddy module around it. Of programs that bring access tokens it
+// verifies these (access.go), for the guest in bearer.
 //
 // # Place
 //

@@ -15,6 +15,12 @@ const (
 	Guest   Kind = "guest"   // whoever was given a signed link
 )
 
+// Whom the gateway itself vouches for, as providers of identities. No identity provider may have these names.
+const (
+	HouseServices = "service" // service accounts; the subject is the account's name
+	HouseLinks    = "link"    // signed links; the subject is the link's id
+)
+
 // Method says what kind of credential proved an identity.
 type Method string
 

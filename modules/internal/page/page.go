@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"gatehouse.internal/modules/internal/verdict"
 )
@@ -71,6 +72,9 @@ const (
 	// challenge goes with every 401 (RFC 9110 15.5.2). Browsers ask in a dialog of their own for Basic, Digest and
 	// Negotiate, never for Bearer; and programs are indeed let in with a bearer token.
 	challenge = `Bearer realm="gatehouse"`
+
+	// shortOfScope begins the one challenge that goes with a 403: what a good token lacks.
+	shortOfScope = `Bearer error="insufficient_scope"`
 )
 
 // policy allows the one style sheet that carries the nonce, the one script, if any, the icon, and forms to this host; no
@@ -149,6 +153,7 @@ func send(w http.ResponseWriter, r *http.Request, status int, contentType, lang,
 		h.Set("Refresh", "0;url="+refresh)
 	}
 	switch {
+	case status == http.StatusForbidden && strings.HasPrefix(h.Get("Www-Authenticate"), shortOfScope): // RFC 6750 3.1
 	case status != http.StatusUnauthorized:
 		h.Del("Www-Authenticate")
 	case h.Get("Www-Authenticate") == "":

@@ -198,6 +198,14 @@ func TestChallengeOfCallerStays(t *testing.T) {
 	if got := w.Header()["Www-Authenticate"]; !slices.Equal(got, []string{`Bearer error="invalid_token"`}) {
 		t.Errorf("challenge %v", got)
 	}
+	for value, stays := range map[string]bool{`Bearer error="insufficient_scope", scope="a"`: true, `Basic realm="app"`: false} {
+		w := httptest.NewRecorder()
+		w.Header().Set("WWW-Authenticate", value)
+		WriteRefusal(w, program("GET"), Refusal{Reason: verdict.OutOfScope})
+		if got := w.Header().Get("WWW-Authenticate"); (got != "") != stays {
+			t.Errorf("with a 403, %q became %q", value, got)
+		}
+	}
 }
 
 func TestPageAndProblemSayTheSame(t *testing.T) {
