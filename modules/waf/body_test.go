@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -219,4 +220,15 @@ func FuzzReplay(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestUploadsLeaveNoFiles: nothing of an upload is written to the disk, whatever tags the gateway was built with. (Coraza
+// would refuse an upload that it cannot write.)
+func TestUploadsLeaveNoFiles(t *testing.T) {
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "absent"))
+	for _, prover := range []Switch{On, Off} {
+		if v, i := judge(engineOf(t, Config{Prover: prover}), upload("hello", "a.bin", "application/octet-stream", "a file")); v.Given() {
+			t.Errorf("prover %s: %+v, rules %v", prover, v, i.found.Rules)
+		}
+	}
 }

@@ -26,8 +26,9 @@
 //
 // # Invariants
 //
-// One request, one verdict: unalias.go mends Coraza's cache. No verdict, note or score depends on the prover. No body reaches a backend half inspected: it is judged
-// whole, decompressed if need be, or streamed by its content type from a closed list, or refused. Matched data is in no
+// One request, one verdict: unalias.go mends Coraza's cache. No verdict, note or score depends on the prover. No body
+// reaches a backend half inspected: it is judged whole, decompressed if need be, or streamed by its content type from a
+// closed list, or refused. Matched data is in no
 // note, log or metric, only its kind, length and keyed hash. Bodies held at one time are bounded in total ([Budget]).
 // The gateway's own session cookies are not shown to the rules. A broken inspection refuses, unless in detect mode,
 // which never refuses, or under insecure_waf_fail_open, which says so each time. Answers pass untouched and unwrapped
@@ -41,15 +42,17 @@
 // waf_blocked 403: the rules. response_blocked 403: the rules, about the answer. body_too_large 413: over body_limit,
 // or costs more than the inspect limit.
 // headers_too_large 431: a head over 48 KiB. body_unreadable 400: ended early or not what it says. waf_failed 503: a
-// panic in the rules, or the budget is spent or too many expensive inspections are waiting (both with Retry-After).
+// panic in the rules, too much CPU time (meter.go), or the budget is spent or too many expensive inspections are waiting
+// (both with Retry-After).
 // request_timeout 408 and client_closed 499: the client. internal 500: the head was skipped, or there is no grant.
 //
 // # Cost
 //
 // No store operation. A request that is proven costs about a hundredth of what CRS does: some 40 µs for a GET, 200 µs
-// for 2 KB of JSON (make bench: TestRatios). What is not proven costs milliseconds of CPU, at worst those of stock Coraza:
-// 4.5 ms per KiB and 0.15 ms per value, so that the default inspect limit (256 KiB, a value counting as 32 more: cost.go)
-// is 1.7 s at worst. What costs more than 16 KiB waits for one of GOMAXPROCS/2 places (cap.go). Up to four times the body
-// in memory while it is inspected, once while it is sent on. An engine is 30 MB for the first and 2 for each other; its
+// for 2 KB of JSON (make bench: TestRatios). What is not proven costs milliseconds of CPU, and 250 ms at most at the
+// default inspect limit (256 KiB, a value counting as 32 more: cost.go): after 175 ms, looked at between two expressions,
+// it is refused (decisions/0010). Without a prover it is stock Coraza's 4.5 ms per KiB and 0.15 ms per value, and the
+// inspect limit alone bounds it. What costs more than 16 KiB waits for one of GOMAXPROCS/2 places (cap.go). Up to four
+// times the body in memory while it is inspected, once while it is sent on. An engine is 30 MB for the first and 2 for each other; its
 // prover 18 MB and 0.2 s at start, and some 10 MB more once it is warm. Checks take a hundredth of a core per engine at most.
 package waf

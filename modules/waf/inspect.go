@@ -34,6 +34,8 @@ type Inspection struct {
 	trial   trial // what stands before the rules: a prover, for most engines
 	copy    *Copy // what a shadow keeps; nil for most requests
 	panics  bool
+	late    bool  // it took too long, and was ended
+	meter   meter // of its CPU time; measures nothing for most
 
 	connection []string            // the client's own header, which admit has replaced; nil: it had none
 	failOpen   bool                // what could not be judged passes: see exempt
@@ -137,7 +139,12 @@ func (i *Inspection) guard(judge func() *types.Interruption) (blocked *types.Int
 	begin := time.Now()
 	defer func() {
 		i.spent += time.Since(begin)
-		if p := recover(); p != nil {
+		switch p := recover().(type) {
+		case nil:
+		case overtime:
+			blocked, v = nil, i.outOfTime()
+			i.tx = nil // it is in the middle of a rule
+		default:
 			i.tx, i.panics = nil, true
 			// Where it was and its type: the value of a panic in a rule may quote the request.
 			blocked, v = nil, failed(fmt.Sprintf("the rules panicked at %s (%T)", panicSite(), p))
@@ -170,11 +177,14 @@ func (i *Inspection) settle(blocked *types.Interruption, v verdict.Verdict) verd
 	if blocked != nil {
 		v = i.found.verdict(blocked)
 	}
-	if i.panics {
+	switch {
+	case i.panics:
 		v = i.exempt(v)
+	case i.late:
+		v = i.unread("time", v)
 	}
 	switch {
-	case i.panics || v.Reason == verdict.WAFFailed || i.failure != "" && !v.Given():
+	case i.panics || i.late && !i.found.Blocking || v.Reason == verdict.WAFFailed || i.failure != "" && !v.Given():
 		i.outcome = Failed
 	case v.Given():
 		i.outcome = Refused

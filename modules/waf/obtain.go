@@ -130,6 +130,7 @@ func (i *Inspection) enter(ctx context.Context, c *Cap) (leave func(), v verdict
 	leave, err := c.enter(ctx)
 	switch {
 	case err == nil:
+		i.measure()
 		return leave, v
 	case errors.Is(err, errBusy):
 		v = verdict.Verdict{Reason: verdict.WAFFailed, Detail: err.Error(), RetryAfter: retryAfter}

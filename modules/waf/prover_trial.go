@@ -51,6 +51,10 @@ func (i *Inspection) begin(id string) {
 
 // run judges one phase. Phases come in order; the second may be missing.
 func (i *Inspection) run(n int, f feed) *types.Interruption {
+	return i.meter.measured(func() *types.Interruption { return i.phase(n, f) })
+}
+
+func (i *Inspection) phase(n int, f feed) *types.Interruption {
 	t := &i.trial
 	if t.parser == nil {
 		return f.to(i.tx)
@@ -71,6 +75,7 @@ func (i *Inspection) run(n int, f feed) *types.Interruption {
 	if n == 4 || n == 2 && (i.engine.cfg.ResponseLimit == 0 || size(f) > checkBody) {
 		t.release() // before the rules' transaction takes as much: the budget counts one parsed body (bodyCost)
 	}
+	i.meter.watch(i.tx)
 	return f.to(i.tx)
 }
 
@@ -143,6 +148,7 @@ func (i *Inspection) turn(n int) *types.Interruption {
 	t := &i.trial
 	i.tx, t.turned = i.engine.waf.NewTransactionWithID(t.parser.ID()), true
 	defer func() { t.fed = [5]feed{} }()
+	i.meter.watch(i.tx)
 	for k := 1; k < n; k++ {
 		if t.fed[k] != nil {
 			t.lighten(k, i.tx)

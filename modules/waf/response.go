@@ -50,6 +50,7 @@ const (
 	unreadRule     unread = "rule"     // a rule of the site says so
 	unreadPartial  unread = "partial"  // only the beginning: too long, or too slow
 	unreadGarbled  unread = "garbled"  // it says gzip and is not
+	unreadTime     unread = "time"     // judging it took too long
 )
 
 // answer is what an Inspection knows of the response.
@@ -77,6 +78,7 @@ func (i *Inspection) ResponseHead(r *http.Request, status int, header http.Heade
 	}
 	a := &i.answer
 	a.begun = true
+	i.meter = meter{} // what the request took is another matter
 	a.unread, a.gzip = whyUnread(r, status, header)
 	blocked, v := i.guard(func() *types.Interruption {
 		a.before = len(i.tx.MatchedRules())
@@ -140,6 +142,7 @@ func (i *Inspection) ResponseBody(ctx context.Context, data []byte, whole bool) 
 			return i.settleResponse(nil, verdict.Verdict{Reason: verdict.ClientClosed})
 		}
 		defer leave()
+		i.measure()
 	}
 	blocked, v := i.guard(func() *types.Interruption { return i.run(4, responseBody(data)) })
 	return i.settleResponse(blocked, v)

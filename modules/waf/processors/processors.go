@@ -1,4 +1,5 @@
-// Package processors makes Coraza's own processors of forms and JSON cheaper to feed, and changes nothing else about them.
+// Package processors makes Coraza's own processors of forms and JSON cheaper to feed, keeps the one of multipart forms from
+// writing files, and changes nothing else about them.
 //
 // They take a body with io.Copy, which makes a buffer of 32 KB for each request and throws it away: four fifths of all
 // garbage of a small request. Handed a reader that writes itself, io.Copy makes none. What is read, what becomes of it and
@@ -20,12 +21,19 @@ import (
 //go:linkname stock github.com/corazawaf/coraza/v3/internal/bodyprocessors.GetBodyProcessor
 func stock(name string) (plugintypes.BodyProcessor, error)
 
+// hasFiles says whether Coraza may write files: the files of multipart forms, into the system's temporary directory, where
+// they would stay if the gateway was killed. Its build tag no_fs_access says no; we say so whatever the tags were.
+//
+//go:linkname hasFiles github.com/corazawaf/coraza/v3/internal/environment.HasAccessToFS
+var hasFiles bool
+
 // names are the processors that copy what they read.
 var names = []string{"urlencoded", "json"}
 
 // Register has all engines use the cheaper processors. It is called once, before engines are made, by an init function:
 // Coraza's registry takes no lock.
 func Register() error {
+	hasFiles = false
 	for _, name := range names {
 		p, err := wrapped(name)
 		if err != nil {

@@ -1,6 +1,0 @@
-//go:build race
-
-package waf
-
-// raced: the race detector makes the rules some ten times slower, so that tests that repeat themselves do it less often.
-const raced = true
