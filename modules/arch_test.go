@@ -54,6 +54,7 @@ var engines = map[string][]string{
 	"waf":       {"github.com/corazawaf/coraza/", "github.com/corazawaf/coraza-coreruleset/", module + "rules"},
 	"idp/oidc":  {"github.com/coreos/go-oidc/", "github.com/go-jose/go-jose/"},
 	"idp/local": nil,
+	"authz":     {"cel.dev/cel-go/"},
 }
 
 type file struct {

@@ -106,8 +106,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if name == "" && len(hosts) > 0 {
 		name = hosts[0]
 	}
-	if h.Tenant != "" && !gatehouse.TenantName(h.Tenant) {
-		return gatehouse.Refused(fmt.Errorf("%stenant: %q is no name: use 1 to 63 of a-z, 0-9 and -", where, h.Tenant))
+	if !house.KnowsTenant(h.Tenant) {
+		return gatehouse.Refused(fmt.Errorf("%stenant %q: put `tenant %s` into the gatehouse global option too; names are 1 to 63 of a-z, 0-9 and -", where, h.Tenant, h.Tenant))
 	}
 	h.site = &gatehouse.Site{Name: cmp.Or(name, "default"), Tenant: h.Tenant, House: house}
 	house.Enter(h.site)

@@ -198,12 +198,20 @@ func (s *service) Provision(ctx caddy.Context) (err error) {
 		Idle: time.Duration(s.policy.Idle), AdminIdle: time.Duration(s.policy.AdminIdle), Max: time.Duration(s.policy.Max),
 		Grace: time.Duration(s.policy.RenewalGrace), AdminRoles: s.policy.AdminRoles, Renewer: s.renewer,
 	}
+	if site := s.house.Entered(); site != nil { // without admit in the row, no request comes so far
+		s.limits.Tenant = site.Tenant
+	}
 	return nil
 }
 
-// find returns the identity provider of this name, or nil.
+// providers are those that vouch for people on this site.
+func (s *service) providers() []gatehouse.IdentityProvider {
+	return s.house.ProvidersOf(s.limits.Tenant)
+}
+
+// find returns the site's identity provider of this name, or nil.
 func (s *service) find(name string) gatehouse.IdentityProvider {
-	for _, idp := range s.house.Providers() {
+	for _, idp := range s.providers() {
 		if idp.Name() == name {
 			return idp
 		}

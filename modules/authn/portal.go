@@ -82,7 +82,7 @@ func (p *Portal) login(w http.ResponseWriter, r *http.Request, req *gatehouse.Re
 		seeOther(w, p.afterLogin(f))
 		return nil
 	}
-	providers := p.house.Providers()
+	providers := p.providers()
 	if len(providers) == 0 {
 		return req.Deny(verdict.Unavailable, "no identity provider is configured")
 	}
@@ -140,7 +140,7 @@ func (p *Portal) stopLoop(w http.ResponseWriter, r *http.Request, req *gatehouse
 
 // showLogin completes the view by the ways to log in.
 func (p *Portal) showLogin(w http.ResponseWriter, r *http.Request, status int, view page.Login, user string) {
-	for _, idp := range p.house.Providers() {
+	for _, idp := range p.providers() {
 		base := loginPath + "/" + idp.Name()
 		if idp.Form() && view.Local == nil {
 			view.Local = &page.LocalForm{Action: base, Username: user}

@@ -191,7 +191,7 @@ func (s *Sessions) Expired(ctx context.Context, token, host string, l Limits) (i
 		return identity.Identity{}, false
 	}
 	rec, err := s.open(item)
-	if err != nil || rec.Host != host {
+	if err != nil || rec.Host != host || rec.Who.Tenant != l.Tenant {
 		return identity.Identity{}, false
 	}
 	e, now := s.enliven(id, rec, item), s.clock.now()

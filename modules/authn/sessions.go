@@ -30,6 +30,8 @@ var (
 type Limits struct {
 	Idle, AdminIdle, Max time.Duration
 	AdminRoles           []string
+	// Tenant is whose site it is; a session of another one is none (control CAL-12).
+	Tenant string
 	// Grace is for how long a session goes on after its provider should have renewed it.
 	Grace time.Duration
 	// Renewer returns who renews for the provider of this name, or nil when nobody does. A nil func: nobody.
@@ -180,6 +182,7 @@ func (s *Sessions) Create(ctx context.Context, v vouching, host string, meta Met
 		Host: host, Created: time.Unix(0, now).UTC(), Span: l.Idle + storeSlack,
 		Idle: l.idle(v.Identity.Roles), Max: l.Max, Agent: meta.Agent, Network: meta.Network,
 	}
+	rec.Who.Tenant = l.Tenant
 	rec.vouched(v, now)
 	proof = identity.Prove(rec.Who, logName(id), rec.Created)
 	if !proof.Known() {
@@ -196,8 +199,10 @@ func (s *Sessions) Create(ctx context.Context, v vouching, host string, meta Met
 	return token, proof, nil
 }
 
-// vouched takes over what the provider says, at a reading of the node's clock.
+// vouched takes over what the provider says, at a reading of the node's clock. Whose site it is and what the gateway has
+// found out are no provider's to say.
 func (rec *record) vouched(v vouching, now int64) {
+	v.Identity.Tenant, v.Identity.Facts = rec.Who.Tenant, rec.Who.Facts
 	rec.Who, rec.Keep, rec.SID = v.Identity, v.Keep, v.SID
 	rec.Vouched, rec.Renew = time.Unix(0, now).UTC(), time.Time{}
 	if !v.Renew.IsZero() { // by the wall clock, which need not be ours
@@ -235,7 +240,7 @@ func (s *Sessions) judge(ctx context.Context, id sessionID, host string, l Limit
 	if err != nil {
 		return nil, err
 	}
-	if e.host != host { // Fast path from here
+	if e.host != host || e.proof.Tenant() != l.Tenant { // Fast path from here
 		return nil, errNoSession
 	}
 	if known && e.over(l, now) == "idle" { // perhaps another node knows of a later use

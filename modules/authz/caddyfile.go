@@ -1,6 +1,8 @@
 package authz
 
 import (
+	"fmt"
+
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"gatehouse.internal/modules/internal/reqpath"
@@ -8,39 +10,49 @@ import (
 
 // Option reads one of the words of the site directive that make up the policy, and reports whether it was one:
 //
-//	allow role <role...>
-//	allow user <provider:subject...>
-//	allow authenticated
+//	allow <condition> [<condition>...]
+//	deny <condition> [<condition>...]
 //	public <path...>
 //	route <path> {
 //		allow ...
+//		deny ...
+//		sensitive
 //	}
 //
-// A path is exact (/healthz) or a subtree (/assets/*).
-func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
+// A path is exact (/healthz) or a subtree (/assets/*). The conditions of a line must all hold; they may also stand in a
+// block, one or several a line. A condition is [not] and one of the words in rule.go, with values of which one must fit.
+func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) { return h.Policy.option(d) }
+
+func (p *Policy) option(d *caddyfile.Dispenser) (bool, error) {
 	switch d.Val() {
-	case "allow":
-		return true, h.Allow.option(d)
+	case "allow", "deny":
+		return true, ruleOption(d, &p.Rules)
 	case "public":
-		args := d.RemainingArgs()
-		if len(args) == 0 {
-			return true, d.Err("public: name at least one path, such as `public /healthz /assets/*`")
-		}
-		for _, arg := range args {
-			p, err := reqpath.ParsePattern(arg)
-			if err != nil {
-				return true, d.Errf("public: %v", err)
-			}
-			h.Public = append(h.Public, p)
-		}
-		return true, nil
+		patterns, err := patternsOption(d)
+		p.Public = append(p.Public, patterns...)
+		return true, err
 	case "route":
-		return true, h.routeOption(d)
+		return true, p.routeOption(d)
 	}
 	return false, nil
 }
 
-func (h *Handler) routeOption(d *caddyfile.Dispenser) error {
+func patternsOption(d *caddyfile.Dispenser) (patterns []reqpath.Pattern, err error) {
+	word, args := d.Val(), d.RemainingArgs()
+	if len(args) == 0 {
+		return nil, d.Errf("%s: name at least one path, such as `%s /healthz /assets/*`", word, word)
+	}
+	for _, arg := range args {
+		p, err := reqpath.ParsePattern(arg)
+		if err != nil {
+			return nil, d.Errf("%s: %v", word, err)
+		}
+		patterns = append(patterns, p)
+	}
+	return patterns, nil
+}
+
+func (p *Policy) routeOption(d *caddyfile.Dispenser) error {
 	var text string
 	if !d.Args(&text) || d.NextArg() {
 		return d.Err("route: name one path, such as `route /admin/* { allow role admin }`")
@@ -51,34 +63,51 @@ func (h *Handler) routeOption(d *caddyfile.Dispenser) error {
 	}
 	route := Route{Path: path}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if d.Val() != "allow" {
-			return d.Errf("unknown word %q in a route: the only one is allow", d.Val())
+		switch d.Val() {
+		case "allow", "deny":
+			err = ruleOption(d, &route.Rules)
+		case "sensitive":
+			if route.Sensitive = true; d.NextArg() {
+				err = d.ArgErr()
+			}
+		default:
+			err = d.Errf("unknown word %q in a route: the words are allow, deny, sensitive", d.Val())
 		}
-		if err := route.Allow.option(d); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	if route.Allow.Empty() {
-		return d.Errf("route %s: nobody is allowed in: put `allow role <role>` into it", text)
+	p.Routes = append(p.Routes, route)
+	if err := p.validateRoute(len(p.Routes)-1, route); err != nil {
+		return d.Errf("%v", err)
 	}
-	h.Routes = append(h.Routes, route)
 	return nil
 }
 
-func (r *Rule) option(d *caddyfile.Dispenser) error {
-	if !d.NextArg() {
-		return d.Err("allow: write `allow role <role...>`, `allow user <provider:subject...>` or `allow authenticated`")
+// ruleOption reads a rule at the word allow or deny.
+func ruleOption(d *caddyfile.Dispenser, to *[]Rule) error {
+	verb := d.Val()
+	rule := Rule{Deny: verb == "deny", Source: fmt.Sprintf("%s:%d", d.File(), d.Line())}
+	if err := rule.parse(tokens(d)); err != nil {
+		return d.Errf("%s: %v", verb, err)
 	}
-	kind, args := d.Val(), d.RemainingArgs()
-	switch {
-	case kind == "role" && len(args) > 0:
-		r.Roles = append(r.Roles, args...)
-	case kind == "user" && len(args) > 0:
-		r.Users = append(r.Users, args...)
-	case kind == "authenticated" && len(args) == 0:
-		r.Authenticated = true
-	default:
-		return d.Err("allow: write `allow role <role...>`, `allow user <provider:subject...>` or `allow authenticated`")
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		line := append([]Token{{d.Val(), d.Token().Quoted()}}, tokens(d)...)
+		if err := rule.parse(line); err != nil {
+			return d.Errf("%s: %v", verb, err)
+		}
 	}
+	if err := rule.validate(); err != nil {
+		return d.Errf("%v", err)
+	}
+	*to = append(*to, rule)
 	return nil
+}
+
+// tokens returns the rest of the line.
+func tokens(d *caddyfile.Dispenser) (line []Token) {
+	for d.NextArg() {
+		line = append(line, Token{d.Val(), d.Token().Quoted()})
+	}
+	return line
 }

@@ -8,12 +8,21 @@ import (
 
 // Decision is what a policy says about one request. The zero Decision is no.
 //
-// Rule names what allowed it, or what refused it, for logs. Obligations are what an allowed request must meet besides,
-// before it passes; the slice is the policy's own and must not be changed.
+// Rule names what allowed it, or what refused it, for logs; [Decision.Reasons] says why, in full. Part is the innermost
+// route that the path could be in, or the site. Obligations are what an allowed request must meet besides, before it passes;
+// the slice is the policy's own and must not be changed. LoginHelps says of a refusal that there is somebody who would be let
+// in. Until is when what allowed it ends by itself; zero: never. Sensitive says that the path is in a part that is marked so.
 type Decision struct {
 	Allowed     bool
 	Rule        string
+	Part        string
 	Obligations []Obligation
+	LoginHelps  bool
+	Sensitive   bool
+	Until       time.Time
+
+	policy *program
+	query  Query
 }
 
 // ObligationKind names what an obligation asks for. Whoever adds a kind teaches [Handler] to meet it; one that it cannot

@@ -2,7 +2,9 @@
 //
 // # What
 //
-// A site's policy: who may use the site, which paths are open to everyone, and which routes have rules of their own.
+// A site's policy: rules that allow or deny by who asks, from where, when and how; what is open to everyone; and routes with
+// rules of their own. A policy is compiled when the configuration loads (program.go) and asked once a request (decide.go);
+// each decision can say why (explain.go).
 //
 // # Place
 //
@@ -10,20 +12,23 @@
 //
 // # Reads / Writes
 //
-// Reads Request.Path, Identity, Challenger. Writes Request.Grant. No store keyspace.
+// Reads Request.Path, Identity, Challenger, ClientIP, Start, Site. Writes Request.Grant. No store keyspace.
 //
 // # Invariants
 //
-// The only place that mints verdict.Grant. A restriction holds in every reading that some server has of a path, an
-// opening only when all readings agree, so that no spelling gives more access than the plain one. A more specific
-// pattern overrides a less specific one; of two that overlap otherwise both must allow. The gateway's own prefix is
-// never granted.
+// The only place that mints verdict.Grant. A rule that denies wins. A restriction holds in every reading that some server
+// has of a path, an opening only when all readings agree, so that no spelling gives more access than the plain one. A more
+// specific route overrides what a less specific one allows, and adds to what it denies; of two that overlap otherwise both
+// must allow. A condition about something unknown does not hold; an expression without a value allows nothing, and refuses
+// what it was to refuse. Who belongs to another tenant is refused. What was allowed for a while is cut when that is over. The
+// gateway's own prefix is never granted.
 //
 // # Fails
 //
-// 401 login_required (a page load goes to the login instead) · 403 forbidden.
+// 401 login_required (a page load goes to the login instead), where a login could help · 403 forbidden.
 //
 // # Cost
 //
-// No store operation. One comparison for each configured pattern; one allocation when routes match.
+// No store operation. Nothing is allocated for a decision, which takes about a microsecond for 200 rules (bench_test.go);
+// an expression allocates, and a refusal does when it says why. One timer for a request that is allowed for a while.
 package authz

@@ -13,7 +13,7 @@ import (
 	"gatehouse.internal/modules/internal/verdict"
 )
 
-func init() { caddy.RegisterModule(Handler{}) }
+func init() { caddy.RegisterModule(new(Handler)) }
 
 // Handler lets pass what the site's policy allows, and mints the grant without which nothing reaches the backend.
 type Handler struct {
@@ -23,45 +23,45 @@ type Handler struct {
 	Preflights bool `json:"preflights,omitempty"`
 	// Where the site's directive stands, for error messages: file:line.
 	Source string `json:"source,omitempty"`
+
+	program *program
 }
 
 // CaddyModule returns the Caddy module information.
-func (Handler) CaddyModule() caddy.ModuleInfo {
+func (*Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.gatehouse_authorize", New: func() caddy.Module { return new(Handler) }}
 }
 
-// Provision refuses a policy that needs a login where nobody can log in.
+// Provision makes the policy ready, and refuses one that needs a login where nobody can log in.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	house, err := gatehouse.House(ctx)
 	if err != nil {
 		return err
 	}
-	if h.needsLogin() && len(house.Providers()) == 0 {
-		return h.at(errors.New("nobody can log in: put `local` or `oidc <issuer> <client-id> <secret>` into the gatehouse global option"))
-	}
-	return nil
-}
-
-// Validate implements caddy.Validator.
-func (h *Handler) Validate() error {
 	if err := h.Policy.Validate(); err != nil {
 		return h.at(err)
 	}
+	if h.needsLogin() && len(house.ProvidersOf(tenantOf(house))) == 0 {
+		return h.at(errors.New("nobody can log in: put `local` or `oidc <issuer> <client-id> <secret>` into the gatehouse global option"))
+	}
+	if h.program, err = compile(&h.Policy, Families(house.Roles.Families)); err != nil {
+		return h.at(err)
+	}
+	house.Read(h.program.reads.Claims, h.program.reads.Groups, h.program.reads.AllGroups)
 	return nil
 }
 
-func (h *Handler) needsLogin() bool {
-	for _, r := range h.Routes {
-		if !r.Allow.Empty() {
-			return true
-		}
+// tenantOf is whose site is being provisioned.
+func tenantOf(house *gatehouse.App) string {
+	if site := house.Entered(); site != nil {
+		return site.Tenant
 	}
-	return !h.Allow.Empty()
+	return ""
 }
 
 // at refuses the configuration, naming the place.
 func (h *Handler) at(err error) error {
-	if h.Source != "" {
+	if h.Source != "" && !strings.HasPrefix(err.Error(), h.Source[:strings.LastIndexByte(h.Source, ':')+1]) {
 		err = fmt.Errorf("%s: %w", h.Source, err)
 	}
 	return gatehouse.Refused(err)
@@ -76,24 +76,41 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if strings.HasPrefix(req.Path.Folded+"/", gatehouse.PortalPrefix) { // the portal's, in any spelling; no backend's
 		return req.Deny(verdict.NotFound, "the portal has no such page")
 	}
-	d := h.Decide(req.Path, req.Identity)
-	switch {
-	case h.Preflights && gatehouse.IsPreflight(r):
+	if h.Preflights && gatehouse.IsPreflight(r) {
 		req.Grant = verdict.Mint("preflight")
 		return next.ServeHTTP(w, r)
-	case d.Allowed:
-		for _, o := range d.Obligations {
-			if err := h.meet(o, r, req); err != nil {
-				return err
-			}
-		}
-		req.Grant = verdict.Mint(d.Rule)
-		return next.ServeHTTP(w, r)
-	case !req.Identity.Known():
-		return req.ChallengeLogin(r, d.Rule)
-	default:
-		return req.Refuse(verdict.Verdict{Reason: verdict.Forbidden, Detail: d.Rule, Location: gatehouse.PortalPrefix + "logout"})
 	}
+	d := h.program.decide(&Query{
+		Path: req.Path, Method: r.Method, Host: r.Host, Client: req.ClientIP, Now: req.Start,
+		Who: req.Identity, Tenant: req.Site.Tenant,
+	})
+	if d.Sensitive {
+		req.Note("sensitive", d.Part)
+	}
+	if !d.Allowed {
+		return h.refuse(r, req, &d)
+	}
+	for _, o := range d.Obligations {
+		if err := h.meet(o, r, req); err != nil {
+			return err
+		}
+	}
+	req.Grant = verdict.Mint(d.Rule)
+	if d.Until.IsZero() {
+		return next.ServeHTTP(w, r)
+	}
+	return h.serveUntil(w, r, req, next, &d)
+}
+
+// refuse says no: with a login where that could help, with the reasons for whoever reads the log.
+func (h *Handler) refuse(r *http.Request, req *gatehouse.Request, d *Decision) error {
+	if !req.Identity.Known() {
+		if d.LoginHelps {
+			return req.ChallengeLogin(r, d.Rule)
+		}
+		return req.Deny(verdict.Forbidden, d.Summary())
+	}
+	return req.Refuse(verdict.Verdict{Reason: verdict.Forbidden, Detail: d.Summary(), Location: gatehouse.PortalPrefix + "logout"})
 }
 
 // meet returns nil when the request meets the obligation, or the refusal that says how it can.
@@ -101,8 +118,22 @@ func (h *Handler) meet(o Obligation, _ *http.Request, req *gatehouse.Request) er
 	return req.Deny(verdict.Forbidden, fmt.Sprintf("the policy asks for %s, which nothing here can prove", o.Kind))
 }
 
+// serveUntil lets the request pass, but no longer than it is allowed.
+func (h *Handler) serveUntil(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, next caddyhttp.Handler, d *Decision) error {
+	bound := newRun(r.Context(), func() { gatehouse.Sever(w, r) })
+	defer bound.leave()
+	bound.until(d.Until, "its time is over")
+	err := next.ServeHTTP(w, r.WithContext(bound))
+	if why := bound.why(); why != "" {
+		req.Note("policy_cut", why)
+		if err != nil { // admit cuts an answer that had begun
+			return req.Deny(verdict.Forbidden, errCut(why).Error())
+		}
+	}
+	return err
+}
+
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
-	_ caddy.Validator             = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

@@ -28,6 +28,13 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseHouse) }
 //			renewal_grace <duration>
 //			clear_site_data
 //		}
+//		roles {
+//			family <name> <role...>
+//			preset four_roles
+//		}
+//		tenant <name> {
+//			providers <name...>
+//		}
 //		<identity provider> ...
 //	}
 //
@@ -62,6 +69,10 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 		return size(d, &app.WAFBudget)
 	case "session":
 		return app.Session.Parse(d)
+	case "tenant":
+		return app.parseTenant(d)
+	case "roles":
+		return app.Roles.Parse(d)
 	case "store":
 		if !d.NextArg() {
 			return d.ArgErr()
@@ -71,7 +82,7 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 		return err
 	default:
 		if _, err := caddy.GetModule("gatehouse.identity_providers." + word); err != nil {
-			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, local, oidc", word)
+			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, roles, tenant, local, oidc", word)
 		}
 		raw, err := guest(d, "gatehouse.identity_providers.", word, "provider")
 		if err != nil {

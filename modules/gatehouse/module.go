@@ -50,6 +50,12 @@ type App struct {
 	// At least four times the largest body_limit of a site. Default: 256 MiB.
 	WAFBudget int64 `json:"waf_budget,omitempty"`
 
+	// Names for sets of roles.
+	Roles Roles `json:"roles,omitzero"`
+
+	// Whose sites the house serves, by name. When there are any, a site can be of no other.
+	Tenants map[string]*Tenant `json:"tenants,omitempty"`
+
 	// How long a login lasts.
 	Session SessionPolicy `json:"session,omitzero"`
 
@@ -67,6 +73,7 @@ type App struct {
 	leak      func(*http.Request) // written while provisioning only
 	sessions  SessionEnder        // written while provisioning only
 	factors   FactorResetter      // written while provisioning only
+	reads     reads               // written while provisioning only
 
 	state atomic.Pointer[State]
 	mu    sync.Mutex
@@ -125,7 +132,7 @@ func (app *App) provision(ctx caddy.Context) error {
 	app.hardened = make(map[*caddyhttp.Server]bool)
 	app.Session = app.Session.Or(SessionPolicy{
 		Idle: caddy.Duration(defaultIdle), AdminIdle: caddy.Duration(defaultAdminIdle), Max: caddy.Duration(defaultMax),
-		AdminRoles: []string{"admin"}, RenewalGrace: caddy.Duration(defaultGrace),
+		AdminRoles: app.Roles.administrators(), RenewalGrace: caddy.Duration(defaultGrace),
 	})
 	if app.StateDir == "" {
 		app.StateDir = filepath.Join(caddy.AppDataDir(), "gatehouse")
@@ -171,7 +178,7 @@ func (app *App) validate() error {
 	if app.WAFBudget < 0 {
 		return errors.New("waf_budget: want a positive number of bytes")
 	}
-	if err := app.Session.Validate(); err != nil {
+	if err := errors.Join(app.Session.Validate(), app.Roles.Validate()); err != nil {
 		return err
 	}
 	names := map[string]bool{}
@@ -188,7 +195,7 @@ func (app *App) validate() error {
 			return fmt.Errorf("identity provider %s: %w", name, err)
 		}
 	}
-	return nil
+	return app.validateTenants()
 }
 
 // Start opens the state, checks that no door stands beside the gates, and starts the providers.

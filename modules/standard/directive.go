@@ -27,7 +27,7 @@ func init() {
 
 // words are the site directive's options, for the error that names them.
 var words = []string{
-	"allow", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
+	"allow", "deny", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
 	"cors", "cross_site", "session", "background", "api", "tenant",
 }
 
@@ -44,10 +44,13 @@ type site struct {
 // parseSite reads the site directive:
 //
 //	gatehouse {
-//		allow role <role...> | user <provider:subject...> | authenticated
+//		allow <condition...>
+//		deny <condition...>
 //		public <path...>
 //		route <path> {
 //			allow ...
+//			deny ...
+//			sensitive
 //		}
 //		forward <field...>
 //		waf {

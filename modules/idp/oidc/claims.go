@@ -1,8 +1,10 @@
 package oidc
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -14,7 +16,8 @@ import (
 const (
 	maxRoles    = 4096 // values of the roles claim without a mapping; more end the login, since half a list is a wrong one
 	maxRole     = 128  // bytes in a role
-	maxText     = 256  // bytes in a name, an e-mail address, an ACR
+	maxText     = 256  // bytes in a name, an e-mail address, an ACR, a value of a further claim
+	maxValues   = 256  // values of a further claim; of one with more, none is taken
 	maxAMR      = 16
 	maxAMRBytes = 64
 )
@@ -32,13 +35,13 @@ func (c *Client) identityOf(cl claims) (*identity.Identity, error) {
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, fmt.Errorf("claims: %w", err)
 	}
-	roles, err := c.rolesOf(cl)
+	roles, groups, err := c.rolesOf(cl)
 	if err != nil {
 		return nil, err
 	}
 	who := &identity.Identity{
 		Provider: c.cfg.Name, Issuer: c.cfg.Issuer, Subject: subject,
-		Name: cl.shown("name"), Roles: roles, ACR: clean(acr), AuthTime: issued,
+		Name: cl.shown("name"), Roles: roles, ACR: clean(acr), AuthTime: issued, Groups: groups, Claims: c.further(cl),
 	}
 	if known {
 		who.AuthTime = authTime
@@ -61,33 +64,84 @@ func (c *Client) identityOf(cl claims) (*identity.Identity, error) {
 	return who, nil
 }
 
-// rolesOf returns the house's roles for the claims. A claim of the wrong shape ends the login: it is a mistake in the
+// rolesOf returns the house's roles for the claims, and the groups that it wants to know of. A claim of the wrong shape ends the login: it is a mistake in the
 // configuration of either side, and better named than met as a person without roles.
-func (c *Client) rolesOf(cl claims) ([]string, error) {
+func (c *Client) rolesOf(cl claims) (roles, groups []string, err error) {
 	v, _ := cl.at(c.cfg.RolesClaim)
 	values, err := asTexts(c.cfg.RolesClaim, v)
 	if err != nil {
-		return nil, fmt.Errorf("roles: %w", err)
+		return nil, nil, fmt.Errorf("roles: %w", err)
 	}
 	if v == nil && cl.overage(c.cfg.RolesClaim) {
-		return nil, fmt.Errorf("groups not delivered: the provider left %q out of the token because there are too many values: have it send only those assigned to this client, or say `groups_overage graph`", c.cfg.RolesClaim)
+		return nil, nil, fmt.Errorf("groups not delivered: the provider left %q out of the token because there are too many values: have it send only those assigned to this client, or say `groups_overage graph`", c.cfg.RolesClaim)
 	}
-	var roles []string
+	if c.cfg.Groups != nil {
+		groups = c.cfg.Groups(values)
+	}
 	if c.cfg.Roles != nil {
 		for _, value := range values {
 			roles = append(roles, c.cfg.Roles[value]...)
 		}
-		return roles, nil
+		if len(groups) > maxRoles {
+			return nil, nil, fmt.Errorf("groups: %d values in %q, of which %d can be kept, and a policy reads them all", len(groups), c.cfg.RolesClaim, maxRoles)
+		}
+		return roles, groups, nil
 	}
 	if len(values) > maxRoles {
-		return nil, fmt.Errorf("roles: %d values in %q, of which %d can be kept: map those that matter with `role`", len(values), c.cfg.RolesClaim, maxRoles)
+		return nil, nil, fmt.Errorf("roles: %d values in %q, of which %d can be kept: map those that matter with `role`", len(values), c.cfg.RolesClaim, maxRoles)
 	}
 	for _, value := range values {
 		if value != "" && len(value) <= maxRole && clean(value) == value {
 			roles = append(roles, value)
 		}
 	}
-	return roles, nil
+	return roles, groups, nil
+}
+
+// further returns the claims that somebody wants to know of besides. One of another shape than texts, numbers and truths, or
+// too large, is left out, so that nothing rests on it.
+func (c *Client) further(cl claims) map[string][]string {
+	if c.cfg.Claims == nil {
+		return nil
+	}
+	found := map[string][]string{}
+	for _, name := range c.cfg.Claims() {
+		v, _ := cl.at(name)
+		if values := simple(v); len(values) > 0 {
+			found[name] = values
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return found
+}
+
+// simple returns a claim's value, or values, as texts; nil when it has none, or they are of another shape.
+func simple(v any) (values []string) {
+	list, ok := v.([]any)
+	if !ok {
+		list = []any{v}
+	}
+	if len(list) > maxValues {
+		return nil
+	}
+	for _, v := range list {
+		var text string
+		switch v := v.(type) {
+		case string:
+			text = v
+		case json.Number:
+			text = v.String()
+		case bool:
+			text = strconv.FormatBool(v)
+		}
+		if text == "" || len(text) > maxText || clean(text) != text {
+			return nil
+		}
+		values = append(values, text)
+	}
+	return values
 }
 
 // at returns the claim of this name, or else what the path of this name leads to, as in realm_access.roles. The name

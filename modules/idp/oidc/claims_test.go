@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -72,5 +73,34 @@ func TestHowTheyLoggedIn(t *testing.T) {
 	}
 	if !who.AuthTime.Equal(time.Unix(1000, 0)) || who.ACR != "urn:mace:incommon:iap:silver" || !slices.Equal(who.AMR, []string{"pwd", "otp", "a b"}) {
 		t.Errorf("got %+v", who)
+	}
+}
+
+// Of further claims only those are taken that somebody reads, and only what is plainly a value.
+func TestFurtherClaims(t *testing.T) {
+	cl, err := parseClaims([]byte(`{"sub":"u-1","iat":1,"groups":["eng","hr"],"department":"it","level":3,"contractor":false,
+		"ws":["acme","b"],"odd":{"a":1},"mixed":["a",{}],"blank":"","deep":{"x":["y"]},"unread":"z","dirty":"a\u0000b"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Client{cfg: Config{RolesClaim: "groups", Roles: map[string][]string{"eng": {"staff"}},
+		Claims: func() []string {
+			return []string{"department", "level", "contractor", "ws", "odd", "mixed", "blank", "deep.x", "missing", "dirty"}
+		},
+		Groups: func(of []string) []string { return of[1:] }}}
+	who, err := c.identityOf(cl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]string{"department": {"it"}, "level": {"3"}, "contractor": {"false"}, "ws": {"acme", "b"}, "deep.x": {"y"}}
+	if !reflect.DeepEqual(who.Claims, want) {
+		t.Errorf("claims %v, want %v", who.Claims, want)
+	}
+	if !slices.Equal(who.Groups, []string{"hr"}) || !slices.Equal(who.Roles, []string{"staff"}) {
+		t.Errorf("groups %v, roles %v", who.Groups, who.Roles)
+	}
+	c.cfg.Claims, c.cfg.Groups = nil, nil
+	if who, err = c.identityOf(cl); err != nil || who.Claims != nil || who.Groups != nil {
+		t.Errorf("unasked, it took %v and %v (%v)", who.Claims, who.Groups, err)
 	}
 }

@@ -92,6 +92,7 @@ type Provider struct {
 	logger *zap.Logger
 	ctx    caddy.Context
 	state  func() (*gatehouse.State, error)
+	house  *gatehouse.App
 }
 
 // CaddyModule returns the Caddy module information.
@@ -131,7 +132,7 @@ func (p *Provider) config() (Config, error) {
 	cfg := Config{
 		Name: p.ProviderName, Scopes: p.Scopes, RolesClaim: p.RolesClaim, Roles: p.Roles, Graph: p.GroupsOverage,
 		NoRefresh: p.Refresh == "off", NoPush: p.PAR == "off", KeyForEndpoint: p.ClientKeyAudience == "token_endpoint",
-		InsecureHTTP: p.InsecureHTTP, OnSkew: p.skewed,
+		InsecureHTTP: p.InsecureHTTP, OnSkew: p.skewed, Claims: p.claims, Groups: p.groups,
 	}
 	for _, w := range []struct{ word, value, allowed string }{
 		{"refresh", p.Refresh, "offline off"}, {"par", p.PAR, "off"}, {"client_key_audience", p.ClientKeyAudience, "issuer token_endpoint"},
@@ -235,8 +236,24 @@ func (p *Provider) Form() bool { return false }
 
 // Open implements [gatehouse.IdentityProvider].
 func (p *Provider) Open(house *gatehouse.App) error {
-	p.state = house.State
+	p.house, p.state = house, house.State
 	return nil
+}
+
+// claims are those that the policies of the house's sites read.
+func (p *Provider) claims() []string {
+	if p.house == nil {
+		return nil
+	}
+	return p.house.Claims()
+}
+
+// groups are those among the provider's that the policies of the house's sites read.
+func (p *Provider) groups(of []string) []string {
+	if p.house == nil {
+		return nil
+	}
+	return p.house.Groups(of)
 }
 
 // Start takes up the last good metadata and keys, and from then on keeps them young, without waiting for the provider: a

@@ -32,21 +32,23 @@ var ErrDown = errors.New("the identity provider is not available")
 
 // Config is what a [Client] needs to know. It must not be changed afterwards.
 type Config struct {
-	Name           string              // the provider's name in identities
-	Issuer         string              // exactly as the provider spells it
-	ClientID       string              //
-	ClientSecret   secret.String       // empty with Key
-	Key            *ClientKey          // for private_key_jwt; nil with ClientSecret
-	KeyForEndpoint bool                // assertions are for the token endpoint's URL, rather than for the issuer
-	Scopes         []string            // openid is added
-	NoRefresh      bool                // refresh tokens are not kept
-	NoPush         bool                // authorization requests are not pushed (RFC 9126), though the provider offers it
-	RolesClaim     string              // a claim's name, or a path to it such as realm_access.roles
-	Roles          map[string][]string // claim value -> roles of the house; nil: the values are the roles
-	Graph          string              // https://graph.microsoft.com, asked for groups that do not fit the token; "": nobody
-	Roots          *x509.CertPool      // nil: the system's
-	InsecureHTTP   bool                // allows http to loopback addresses
-	OnSkew         func(time.Duration) // told how far the provider's clock is ahead, from 5 s on and as it changes; may be nil
+	Name           string                         // the provider's name in identities
+	Issuer         string                         // exactly as the provider spells it
+	ClientID       string                         //
+	ClientSecret   secret.String                  // empty with Key
+	Key            *ClientKey                     // for private_key_jwt; nil with ClientSecret
+	KeyForEndpoint bool                           // assertions are for the token endpoint's URL, rather than for the issuer
+	Scopes         []string                       // openid is added
+	NoRefresh      bool                           // refresh tokens are not kept
+	NoPush         bool                           // authorization requests are not pushed (RFC 9126), though the provider offers it
+	RolesClaim     string                         // a claim's name, or a path to it such as realm_access.roles
+	Roles          map[string][]string            // claim value -> roles of the house; nil: the values are the roles
+	Claims         func() []string                // further claims that identities are to have, or paths to them; nil: none
+	Groups         func(values []string) []string // which values of the roles claim identities are to have as groups; nil: none
+	Graph          string                         // https://graph.microsoft.com, asked for groups that do not fit the token; "": nobody
+	Roots          *x509.CertPool                 // nil: the system's
+	InsecureHTTP   bool                           // allows http to loopback addresses
+	OnSkew         func(time.Duration)            // told how far the provider's clock is ahead, from 5 s on and as it changes; may be nil
 }
 
 // Client is the relying party of one provider. It asks the provider for nothing until it has to, and is safe for

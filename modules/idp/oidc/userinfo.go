@@ -15,13 +15,14 @@ const (
 	graphPath     = "/v1.0/me/transitiveMemberOf/microsoft.graph.group"
 )
 
-// complete adds what the userinfo endpoint knows when the ID token does not hold the roles claim: some providers put
-// claims there only (Core 5.4). Only roles and what people read is taken, and the ID token's own claims win.
+// complete adds what the userinfo endpoint knows when the ID token does not hold the roles claim, or another that is wanted:
+// some providers put claims there only (Core 5.4). Only those and what people read is taken, and the ID token's own win.
 func (c *Client) complete(ctx context.Context, cl claims, m *metadata, accessToken string) error {
-	if _, there := cl.at(c.cfg.RolesClaim); there {
+	if c.holds(cl) {
 		return nil
 	}
-	if m.UserInfoURL == "" || cl.overage(c.cfg.RolesClaim) {
+	_, there := cl.at(c.cfg.RolesClaim)
+	if m.UserInfoURL == "" || !there && cl.overage(c.cfg.RolesClaim) {
 		return c.deliver(ctx, cl, accessToken)
 	}
 	subject, _ := cl.text("sub")
@@ -43,8 +44,31 @@ func (c *Client) complete(ctx context.Context, cl claims, m *metadata, accessTok
 
 // shownClaims are the claims that are taken from userinfo, but for the e-mail address.
 func (c *Client) shownClaims() []string {
-	root, _, _ := strings.Cut(c.cfg.RolesClaim, ".")
-	return []string{"name", "preferred_username", c.cfg.RolesClaim, root}
+	taken := []string{"name", "preferred_username"}
+	for _, name := range c.wanted() {
+		root, _, _ := strings.Cut(name, ".")
+		taken = append(taken, name, root)
+	}
+	return taken
+}
+
+// wanted are the claims that say more than who it is.
+func (c *Client) wanted() []string {
+	names := []string{c.cfg.RolesClaim}
+	if c.cfg.Claims != nil {
+		names = append(names, c.cfg.Claims()...)
+	}
+	return names
+}
+
+// holds reports whether all claims that are wanted are there.
+func (c *Client) holds(cl claims) bool {
+	for _, name := range c.wanted() {
+		if _, there := cl.at(name); !there {
+			return false
+		}
+	}
+	return true
 }
 
 // userInfo asks the userinfo endpoint. An answer about somebody else is refused (Core 5.3.2).

@@ -24,11 +24,25 @@ type Identity struct {
 	AMR      []string  `json:"amr,omitempty"`
 	ACR      string    `json:"acr,omitempty"`
 	AuthTime time.Time `json:"auth_time"`
+
+	// Groups are the provider's own names, and Claims what else it says: of both, only what the house's policies ask for.
+	// Groups are sorted and without duplicates.
+	Groups []string            `json:"groups,omitempty"`
+	Claims map[string][]string `json:"claims,omitempty"`
+	// Facts are what the gateway itself has found out since, by name, such as [FactDevice]. No provider sets them.
+	Facts map[string]string `json:"facts,omitempty"`
 }
 
-// Normalize sorts the roles and drops duplicates and empty names, so that HasRole may search. Roles that are in order
-// already stay the very same slice, so that many identities can share one.
-func (i *Identity) Normalize() { i.Roles = normal(i.Roles) }
+// FactDevice says whether the person has used this device before: DeviceKnown or DeviceUnknown.
+const (
+	FactDevice    = "device"
+	DeviceKnown   = "known"
+	DeviceUnknown = "unknown"
+)
+
+// Normalize sorts roles and groups and drops duplicates and empty names, so that they can be searched. A list that is in order
+// already stays the very same slice, so that many identities can share one.
+func (i *Identity) Normalize() { i.Roles, i.Groups = normal(i.Roles), normal(i.Groups) }
 
 // normal returns the names sorted, each once, and none empty: the very same slice when it is so already.
 func normal(names []string) []string {
@@ -96,6 +110,22 @@ func (p Proof) HasRole(role string) bool {
 	}
 	_, found := slices.BinarySearch(p.who.Roles, role)
 	return found
+}
+
+// Claim returns the values of a claim, which must not be written; nil when the provider did not say it, or for nobody.
+func (p Proof) Claim(name string) []string {
+	if p.who == nil {
+		return nil
+	}
+	return p.who.Claims[name]
+}
+
+// Fact returns what the gateway has found out about the person under this name; "" when nothing.
+func (p Proof) Fact(name string) string {
+	if p.who == nil {
+		return ""
+	}
+	return p.who.Facts[name]
 }
 
 // Is reports whether the proof is for this subject of this provider.

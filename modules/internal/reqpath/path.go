@@ -80,6 +80,13 @@ type Path struct {
 // String returns the canonical spelling.
 func (p Path) String() string { return p.Escaped }
 
+// Plain reports whether every server reads the path alike, but for letter case
+// and a slash at its end: whoever looks at parts of it other than by a
+// [Pattern] must refuse one that is not. The zero value is not.
+func (p Path) Plain() bool {
+	return p.Folded != "" && p.encodedSlash == 0 && p.cut == 0 && strings.EqualFold(trimSlash(p.Decoded), p.Folded)
+}
+
 // Parse reads a request-target in origin-form, with or without "?query", as
 // received on the wire (RFC 9112 §3.2.1, the :path of RFC 9113 §8.3.1).
 // The query is checked for bytes that may not stand in a URI and is otherwise

@@ -199,3 +199,22 @@ func BenchmarkMatchFolded(b *testing.B) {
 		pattern.MatchFolded(p)
 	}
 }
+
+func TestPlain(t *testing.T) {
+	open := Options{AllowEncodedSlash: true, AllowEmptySegments: true}
+	for raw, want := range map[string]bool{
+		"/": true, "/a/b": true, "/a/b/": true, "/Wiki/Main%20Page": true, "/caf%C3%A9": true, "/%61": true,
+		"/a;x/b": false, "/a%2Fb": false, "/a//b": false, "/a%3Fb": false, "/a.": false, "/a%20/b": false, "/%EF%BC%A1": false,
+	} {
+		p, err := Parse(raw, open)
+		if err != nil {
+			t.Fatalf("%s: %v", raw, err)
+		}
+		if p.Plain() != want {
+			t.Errorf("Plain(%s) = %v", raw, !want)
+		}
+	}
+	if (Path{}).Plain() {
+		t.Error("the zero path is plain")
+	}
+}

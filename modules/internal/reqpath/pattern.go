@@ -81,6 +81,13 @@ func patternHint(text, exact string, subtree bool) string {
 // String returns the pattern as written.
 func (p Pattern) String() string { return p.text }
 
+// Root returns the folded path that begins every folded path which p can match, up to the end of a segment: what an index
+// of patterns is made of. It has no slash at its end, and is empty for "/*"; that of "/" alone is "/".
+func (p Pattern) Root() string { return p.folded }
+
+// Subtree reports whether p also holds what is below its root.
+func (p Pattern) Subtree() bool { return p.subtree }
+
 // MarshalText returns the pattern as written.
 func (p Pattern) MarshalText() ([]byte, error) { return []byte(p.text), nil }
 
