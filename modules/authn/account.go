@@ -2,6 +2,7 @@ package authn
 
 import (
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"time"
 
@@ -46,12 +47,46 @@ func (p *Portal) account(w http.ResponseWriter, r *http.Request, req *gatehouse.
 		Roles: who.Roles, Since: req.Identity.Since(), LogoutURL: logoutPath, CSRF: csrf,
 		Action: accountPath, Done: r.Form.Get("done") != "", Now: time.Now(),
 	}
+	if _, ok := p.find(who.Provider).(gatehouse.PasswordKeeper); ok {
+		view.PasswordURL = gatehouse.PasswordPath
+	}
 	for _, s := range mine {
 		view.Sessions = append(view.Sessions, page.Session{
 			ID: s.Name, Agent: s.Agent, Network: s.Network, Site: s.Host, Since: s.Created, Used: s.LastSeen, This: s.Current,
 		})
 	}
 	page.Write(w, r, http.StatusOK, view)
+	return nil
+}
+
+// password has the person's identity provider change the password that it keeps for them.
+func (p *Portal) password(w http.ResponseWriter, r *http.Request, req *gatehouse.Request) error {
+	if !req.Identity.Known() {
+		return req.ChallengeLogin(r, "change of password")
+	}
+	keeper, ok := p.find(req.Identity.Provider()).(gatehouse.PasswordKeeper)
+	if !ok {
+		return req.Deny(verdict.NotFound, "the identity provider keeps no passwords")
+	}
+	if !onlyMethods(w, r, http.MethodGet, http.MethodHead, http.MethodPost) {
+		return req.Deny(verdict.BadMethod, "")
+	}
+	if r.Method == http.MethodPost {
+		if err := p.checkCSRF(r, req); err != nil {
+			return err
+		}
+	}
+	csrf, err := p.csrf(req)
+	if err != nil {
+		return req.Deny(verdict.Unavailable, err.Error())
+	}
+	err = keeper.ServePassword(w, r, gatehouse.AccountVisit{Request: req, CSRF: csrf, Account: accountPath})
+	if le := (*gatehouse.LoginError)(nil); errors.As(err, &le) {
+		return req.Refuse(verdict.Verdict{Reason: le.Reason, Detail: le.Error(), RetryAfter: le.After})
+	}
+	if err != nil {
+		return req.Deny(verdict.Internal, err.Error())
+	}
 	return nil
 }
 

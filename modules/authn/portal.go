@@ -59,6 +59,8 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return p.remains(w, r, req)
 	case path == accountPath:
 		return p.account(w, r, req)
+	case path == gatehouse.PasswordPath:
+		return p.password(w, r, req)
 	case path == keptPath:
 		return p.kept(w, r, req)
 	case path == logoutPath:
@@ -142,6 +144,9 @@ func (p *Portal) stopLoop(w http.ResponseWriter, r *http.Request, req *gatehouse
 func (p *Portal) showLogin(w http.ResponseWriter, r *http.Request, status int, view page.Login, user string) {
 	for _, idp := range p.providers() {
 		base := loginPath + "/" + idp.Name()
+		if r, ok := idp.(gatehouse.Registrar); ok && r.RegisterPath() != "" {
+			view.RegisterURL = base + r.RegisterPath()
+		}
 		if idp.Form() && view.Local == nil {
 			view.Local = &page.LocalForm{Action: base, Username: user}
 		} else {

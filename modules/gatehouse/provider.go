@@ -88,6 +88,30 @@ type Starter interface {
 	Start() error
 }
 
+// PasswordPath is where people change the password that their identity provider keeps for them.
+const PasswordPath = PortalPrefix + "account/password"
+
+// PasswordKeeper is implemented by identity providers that keep people's passwords.
+type PasswordKeeper interface {
+	// ServePassword answers one request for PasswordPath of a person whom the provider has vouched for; the portal has
+	// checked that a form that was posted is the person's own. An error, before anything was written, says what the
+	// person is told as one of ServeLogin does.
+	ServePassword(w http.ResponseWriter, r *http.Request, v AccountVisit) error
+}
+
+// AccountVisit is one request of a person for a page about their account.
+type AccountVisit struct {
+	Request *Request
+	CSRF    string // goes into each form as csrf
+	Account string // the path of the account page
+}
+
+// Registrar is implemented by identity providers where people may ask for an account.
+type Registrar interface {
+	// RegisterPath is what follows the provider's Base to get there; "" when they may not.
+	RegisterPath() string
+}
+
 // Login is one request of a login conversation.
 type Login struct {
 	Request *Request

@@ -1,44 +1,42 @@
 package local
 
 import (
-	"context"
-	"crypto/rand"
-	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"golang.org/x/crypto/argon2"
 )
 
-// standard are the parameters of new hashes: OWASP Password Storage Cheat Sheet, first choice (control NAT-09).
-var standard = params{memory: 19 << 10, time: 2, threads: 1}
+// standard are the parameters of new hashes unless a preset is chosen (control NAT-09).
+var standard = presets[defaultPreset]
+
+const defaultPreset = "owasp"
+
+// presets are what an operator may choose new hashes to cost. The OWASP Password Storage Cheat Sheet holds its five
+// choices to be equally strong, at different shares of memory and time; rfc9106 is the second choice of RFC 9106 section 4.
+// Its first one, 2 GiB for each login, is not offered: one login would take what a small machine has.
+var presets = map[string]params{
+	"owasp":     {memory: 19 << 10, time: 2, threads: 1},
+	"owasp_46m": {memory: 46 << 10, time: 1, threads: 1},
+	"owasp_12m": {memory: 12 << 10, time: 3, threads: 1},
+	"owasp_9m":  {memory: 9 << 10, time: 4, threads: 1},
+	"owasp_7m":  {memory: 7 << 10, time: 5, threads: 1},
+	"rfc9106":   {memory: 64 << 10, time: 3, threads: 4},
+}
 
 // Bounds of a hash that is worth parsing. Records are sealed, so this guards against our own mistakes.
 const (
 	saltBytes, minSalt, maxSalt = 16, 8, 64
 	keyBytes, minKey, maxKey    = 32, 16, 64
-	maxMemory                   = 1 << 20 // KiB
+	maxMemory                   = 256 << 10 // KiB
 	maxTime, maxThreads         = 64, 64
 	maxPHC                      = 300
 )
 
-// How logins queue for the hasher.
-const (
-	maxWaiting = 64
-	waitFor    = 5 * time.Second
-)
-
-var (
-	// ErrBusy says that too many passwords are being checked at once.
-	ErrBusy = errors.New("too many passwords are being checked")
-
-	errPHC = errors.New("not an Argon2id hash")
-)
+var errPHC = errors.New("not an Argon2id hash")
 
 // params are Argon2's cost: memory in KiB.
 type params struct {
@@ -89,74 +87,4 @@ func costOf(s, name string, most uint64) (uint32, bool) {
 	digits, ok := strings.CutPrefix(s, name)
 	n, err := strconv.ParseUint(digits, 10, 32)
 	return uint32(n), ok && err == nil && n > 0 && n <= most
-}
-
-// Hasher makes and checks Argon2id hashes, no more at a time than it has slots, since each takes 19 MiB and a
-// processor; some callers wait, and the rest get ErrBusy at once. Make one with [NewHasher]; it is safe for concurrent use.
-type Hasher struct {
-	slots   chan struct{}
-	waiting atomic.Int32
-	made    atomic.Uint64 // computations so far
-}
-
-// NewHasher returns a hasher that works on so many passwords at a time, at least one.
-func NewHasher(slots int) *Hasher { return &Hasher{slots: make(chan struct{}, max(slots, 1))} }
-
-// Hash returns a new hash of the password.
-func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
-	fresh := phc{params: standard, salt: make([]byte, saltBytes)}
-	_, _ = rand.Read(fresh.salt) // never fails, see crypto/rand
-	var err error
-	if fresh.key, err = h.compute(ctx, password, fresh.params, fresh.salt, keyBytes); err != nil {
-		return "", err
-	}
-	return fresh.String(), nil
-}
-
-// Verify reports whether the hash is the password's, and whether a new one should be made with today's parameters.
-// An empty hash is nobody's and costs the same time.
-func (h *Hasher) Verify(ctx context.Context, password, encoded string) (ok, outdated bool, err error) {
-	want := phc{params: standard, salt: make([]byte, saltBytes), key: make([]byte, keyBytes)}
-	if encoded != "" {
-		if want, err = parsePHC(encoded); err != nil {
-			return false, false, err
-		}
-	}
-	got, err := h.compute(ctx, password, want.params, want.salt, uint32(len(want.key)))
-	if err != nil {
-		return false, false, err
-	}
-	same := subtle.ConstantTimeCompare(got, want.key) == 1
-	return same && encoded != "", want.params != standard || len(want.key) != keyBytes, nil
-}
-
-// compute waits for a slot and then for the result; Argon2 itself cannot be interrupted.
-func (h *Hasher) compute(ctx context.Context, password string, p params, salt []byte, size uint32) ([]byte, error) {
-	select {
-	case h.slots <- struct{}{}: // Fast path
-	default:
-		if err := h.wait(ctx); err != nil {
-			return nil, err
-		}
-	}
-	defer func() { <-h.slots }()
-	h.made.Add(1)
-	return argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, size), nil
-}
-
-func (h *Hasher) wait(ctx context.Context) error {
-	defer h.waiting.Add(-1)
-	if h.waiting.Add(1) > maxWaiting {
-		return ErrBusy
-	}
-	timeout := time.NewTimer(waitFor)
-	defer timeout.Stop()
-	select {
-	case h.slots <- struct{}{}:
-		return nil
-	case <-timeout.C:
-		return ErrBusy
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,17 +19,21 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"gatehouse.internal/modules/gatehouse"
-	"gatehouse.internal/modules/internal/clientip"
 	"gatehouse.internal/modules/internal/event"
-	"gatehouse.internal/modules/internal/identity"
-	"gatehouse.internal/modules/internal/page"
-	"gatehouse.internal/modules/internal/verdict"
+	"gatehouse.internal/modules/internal/standing"
 )
 
 func init() { caddy.RegisterModule(Provider{}) }
 
+// What follows the provider's Base.
 const (
-	setupPath = "/setup"
+	setupPath    = "/setup"    // of the first user
+	changePath   = "/change"   // of a password that may not be used any longer
+	linkPath     = "/password" // of a link to set one
+	registerPath = "/register"
+)
+
+const (
 	// issuer is who vouches for local identities.
 	issuer = "urn:gatehouse:local"
 	// startFor bounds what Start does with the store.
@@ -49,6 +55,16 @@ type Provider struct {
 	// The least number of characters in a password, 12 or more. Default: 12.
 	PasswordMin int `json:"password_min,omitempty"`
 
+	// What new password hashes cost: owasp, owasp_46m, owasp_12m, owasp_9m, owasp_7m, rfc9106. Default: owasp.
+	PasswordHash string `json:"password_hash,omitempty"`
+
+	// A file of passwords that became known, which nobody may use: plain words, or SHA-1 hashes sorted.
+	BreachedList string `json:"breached_list,omitempty"`
+
+	// Let people ask for an account on a page of the login. An administrator decides.
+	Register bool `json:"register,omitempty"`
+
+	cost   params
 	house  *gatehouse.App
 	stderr io.Writer
 }
@@ -68,9 +84,11 @@ func (*kept) Destruct() error { return nil }
 // engine is the provider's state, found anew for each request: it may be closed at any time.
 type engine struct {
 	*kept
-	users *Users
-	links SetupLinks
-	bus   *event.Bus
+	users     *Users
+	links     SetupLinks
+	passwords PasswordLinks
+	book      *standing.Book
+	bus       *event.Bus
 }
 
 // CaddyModule returns the Caddy module information.
@@ -79,17 +97,18 @@ func (Provider) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision fills in the defaults.
-func (p *Provider) Provision(caddy.Context) error {
+func (p *Provider) Provision(ctx caddy.Context) error {
 	p.ProviderName = cmp.Or(p.ProviderName, "local")
 	p.Title = cmp.Or(p.Title, "User name and password")
 	p.PasswordMin = cmp.Or(p.PasswordMin, minPassword)
+	p.PasswordHash = cmp.Or(p.PasswordHash, defaultPreset)
 	if len(p.FirstUserRoles) == 0 {
 		p.FirstUserRoles = []string{"admin"}
 	}
 	if p.stderr == nil {
 		p.stderr = os.Stderr
 	}
-	return nil
+	return registerMetrics(ctx)
 }
 
 // Validate refuses shorter passwords than control CER-09 allows, and longer ones than people type.
@@ -97,7 +116,16 @@ func (p *Provider) Validate() error {
 	if p.PasswordMin < minPassword || p.PasswordMin > maxPassword/4 {
 		return fmt.Errorf("password_min %d: passwords need at least %d characters; write a number from there to %d, or leave it out", p.PasswordMin, minPassword, maxPassword/4)
 	}
-	return nil
+	cost, ok := presets[p.PasswordHash]
+	if !ok {
+		return fmt.Errorf("password_hash %q: the presets are %s", p.PasswordHash, strings.Join(slices.Sorted(maps.Keys(presets)), ", "))
+	}
+	p.cost = cost
+	if p.BreachedList == "" {
+		return nil
+	}
+	_, err := OpenBreached(p.BreachedList, func(error) {})
+	return err
 }
 
 // Name implements [gatehouse.IdentityProvider].
@@ -115,24 +143,58 @@ func (p *Provider) Open(house *gatehouse.App) error {
 	return nil
 }
 
+// RegisterPath implements [gatehouse.Registrar].
+func (p *Provider) RegisterPath() string {
+	if !p.Register {
+		return ""
+	}
+	return registerPath
+}
+
 func (p *Provider) engine() (engine, error) {
 	state, err := p.house.State()
 	if err != nil {
 		return engine{}, err
 	}
 	v, err := state.Keep("idp.local", func() (caddy.Destructor, error) {
-		return &kept{hasher: NewHasher(runtime.GOMAXPROCS(0)), streaks: newStreaks(maxStreaks), issued: map[string]string{}}, nil
+		// Half of the processors, so that logins leave the others to requests.
+		return &kept{hasher: NewHasher(runtime.GOMAXPROCS(0) / 2), streaks: newStreaks(maxStreaks), issued: map[string]string{}}, nil
 	})
+	if err != nil {
+		return engine{}, err
+	}
+	breached, err := p.breached(state)
 	if err != nil {
 		return engine{}, err
 	}
 	k := v.(*kept)
 	return engine{
-		kept:  k,
-		users: &Users{Store: state.Store, Keys: state.Keys, Hasher: k.hasher, Provider: p.ProviderName, MinPassword: p.PasswordMin},
-		links: SetupLinks{Store: state.Store, Provider: p.ProviderName},
-		bus:   state.Bus,
+		kept: k,
+		users: &Users{
+			Store: state.Store, Keys: state.Keys, Hasher: k.hasher, Provider: p.ProviderName,
+			MinPassword: p.PasswordMin, Cost: p.cost, Breached: breached,
+		},
+		links:     SetupLinks{Store: state.Store, Provider: p.ProviderName},
+		passwords: PasswordLinks{Store: state.Store, Keys: state.Keys, Provider: p.ProviderName},
+		book:      state.Standing,
+		bus:       state.Bus,
 	}, nil
+}
+
+// breached returns the list, which outlives configurations: of words, it is in memory.
+func (p *Provider) breached(state *gatehouse.State) (*Breached, error) {
+	if p.BreachedList == "" {
+		return nil, nil
+	}
+	v, err := state.Keep("idp.local.breached "+p.BreachedList, func() (caddy.Destructor, error) {
+		return OpenBreached(p.BreachedList, func(err error) {
+			state.Bus.Publish(event.Event{Time: time.Now(), Kind: event.BreachedUnread, Detail: err.Error()})
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(*Breached), nil
 }
 
 // Start issues a set-up link when there is no user, unless this process has issued one that still works.
@@ -195,193 +257,11 @@ func removeLink(path string) error {
 	return nil
 }
 
-// ServeLogin implements [gatehouse.IdentityProvider].
-func (p *Provider) ServeLogin(w http.ResponseWriter, r *http.Request, l gatehouse.Login) (*gatehouse.Vouching, error) {
-	e, err := p.engine()
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	post := r.Method == http.MethodPost
-	switch {
-	case l.Sub != "" && l.Sub != setupPath:
-		return nil, &gatehouse.LoginError{Reason: verdict.NotFound}
-	case !post && r.Method != http.MethodGet && r.Method != http.MethodHead:
-		w.Header().Set("Allow", "GET, HEAD, POST")
-		return nil, &gatehouse.LoginError{Reason: verdict.BadMethod}
-	case post && l.Flow.Fresh, l.Sub == "" && !post: // the form is the portal's, at /.gatehouse/login
-		return nil, &gatehouse.LoginError{Reason: verdict.LoginExpired}
-	case l.Sub == "":
-		return p.login(r, l, e)
-	case post:
-		return p.createFirst(w, r, l, e)
-	}
-	return nil, p.showSetup(w, r, l, e)
-}
-
-func (p *Provider) vouch(u User) *gatehouse.Vouching {
-	who := identity.Identity{
-		Provider: p.ProviderName, Issuer: issuer, Subject: u.Name, Name: u.Name, Roles: u.Roles,
-		AMR: []string{"pwd"}, AuthTime: time.Now().UTC().Truncate(time.Second), // RFC 8176
-	}
-	who.Normalize()
-	return &gatehouse.Vouching{Identity: who}
-}
-
-func unavailable(err error) error {
-	reason := verdict.Unavailable
-	if errors.Is(err, context.Canceled) {
-		reason = verdict.ClientClosed
-	}
-	return &gatehouse.LoginError{Reason: reason, Err: err}
-}
-
-// login judges the portal's login form.
-func (p *Provider) login(r *http.Request, l gatehouse.Login, e engine) (*gatehouse.Vouching, error) {
-	f, err := parseForm(r, "username", "password")
-	if err != nil {
-		return nil, formError(err)
-	}
-	// Only what can be a name is repeated: people type their password into the wrong field.
-	name, _ := CanonicalName(f["username"])
-	key := keyOf(p.ProviderName, cmp.Or(name, f["username"]), clientip.Network(l.Request.ClientIP))
-	if wait := e.streaks.begin(key); wait > 0 {
-		return nil, tooMany(name, wait)
-	}
-	u, err := e.users.Authenticate(r.Context(), f["username"], f["password"])
-	switch {
-	case err == nil:
-		e.streaks.succeeded(key)
-		return p.vouch(u), nil
-	case errors.Is(err, ErrWrong):
-		return nil, &gatehouse.LoginError{Reason: verdict.LoginFailed, Message: string(page.BadCredentials), User: name, Err: err}
-	case errors.Is(err, ErrBusy):
-		e.streaks.undo(key)
-		return nil, tooMany(name, waitFor)
-	}
-	e.streaks.undo(key)
-	return nil, unavailable(err)
-}
-
-func tooMany(name string, wait time.Duration) error {
-	return &gatehouse.LoginError{Reason: verdict.TooManyAttempts, Message: string(page.Paused), User: name, After: wait}
-}
-
-// showSetup shows the form for the first user; there is none once somebody has used it.
-func (p *Provider) showSetup(w http.ResponseWriter, r *http.Request, l gatehouse.Login, e engine) error {
-	if err := p.setupOpen(r, e); err != nil {
-		return err
-	}
-	token := r.URL.Query().Get("token")
-	var say page.Message
-	if token != "" {
-		switch err := e.links.Check(r.Context(), token); {
-		case errors.Is(err, ErrSetupToken):
-			token, say = "", page.TokenInvalid
-		case err != nil:
-			return unavailable(err)
-		}
-	}
-	p.writeSetup(w, r, l, http.StatusOK, page.Setup{Token: token, Error: say})
-	return nil
-}
-
-func (p *Provider) setupOpen(r *http.Request, e engine) error {
-	switch some, err := e.users.Any(r.Context()); {
-	case err != nil:
-		return unavailable(err)
-	case some:
-		return &gatehouse.LoginError{Reason: verdict.NotFound, Err: errors.New("set-up is over: there are users")}
-	}
-	return nil
-}
-
-func (p *Provider) writeSetup(w http.ResponseWriter, r *http.Request, l gatehouse.Login, status int, s page.Setup) {
-	if l.Request.Site != nil {
-		s.Site = l.Request.Site.Name
-	}
-	s.RequestID, s.Action, s.Flow, s.MinPassword = l.Request.ID, l.Base+setupPath, l.Flow.Token, p.PasswordMin
-	page.Write(w, r, status, s)
-}
-
-// createFirst makes the first user. The token is used up last, so that a mistake in the form does not cost it; and by
-// one request only, however many come at once.
-func (p *Provider) createFirst(w http.ResponseWriter, r *http.Request, l gatehouse.Login, e engine) (*gatehouse.Vouching, error) {
-	f, err := parseForm(r, "token", "username", "password", "password_again")
-	if err != nil {
-		return nil, formError(err)
-	}
-	if err := p.setupOpen(r, e); err != nil {
-		return nil, err
-	}
-	u, err := p.prepareFirst(r.Context(), f, e)
-	if err == nil {
-		if err = e.links.Redeem(r.Context(), f["token"]); err == nil {
-			err = e.users.Create(r.Context(), u)
-		}
-	}
-	if say, again := setupMessage(err); again {
-		view := page.Setup{Token: f["token"], Error: say}
-		if errors.Is(err, ErrSetupToken) {
-			view.Token = ""
-		}
-		view.Username, _ = CanonicalName(f["username"])
-		p.writeSetup(w, r, l, http.StatusUnprocessableEntity, view)
-		return nil, nil
-	}
-	switch {
-	case errors.Is(err, ErrBusy):
-		return nil, &gatehouse.LoginError{Reason: verdict.TooManyAttempts, After: waitFor, Err: err}
-	case err != nil:
-		return nil, unavailable(err)
-	}
-	_ = removeLink(p.linkFile()) // it no longer works; the next start removes it
-	created := l.Request.Event(event.UserCreated)
-	created.User = p.ProviderName + ":" + u.Name
-	e.bus.Publish(created)
-	return p.vouch(u), nil
-}
-
-// prepareFirst checks the form, cheapest first: only who has the token gets a hash computed.
-func (p *Provider) prepareFirst(ctx context.Context, f map[string]string, e engine) (User, error) {
-	if err := e.links.Check(ctx, f["token"]); err != nil {
-		return User{}, err
-	}
-	if f["password"] != f["password_again"] {
-		return User{}, errPasswordsDiffer
-	}
-	return e.users.New(ctx, f["username"], f["password"], p.FirstUserRoles)
-}
-
-var errPasswordsDiffer = errors.New("the two passwords differ")
-
-// setupMessage returns what the form says about an error that the person can mend.
-func setupMessage(err error) (say page.Message, again bool) {
-	for _, m := range []struct {
-		err error
-		say page.Message
-	}{
-		{ErrSetupToken, page.TokenInvalid}, {ErrName, page.UsernameInvalid}, {errPasswordsDiffer, page.PasswordsDiffer},
-		{ErrPasswordShort, page.PasswordTooShort}, {ErrPasswordWeak, page.PasswordTooWeak},
-		{ErrPasswordLong, "password_too_long"},
-	} {
-		if errors.Is(err, m.err) {
-			return m.say, true
-		}
-	}
-	return "", false
-}
-
-func formError(err error) error {
-	reason := verdict.BadRequest
-	if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) {
-		reason = verdict.BodyTooLarge
-	}
-	return &gatehouse.LoginError{Reason: reason, Err: err}
-}
-
 var (
 	_ gatehouse.IdentityProvider = (*Provider)(nil)
 	_ gatehouse.Starter          = (*Provider)(nil)
+	_ gatehouse.PasswordKeeper   = (*Provider)(nil)
+	_ gatehouse.Registrar        = (*Provider)(nil)
 	_ caddy.Provisioner          = (*Provider)(nil)
 	_ caddy.Validator            = (*Provider)(nil)
 	_ caddyfile.Unmarshaler      = (*Provider)(nil)

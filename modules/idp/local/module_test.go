@@ -34,19 +34,19 @@ func TestCaddyfile(t *testing.T) {
 		p := new(Provider)
 		return p, p.UnmarshalCaddyfile(caddyfile.NewTestDispenser(text))
 	}
-	p, err := parse("local {\nname staff\nlabel \"Staff only\"\nfirst_user_roles admin staff\npassword_min 16\n}")
+	p, err := parse("local {\nname staff\nlabel \"Staff only\"\nfirst_user_roles admin staff\npassword_min 16\npassword_hash rfc9106\nbreached_list /l\nregister\n}")
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, _ := json.Marshal(p)
-	want := `{"name":"staff","label":"Staff only","first_user_roles":["admin","staff"],"password_min":16}`
+	want := `{"name":"staff","label":"Staff only","first_user_roles":["admin","staff"],"password_min":16,"password_hash":"rfc9106","breached_list":"/l","register":true}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if _, err := parse("local"); err != nil {
 		t.Error(err)
 	}
-	for _, bad := range []string{"local x", "local {\nname\n}", "local {\nname a b\n}", "local {\npassword_min many\n}", "local {\nfirst_user_roles\n}", "local {\nx y\n}"} {
+	for _, bad := range []string{"local x", "local {\nname\n}", "local {\nname a b\n}", "local {\npassword_min many\n}", "local {\nfirst_user_roles\n}", "local {\nx y\n}", "local {\nregister yes\n}", "local {\nbreached_list\n}"} {
 		if _, err := parse(bad); err == nil {
 			t.Errorf("accepted %q", bad)
 		}
@@ -55,10 +55,12 @@ func TestCaddyfile(t *testing.T) {
 
 func TestPasswordMin(t *testing.T) {
 	for n, ok := range map[int]bool{0: true, 12: true, 20: true, 11: false, -1: false, 65: false} {
+		ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 		p := &Provider{PasswordMin: n}
-		if err := errors.Join(p.Provision(caddy.Context{}), p.Validate()); (err == nil) != ok {
+		if err := errors.Join(p.Provision(ctx), p.Validate()); (err == nil) != ok {
 			t.Errorf("password_min %d: %v", n, err)
 		}
+		cancel()
 	}
 }
 

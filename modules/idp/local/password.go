@@ -25,6 +25,10 @@ var (
 	ErrPasswordLong = errors.New("password too long or not text")
 	// ErrPasswordWeak says that a password is among the first that an attacker tries.
 	ErrPasswordWeak = errors.New("password too easy to guess")
+	// ErrPasswordLeaked says that a password is in the list of those that became known.
+	ErrPasswordLeaked = errors.New("password is known from a leak")
+	// ErrPasswordSame says that a new password is the old one.
+	ErrPasswordSame = errors.New("the new password is the old one")
 )
 
 //go:embed common.txt

@@ -3,7 +3,6 @@ package local
 import (
 	"container/list"
 	"crypto/sha256"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -37,8 +36,9 @@ func newStreaks(most int) *streaks {
 	return &streaks{most: most, order: list.New(), byKey: map[streakKey]*list.Element{}}
 }
 
-func keyOf(provider, name string, network netip.Prefix) streakKey {
-	sum := sha256.Sum256([]byte(provider + "\x00" + name + "\x00" + network.String()))
+// keyOf is of a user from somewhere: a network, or a known device.
+func keyOf(provider, name, from string) streakKey {
+	sum := sha256.Sum256([]byte(provider + "\x00" + name + "\x00" + from))
 	return streakKey(sum[:16])
 }
 
@@ -68,6 +68,16 @@ func (t *streaks) begin(key streakKey) (wait time.Duration) {
 	}
 	s.failures++
 	s.until = now.Add(pause(s.failures))
+	return 0
+}
+
+// pause returns how long the next attempt has to wait.
+func (t *streaks) pause(key streakKey) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.byKey[key]; e != nil {
+		return max(time.Until(e.Value.(*streak).until), 0)
+	}
 	return 0
 }
 

@@ -2,7 +2,6 @@ package local
 
 import (
 	"fmt"
-	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -10,8 +9,8 @@ import (
 )
 
 var (
-	home  = netip.MustParsePrefix("192.0.2.1/32")
-	other = netip.MustParsePrefix("192.0.2.2/32")
+	home  = "192.0.2.1/32"
+	other = "192.0.2.2/32"
 )
 
 func TestPausesDouble(t *testing.T) {

@@ -35,12 +35,27 @@ var (
 type User struct {
 	Name            string    `json:"name"`
 	Roles           []string  `json:"roles,omitempty"`
-	Hash            string    `json:"hash"` // PHC
+	Hash            string    `json:"hash"` // PHC, or bcrypt when imported; "": nobody's, until a link was used
 	Created         time.Time `json:"created"`
 	PasswordChanged time.Time `json:"password_changed"`
 
+	Title     string    `json:"title,omitempty"` // what people call them
+	Email     string    `json:"email,omitempty"` // as the administrator says
+	Change    Change    `json:"change,omitempty"`
+	LastLogin time.Time `json:"last_login,omitzero"` // to the hour
+
 	version uint64 // of the record it was read from
 }
+
+// Change is why a person must choose a new password before they get in; "": they need not.
+type Change string
+
+// The reasons.
+const (
+	Compromised Change = "compromised" // an administrator suspects that somebody else knows it
+	Leaked      Change = "leaked"      // it stands in the list of known ones by now
+	TooWeak     Change = "too_weak"    // it was imported, and would not be accepted if it were new
+)
 
 // String names the user, so that no stray verb prints the hash.
 func (u User) String() string { return u.Name }
@@ -55,6 +70,8 @@ type Users struct {
 	Hasher      *Hasher
 	Provider    string
 	MinPassword int
+	Cost        params    // of new hashes
+	Breached    *Breached // nil: no list
 }
 
 // key is a hash, so that the store's file does not list who has an account. Records are sealed to their key.
@@ -75,19 +92,39 @@ func (s *Users) New(ctx context.Context, typedName, password string, roles []str
 	if err != nil {
 		return User{}, err
 	}
-	now := time.Now().UTC().Truncate(time.Second)
+	now := now()
 	return User{Name: name, Roles: slices.Clone(roles), Hash: hash, Created: now, PasswordChanged: now}, nil
 }
+
+func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
 
 func (s *Users) newHash(ctx context.Context, name, password string) (string, error) {
 	password, err := canonicalPassword(password)
 	if err != nil {
 		return "", err
 	}
-	if err := checkPassword(password, name, s.MinPassword); err != nil {
+	if err := s.judge(password, name); err != nil {
 		return "", err
 	}
-	return s.Hasher.Hash(ctx, password)
+	return s.Hasher.Hash(ctx, s.Cost, password)
+}
+
+// judge says whether a canonical password may be used from now on.
+func (s *Users) judge(password, name string) error {
+	if err := checkPassword(password, name, s.MinPassword); err != nil {
+		return err
+	}
+	if s.Breached == nil {
+		return nil
+	}
+	known, err := s.Breached.Has(password)
+	switch {
+	case err != nil:
+		return err
+	case known:
+		return ErrPasswordLeaked
+	}
+	return nil
 }
 
 // Create stores a new account, or returns ErrExists.
@@ -115,17 +152,54 @@ func (s *Users) Get(ctx context.Context, typedName string) (User, error) {
 	return s.open(item)
 }
 
-// SetPassword changes the password of an account, or returns ErrNoUser or what New does.
+// SetPassword changes the password of an account, or returns ErrNoUser, ErrPasswordSame or what New does. It is for whoever
+// has proven that the account is theirs: what made a change necessary is over.
 func (s *Users) SetPassword(ctx context.Context, typedName, password string) error {
 	u, err := s.Get(ctx, typedName)
 	if err != nil {
 		return err
 	}
-	if u.Hash, err = s.newHash(ctx, u.Name, password); err != nil {
+	hash, err := s.newHash(ctx, u.Name, password)
+	if err != nil {
 		return err
 	}
-	u.PasswordChanged = time.Now().UTC().Truncate(time.Second)
-	return s.put(ctx, u, store.PutOptions{Match: store.Version, Version: u.version})
+	if u.Hash != "" {
+		canonical, _ := canonicalPassword(password) // newHash has accepted it
+		same, err := s.Hasher.Same(ctx, canonical, u.Hash)
+		if err != nil {
+			return fmt.Errorf("checking a password: %w", err)
+		}
+		if same {
+			return ErrPasswordSame
+		}
+	}
+	_, err = s.Update(ctx, u.Name, func(u *User) error {
+		u.Hash, u.PasswordChanged, u.Change = hash, now(), ""
+		return nil
+	})
+	return err
+}
+
+// updates bound how often a change is tried against others.
+const updates = 8
+
+// Update has change alter the account, and stores it; change may be called more than once, and must not touch the name.
+// When it returns an error, nothing is written and Update returns that error.
+func (s *Users) Update(ctx context.Context, typedName string, change func(*User) error) (User, error) {
+	for range updates {
+		u, err := s.Get(ctx, typedName)
+		if err != nil {
+			return User{}, err
+		}
+		if err := change(&u); err != nil {
+			return u, err
+		}
+		err = s.put(ctx, u, store.PutOptions{Match: store.Version, Version: u.version})
+		if !errors.Is(err, store.ErrConflict) {
+			return u, err
+		}
+	}
+	return User{}, fmt.Errorf("writing a user: %w", store.ErrConflict)
 }
 
 // Delete removes an account; one that is not there is no error.
@@ -180,28 +254,49 @@ func (s *Users) Any(ctx context.Context) (bool, error) {
 }
 
 // Authenticate returns the account that the name and the password belong to, or ErrWrong, or ErrBusy. Whether the name
-// is unknown, malformed or right, it makes one hash; and one more when the right password has an outdated one.
+// is unknown, malformed or right, it makes one hash; and one more when the right password has an outdated one. The account
+// says in Change whether the password must be changed before anything else.
 func (s *Users) Authenticate(ctx context.Context, typedName, password string) (User, error) {
 	u, err := s.Get(ctx, typedName)
 	if err != nil && !errors.Is(err, ErrNoUser) {
 		return User{}, err
 	}
 	canonical, badPassword := canonicalPassword(password)
-	ok, outdated, err := s.Hasher.Verify(ctx, canonical, u.Hash)
+	ok, outdated, err := s.Hasher.Verify(ctx, s.Cost, canonical, u.Hash)
 	if err != nil {
 		return User{}, fmt.Errorf("checking a password: %w", err)
 	}
 	if !ok || badPassword != nil {
 		return User{}, ErrWrong
 	}
+	changed := time.Since(u.LastLogin) > time.Hour
+	if changed {
+		u.LastLogin = now()
+	}
 	if outdated {
-		// As good as done: the old hash serves until a later login, also when another one was faster.
-		if hash, err := s.Hasher.Hash(ctx, canonical); err == nil {
-			u.Hash = hash
-			_ = s.put(ctx, u, store.PutOptions{Match: store.Version, Version: u.version})
+		if hash, err := s.Hasher.Hash(ctx, s.Cost, canonical); err == nil {
+			u.Hash, changed = hash, true
 		}
 	}
+	if changed { // as good as done: what is there serves until a later login, also when another one was faster
+		_ = s.put(ctx, u, store.PutOptions{Match: store.Version, Version: u.version})
+	}
+	if u.Change == "" {
+		u.Change = s.needs(canonical, u.Name)
+	}
 	return u, nil
+}
+
+// needs says whether a password that is right should not be used any longer. That the list of leaked ones cannot be read
+// keeps nobody out: it is said where a new password is chosen.
+func (s *Users) needs(canonical, name string) Change {
+	switch err := s.judge(canonical, name); {
+	case errors.Is(err, ErrPasswordLeaked):
+		return Leaked
+	case errors.Is(err, ErrPasswordShort), errors.Is(err, ErrPasswordWeak):
+		return TooWeak
+	}
+	return ""
 }
 
 func (s *Users) put(ctx context.Context, u User, o store.PutOptions) error {

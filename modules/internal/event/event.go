@@ -29,8 +29,9 @@ const (
 	UserDeleted     Kind = "user.deleted"
 	UserImported    Kind = "user.imported"
 	PasswordChanged Kind = "user.password_changed"
-	PasswordLinked  Kind = "user.password_link_issued"
+	PasswordReset   Kind = "user.password_reset" // the old one is worthless; a link sets another
 	FactorsReset    Kind = "user.factors_reset"
+	BreachedUnread  Kind = "breached_list.unreadable" // Detail says why; the list before goes on serving
 	SetupLinkIssued Kind = "setup_link.issued"
 	ClockRolledBack Kind = "clock.rolled_back" // the wall clock lies behind what it said before
 	WAFCanaryFailed Kind = "waf.canary_failed" // a known attack was not treated as the site is configured

@@ -105,6 +105,11 @@ func TestFormFields(t *testing.T) {
 		{"account", Account{LogoutURL: "/x"}, map[string]string{"csrf": "hidden"}},
 		{"account without logout", Account{}, map[string]string{}},
 		{"logout", Logout{Action: "/x"}, map[string]string{"csrf": "hidden"}},
+		{"a new password", Password{Action: "/x", Flow: "f", Ticket: "t"}, map[string]string{"flow": "hidden", "ticket": "hidden", "username": "username", "password": "new-password", "password_again": "new-password"}},
+		{"another password", Password{Action: "/x", CSRF: "c", AskCurrent: true}, map[string]string{"csrf": "hidden", "username": "username", "current": "current-password", "password": "new-password", "password_again": "new-password"}},
+		{"register", Register{Action: "/x"}, map[string]string{"flow": "hidden", "username": "username", "name": "name", "email": "email", "password": "new-password", "password_again": "new-password"}},
+		{"break glass", BreakGlass{Action: "/x", Any: true}, map[string]string{"flow": "hidden", "code": "off", "purpose": "off"}},
+		{"no seals", BreakGlass{Action: "/x"}, map[string]string{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -135,7 +140,7 @@ func TestFormFields(t *testing.T) {
 func TestMessages(t *testing.T) {
 	for key := range messages {
 		w := httptest.NewRecorder()
-		Write(w, navigate("GET"), 200, Setup{Action: "/x", Error: key, MinPassword: 12})
+		Write(w, navigate("GET"), 200, pageWith(key))
 		e := elements(t, w.Body.Bytes())
 		role, mistake := "alert", true
 		if messages[key].Calm {
@@ -159,6 +164,17 @@ func TestMessages(t *testing.T) {
 	if body := w.Body.String(); !strings.Contains(body, "Something went wrong. Please try again.") || strings.Contains(body, "made_up") {
 		t.Error("an unknown message is reflected or has no words")
 	}
+}
+
+// pageWith is a page that has the inputs that the message is about.
+func pageWith(key Message) Page {
+	switch {
+	case messages[key].On("current"):
+		return Password{Action: "/x", Error: key, AskCurrent: true}
+	case key == SealWrong, key == PurposeMissing:
+		return BreakGlass{Action: "/x", Any: true, Error: key}
+	}
+	return Setup{Action: "/x", Error: key, MinPassword: 12}
 }
 
 // TestContrast computes WCAG 2 contrast for every pair of colours that meet on a page, in both schemes.

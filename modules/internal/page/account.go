@@ -23,6 +23,8 @@ type Account struct {
 	LogoutURL string
 	CSRF      string
 
+	PasswordURL string // where the person changes their password; "": not here
+
 	Sessions []Session
 	Action   string
 	Done     bool
@@ -55,6 +57,9 @@ var accountPage = parse("account")
 
 func (p Account) content(l *tongue) (content, bool) {
 	p.Provider = l.label(p.Provider)
+	if !local(p.PasswordURL) {
+		p.PasswordURL = ""
+	}
 	v := accountView{Account: p, SinceText: l.moment(p.Since), SinceTime: stamp(p.Since)}
 	for _, s := range p.Sessions {
 		row := sessionView{Session: s, Device: l.device(s.Agent), SinceTime: stamp(s.Since), UsedTime: stamp(s.Used)}

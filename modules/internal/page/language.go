@@ -130,6 +130,25 @@ type words struct {
 	SetupCode, SetupCodeHint         string
 	PasswordHint, PasswordAgain      string // number of characters
 	CreateAccount                    string
+
+	ChangePassword, PasswordKeeps                string
+	ChoosePassword, PasswordFirst                string
+	ChooseNewPassword                            string
+	PasswordExposed, PasswordKnown, PasswordOld  string
+	CurrentPassword                              string
+	NewPassword, NewPasswordAgain                string
+	SavePassword, KeepPassword                   string
+	PasswordSetTitle, PasswordSetText            string
+	LinkOverTitle, LinkOverText                  string
+	RegisterTitle, RegisterLead, RegisterSend    string
+	UserNameHint, YourName, HaveAccount          string
+	RegisteredTitle, RegisteredText              string
+	AskForAccount, EmergencyAccess               string
+	BreakTitle, BreakLead, BreakLasts, BreakNone string // -; -; how long; -
+	BreakCode, BreakCodeHint                     string
+	BreakPurpose, BreakPurposeHint               string
+	BreakNow, BreakCancel                        string
+
 	AccountTitle, Name, Email        string
 	SignedInWith, SignedInSince      string
 	Roles, SignOut                   string

@@ -56,6 +56,7 @@ func samples() []sample {
 	here := Session{ID: "s1", Agent: "Firefox on Linux", Network: "192.0.2.0/24", Site: sampleSite, Since: erika.Since, Used: now, This: true}
 	sessions := erika
 	sessions.Now, sessions.Action, sessions.Done = now, "/.gatehouse/account", true
+	sessions.PasswordURL = "/.gatehouse/account/password"
 	sessions.Sessions = []Session{here,
 		{ID: "s2", Agent: "Safari on iPhone", Network: "2001:db8:1:2::/64", Site: "wiki.example.com", Since: now.Add(-50 * time.Hour), Used: now.Add(-70 * time.Minute)},
 		{ID: "s3", Network: "198.51.100.0/24", Site: sampleSite, Since: now.Add(-5 * time.Minute), Used: now.Add(-time.Minute)}}
@@ -63,10 +64,38 @@ func samples() []sample {
 	only.Now, only.Action, only.Sessions = now, "/.gatehouse/account", []Session{here}
 	kept := Kept{Site: sampleSite, RequestID: sampleID, Action: "/wiki/save?page=7", Enctype: "multipart/form-data", CancelURL: "/wiki/",
 		Fields: []Field{{Name: "title", Value: "Café"}, {Name: "text", Value: strings.Repeat("a\r\n", 600)}, {Name: "tags"}, {Name: "upload", Empty: true}}}
+	base := Password{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/login/local/change", Flow: "f1", Username: "erika", MinPassword: 12}
+	password := func(change func(p *Password)) Password {
+		p := base
+		change(&p)
+		return p
+	}
+	seal := BreakGlass{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/login/break_glass", Flow: "f1", Any: true, LoginURL: "/.gatehouse/login", Minutes: 30}
+	sealWrong := seal
+	sealWrong.Purpose, sealWrong.Error = "The identity provider does not answer; the on-call lead asked me.", SealWrong
 	return []sample{
+		show("password_change", password(func(p *Password) {
+			p.Action, p.CSRF, p.Flow, p.AskCurrent, p.CancelURL = "/.gatehouse/account/password", "c1", "", true, "/.gatehouse/account"
+		})),
+		show("password_wrong", password(func(p *Password) { p.AskCurrent, p.Error = true, CurrentWrong })),
+		show("password_first", password(func(p *Password) { p.Why = WhyFirst })),
+		show("password_compromised", password(func(p *Password) { p.Why, p.Ticket = WhyCompromised, "t1" })),
+		show("password_leaked", password(func(p *Password) { p.Why, p.Error = WhyLeaked, PasswordSame })),
+		show("password_too_weak", password(func(p *Password) { p.Why = WhyTooWeak })),
+		show("register", Register{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/login/local/register", Flow: "f1", MinPassword: 12, LoginURL: "/.gatehouse/login"}),
+		show("register_wrong", Register{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/login/local/register", Flow: "f1", MinPassword: 12,
+			Username: "erika m", Name: "Erika Mustermann", Email: "erika@example.com", Error: UsernameInvalid}),
+		show("registered", Notice{Site: sampleSite, RequestID: sampleID, Of: Registered, URL: "/.gatehouse/login"}),
+		show("password_set", Notice{Site: sampleSite, RequestID: sampleID, Of: PasswordSet, URL: "/.gatehouse/account"}),
+		show("link_over", Notice{Site: sampleSite, RequestID: sampleID, Of: LinkOver}),
+		show("breakglass", seal),
+		show("breakglass_wrong", sealWrong),
+		show("breakglass_none", BreakGlass{Site: sampleSite, RequestID: sampleID, Action: seal.Action, LoginURL: "/.gatehouse/login"}),
 		show("login_local", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Local: local}),
 		show("login_providers", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Providers: providers}),
 		show("login_both", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Providers: providers, Local: local}),
+		show("login_more", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Local: local, Error: ProviderAway,
+			RegisterURL: "/.gatehouse/login/local/register", EmergencyURL: "/.gatehouse/break-glass"}),
 		show("login_wrong", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Error: BadCredentials,
 			Local: &LocalForm{Action: local.Action, Username: "erika"}}),
 		show("login_idle", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Error: SignedOutIdle, Local: local}),
@@ -225,6 +254,10 @@ func TestPageThatLeadsElsewhereIsNotShown(t *testing.T) {
 		{"kept form of another kind", Kept{RequestID: "r", Enctype: "text/plain", Action: "/x"}},
 		{"loop", Loop{RequestID: "r", RetryURL: "https://evil.example"}},
 		{"hop", Hop{RequestID: "r", To: "//evil.example"}},
+		{"password", Password{RequestID: "r", Ticket: "secret", Action: "//evil.example"}},
+		{"register", Register{RequestID: "r", Action: "https://evil.example"}},
+		{"notice", Notice{RequestID: "r", URL: "//evil.example"}},
+		{"break glass", BreakGlass{RequestID: "r", Any: true, Action: "//evil.example"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -244,6 +277,11 @@ func TestBadLinksAreLeftOut(t *testing.T) {
 		for _, p := range []Page{
 			Login{Providers: []Button{{"evil", link}}},
 			Logout{Action: "/x", CancelURL: link},
+			Password{Action: "/x", CancelURL: link},
+			Register{Action: "/x", LoginURL: link},
+			BreakGlass{Action: "/x", LoginURL: link},
+			Login{RegisterURL: link, EmergencyURL: link},
+			Account{PasswordURL: link},
 			LoggedOut{LoginURL: link},
 		} {
 			w := httptest.NewRecorder()
@@ -273,6 +311,10 @@ func TestWhatCallersPassIsEscaped(t *testing.T) {
 		Account{Action: "/x", Sessions: []Session{{ID: evil, Agent: evil, Network: evil, Site: evil}}},
 		Kept{Action: "/x?" + `"><script>`, Enctype: "multipart/form-data", Fields: []Field{{Name: evil, Value: evil}, {Name: evil, Empty: true}}},
 		Hop{To: "/x?" + `"><script>`, Key: evil, Provider: evil},
+		Password{Site: evil, Action: "/x", Flow: evil, CSRF: evil, Ticket: evil, Username: evil, Error: evil, CancelURL: "/x?" + `"><script>`},
+		Register{Site: evil, Action: "/x", Flow: evil, Username: evil, Name: evil, Email: evil, Error: evil},
+		Notice{Site: evil, URL: "/x?" + `"><script>`},
+		BreakGlass{Site: evil, Action: "/x", Flow: evil, Purpose: evil, Any: true, Error: evil},
 	}
 	for _, p := range pages {
 		t.Run(fmt.Sprintf("%T", p), func(t *testing.T) {

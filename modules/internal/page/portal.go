@@ -27,6 +27,9 @@ type Login struct {
 	Local       *LocalForm
 	Error       Message
 	Wait        time.Duration
+
+	RegisterURL  string // where people ask for an account; "": nowhere
+	EmergencyURL string // where they get in when the usual ways are shut; "": nowhere
 }
 
 // Button leads to an identity provider, through the gateway. Label completes "Continue with".
@@ -123,6 +126,12 @@ func (p Login) content(l *tongue) (content, bool) {
 	p.Providers = slices.DeleteFunc(slices.Clone(p.Providers), func(b Button) bool { return !local(b.URL) })
 	for i := range p.Providers {
 		p.Providers[i].Label = l.label(p.Providers[i].Label)
+	}
+	if !local(p.RegisterURL) {
+		p.RegisterURL = ""
+	}
+	if !local(p.EmergencyURL) {
+		p.EmergencyURL = ""
 	}
 	alert := p.Error.alert(l)
 	if wait := l.span(wholeSeconds(p.Wait)); p.Error == Paused && wait != "" {

@@ -89,6 +89,11 @@ const (
 	PasswordTooWeak  Message = "password_too_weak" // known from leaks, or contains the name
 	PasswordTooLong  Message = "password_too_long" // or it holds what cannot be typed
 	PasswordsDiffer  Message = "passwords_differ"
+	PasswordLeaked   Message = "password_leaked"
+	PasswordSame     Message = "password_same"
+	CurrentWrong     Message = "current_wrong"   // the password that the person has now
+	SealWrong        Message = "seal_wrong"      // a code of break-glass is wrong or used
+	PurposeMissing   Message = "purpose_missing" // why break-glass is used
 )
 
 // alert is a message in words, and the inputs that it is about. A calm one tells of no mistake.
@@ -117,6 +122,11 @@ var messages = map[Message]alert{
 	PasswordTooWeak:  {inputs: []string{"password"}},
 	PasswordTooLong:  {inputs: []string{"password"}},
 	PasswordsDiffer:  {inputs: []string{"password", "password_again"}},
+	PasswordLeaked:   {inputs: []string{"password"}},
+	PasswordSame:     {inputs: []string{"password"}},
+	CurrentWrong:     {inputs: []string{"current"}},
+	SealWrong:        {inputs: []string{"code"}},
+	PurposeMissing:   {inputs: []string{"purpose"}},
 }
 
 // alert returns the words for the message: none for "", and a general sentence for one that is not in the list.

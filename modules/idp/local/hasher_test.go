@@ -26,7 +26,7 @@ func TestParsePHC(t *testing.T) {
 	}
 	// From the reference implementation: echo -n password | argon2 somesalt -id -t 2 -m 16 -p 1 -l 32 -e
 	reference := "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
-	if ok, outdated, err := NewHasher(1).Verify(t.Context(), "password", reference); !ok || !outdated || err != nil {
+	if ok, outdated, err := NewHasher(1).Verify(t.Context(), standard, "password", reference); !ok || !outdated || err != nil {
 		t.Errorf("reference vector: %v, outdated %v, %v", ok, outdated, err)
 	}
 	for _, bad := range []string{
@@ -65,11 +65,11 @@ func FuzzParsePHC(f *testing.F) {
 
 func TestHasher(t *testing.T) {
 	h := NewHasher(2)
-	hash, err := h.Hash(t.Context(), "correct horse")
+	hash, err := h.Hash(t.Context(), standard, "correct horse")
 	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
 		t.Fatalf("%q, %v", hash, err)
 	}
-	if again, _ := h.Hash(t.Context(), "correct horse"); again == hash {
+	if again, _ := h.Hash(t.Context(), standard, "correct horse"); again == hash {
 		t.Error("two hashes have the same salt")
 	}
 	for _, tt := range []struct {
@@ -83,7 +83,7 @@ func TestHasher(t *testing.T) {
 		{"cheaper", "x", cheapHash("x", cheap), true, true},
 	} {
 		before := h.made.Load()
-		ok, outdated, err := h.Verify(t.Context(), tt.password, tt.hash)
+		ok, outdated, err := h.Verify(t.Context(), standard, tt.password, tt.hash)
 		if ok != tt.ok || outdated != tt.outdated || err != nil || h.made.Load() != before+1 {
 			t.Errorf("%s: %v, outdated %v, %v, %d computations", tt.name, ok, outdated, err, h.made.Load()-before)
 		}
@@ -98,9 +98,9 @@ func TestHasherIsBounded(t *testing.T) {
 		var busy, wrong int
 		var mu sync.Mutex
 		var wg sync.WaitGroup
-		for range 200 {
+		for range 400 {
 			wg.Go(func() {
-				_, err := h.Hash(t.Context(), "x")
+				_, err := h.Hash(t.Context(), standard, "x")
 				mu.Lock()
 				defer mu.Unlock()
 				if errors.Is(err, ErrBusy) {
@@ -112,21 +112,21 @@ func TestHasherIsBounded(t *testing.T) {
 		}
 		synctest.Wait()
 		mu.Lock()
-		if busy != 200-maxWaiting {
-			t.Errorf("%d of 200 were sent away at once, want %d", busy, 200-maxWaiting)
+		if busy != 400-maxWaiting {
+			t.Errorf("%d of 400 were sent away at once, want %d", busy, 400-maxWaiting)
 		}
 		mu.Unlock()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := h.Hash(ctx, "x"); err == nil {
+		if _, err := h.Hash(ctx, standard, "x"); err == nil {
 			t.Error("worked for somebody who has gone")
 		}
 		wg.Wait()
-		if busy != 200 || wrong != 0 || h.made.Load() != 0 || h.waiting.Load() != 0 {
+		if busy != 400 || wrong != 0 || h.made.Load() != 0 || h.waiting.Load() != 0 {
 			t.Errorf("busy %d, other %d, computed %d, still waiting %d", busy, wrong, h.made.Load(), h.waiting.Load())
 		}
 		<-h.slots
-		if _, err := h.Hash(t.Context(), "x"); err != nil {
+		if _, err := h.Hash(t.Context(), standard, "x"); err != nil {
 			t.Errorf("the free hasher says %v", err)
 		}
 	})
@@ -136,6 +136,6 @@ func BenchmarkHash(b *testing.B) {
 	h := NewHasher(1)
 	b.ReportAllocs()
 	for b.Loop() {
-		_, _ = h.Hash(context.Background(), "correct horse battery")
+		_, _ = h.Hash(context.Background(), standard, "correct horse battery")
 	}
 }

@@ -1,0 +1,432 @@
+package local_test
+
+import (
+	"bytes"
+	"fmt"
+	"html"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	"gatehouse.internal/modules/internal/gatetest"
+	_ "gatehouse.internal/modules/standard"
+)
+
+const localSite = `{
+	{{house}}
+	admin {{admin}}
+	gatehouse {
+		state_dir {{dir}}/state
+		local {
+			{{local}}
+		}
+		{{words}}
+	}
+}
+https://app.test:{{addr}} {
+	{{tls}}
+	gatehouse {
+		allow role staff
+		insecure_waf_off
+	}
+	reverse_proxy {{backend}}
+}
+`
+
+// gate is a gateway with accounts of its own, an application behind it, and an administrator's command line.
+type gate struct {
+	*gatetest.Gateway
+	t     testing.TB
+	admin string
+
+	mu   sync.Mutex
+	seen []string // guarded by mu; paths that the application saw
+}
+
+func open(t testing.TB, pairs ...string) *gate {
+	t.Helper()
+	h := &gate{t: t, admin: freeAddr(t)}
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.mu.Lock()
+		h.seen = append(h.seen, r.URL.Path)
+		h.mu.Unlock()
+		if r.URL.Path == "/stream" {
+			_, _ = io.WriteString(w, "first\n")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			return
+		}
+		fmt.Fprintf(w, "the application, for %s with %s", r.Header.Get("X-Gatehouse-User"), r.Header.Get("X-Gatehouse-Roles"))
+	}))
+	t.Cleanup(app.Close)
+	text := strings.NewReplacer(append(pairs, "{{local}}", "", "{{words}}", "")...).Replace(localSite)
+	h.Gateway = gatetest.Start(t, text, "{{admin}}", h.admin, "{{backend}}", strings.TrimPrefix(app.URL, "http://"))
+	return h
+}
+
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// run runs `gatehouse <args>` and returns what it wrote.
+func (h *gate) run(args ...string) (string, error) {
+	h.t.Helper()
+	root := &cobra.Command{Use: "gatehouse", SilenceErrors: true, SilenceUsage: true}
+	sub := &cobra.Command{Use: args[0]}
+	caddycmd.Commands()[args[0]].CobraFunc(sub)
+	root.AddCommand(sub)
+	var out bytes.Buffer
+	root.SetOut(&out)
+	root.SetArgs(append(args, "--address", h.admin, "--operator", "olga"))
+	err := root.Execute()
+	return out.String(), err
+}
+
+// ok runs a command that must succeed and say that.
+func (h *gate) ok(says string, args ...string) string {
+	h.t.Helper()
+	out, err := h.run(args...)
+	if err != nil || !strings.Contains(out, says) {
+		h.t.Fatalf("gatehouse %s: %v, said %q, want %q", strings.Join(args, " "), err, out, says)
+	}
+	return out
+}
+
+// no runs a command that must fail and say why.
+func (h *gate) no(says string, args ...string) {
+	h.t.Helper()
+	if out, err := h.run(args...); err == nil || !strings.Contains(err.Error(), says) {
+		h.t.Errorf("gatehouse %s: said %q, %v, want %q", strings.Join(args, " "), out, err, says)
+	}
+}
+
+// events counts the events of a kind that name all of that.
+func (h *gate) events(kind string, has ...string) (n int) {
+	for line := range strings.Lines(h.Log()) {
+		all := strings.Contains(line, `"msg":"`+kind+`"`)
+		for _, s := range has {
+			all = all && strings.Contains(line, s)
+		}
+		if all {
+			n++
+		}
+	}
+	return n
+}
+
+func (h *gate) event(kind string, has ...string) {
+	h.t.Helper()
+	eventually(h.t, fmt.Sprint("the event ", kind, has), func() bool { return h.events(kind, has...) > 0 })
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// browser is a person's; it follows no redirect.
+type browser struct {
+	t    testing.TB
+	http *http.Client
+}
+
+func (h *gate) browser() *browser {
+	c := h.Client()
+	c.Jar, _ = cookiejar.New(nil) // never fails
+	return &browser{h.t, c}
+}
+
+type answer struct {
+	*http.Response
+	body string
+}
+
+func (b *browser) send(method, path, body string) answer {
+	b.t.Helper()
+	r, err := http.NewRequest(method, "https://app.test"+path, strings.NewReader(body))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Origin", "https://app.test")
+	}
+	res, err := b.http.Do(r)
+	if err != nil {
+		b.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return answer{res, string(got)}
+}
+
+func (b *browser) get(path string) answer {
+	b.t.Helper()
+	return b.send(http.MethodGet, path, "")
+}
+
+var (
+	formAction = regexp.MustCompile(`<form method="post" action="([^"]+)">`)
+	hidden     = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
+)
+
+// submit fills the page's last form in, and sends it.
+func (b *browser) submit(a answer, fields ...string) answer {
+	b.t.Helper()
+	forms := formAction.FindAllStringSubmatchIndex(a.body, -1)
+	if forms == nil {
+		b.t.Fatalf("status %d, no form:\n%s", a.StatusCode, a.body)
+	}
+	last := forms[len(forms)-1]
+	f := url.Values{}
+	for _, m := range hidden.FindAllStringSubmatch(a.body[last[0]:], -1) {
+		f.Set(m[1], html.UnescapeString(m[2]))
+	}
+	for i := 0; i < len(fields); i += 2 {
+		f.Set(fields[i], fields[i+1])
+	}
+	return b.send(http.MethodPost, html.UnescapeString(a.body[last[2]:last[3]]), f.Encode())
+}
+
+// login logs in, patiently: after a failure there is a pause.
+func (b *browser) login(user, password string) (a answer) {
+	b.t.Helper()
+	eventually(b.t, "the pause is over", func() bool {
+		a = b.submit(b.get("/.gatehouse/login"), "username", user, "password", password)
+		return a.StatusCode != http.StatusTooManyRequests
+	})
+	return a
+}
+
+// mustLogin logs in, and fails the test when that does not work.
+func (b *browser) mustLogin(user, password string) *browser {
+	b.t.Helper()
+	if a := b.login(user, password); a.StatusCode != http.StatusSeeOther {
+		b.t.Fatalf("logging in as %s: status %d\n%s", user, a.StatusCode, a.body)
+	}
+	return b
+}
+
+func (b *browser) alive() bool {
+	b.t.Helper()
+	return b.get("/.gatehouse/session").StatusCode == http.StatusOK
+}
+
+// want fails the test unless the answer has this status and says that.
+func (a answer) want(t testing.TB, status int, says string) answer {
+	t.Helper()
+	if a.StatusCode != status || !strings.Contains(a.body, says) {
+		_, body, _ := strings.Cut(a.body, "<main>")
+		t.Fatalf("%s: status %d, want %d and %q:\n%s", a.Request.URL.Path, a.StatusCode, status, says, body)
+	}
+	return a
+}
+
+var linkIn = regexp.MustCompile(`https://\S+(/\.gatehouse/login/local/password\?token=[\w-]+)`)
+
+// link is the path of the link in what a command said.
+func link(t testing.TB, said string) string {
+	t.Helper()
+	m := linkIn.FindStringSubmatch(said)
+	if m == nil {
+		t.Fatalf("no link in %q", said)
+	}
+	return m[1]
+}
+
+const (
+	phrase  = "wander quilt marble"
+	another = "copper lantern orchard"
+)
+
+// person makes an account with the password phrase, as an administrator and its owner do.
+func (h *gate) person(name string, roles ...string) {
+	h.t.Helper()
+	args := []string{"user", "add", name, "--approve"}
+	for _, role := range roles {
+		args = append(args, "--role", role)
+	}
+	b, path := h.browser(), link(h.t, h.ok("made local:"+name, args...))
+	b.submit(b.get(path).want(h.t, 200, "Choose a password"), "password", phrase, "password_again", phrase).want(h.t, 303, "")
+}
+
+// TestAccountLife tells an account's story, from the administrator's command to its end (CER-10, CER-14).
+func TestAccountLife(t *testing.T) {
+	h := open(t)
+	said := h.ok("made local:ada, pending", "user", "add", "Ada", "--role", "staff", "--display-name", "Ada L.", "--email", "ada@example.com")
+	h.no("the user exists", "user", "add", "ada")
+	h.no("not a user name", "user", "add", "a b")
+	h.no("user list", "user", "approve", "eve")
+	b, path := h.browser(), link(t, said)
+
+	// The link sets a password; that alone lets nobody in.
+	form := b.get(path).want(t, 200, `value="ada"`)
+	b.submit(form, "password", "short", "password_again", "short").want(t, 422, "too short")
+	b.submit(form, "password", phrase, "password_again", another).want(t, 422, "not the same")
+	b.submit(form, "password", phrase, "password_again", phrase).want(t, 403, "waiting for approval")
+	b.get(path).want(t, 400, "does not work any more")
+	h.browser().login("ada", phrase).want(t, 403, "waiting for approval")
+	if len(h.seen) != 0 {
+		t.Errorf("the application saw %q", h.seen)
+	}
+	h.ok(`local:ada  pending   staff`[:16], "user", "list", "--state", "pending")
+
+	h.ok("local:ada is approved", "user", "approve", "ada", "--note", "asked by the team lead")
+	h.no("decided already", "user", "approve", "local:ada")
+	b = h.browser().mustLogin("ADA", phrase)
+	b.get("/").want(t, 200, "for ada with staff")
+	b.get("/.gatehouse/account").want(t, 200, "Ada L.")
+
+	// Other roles end the session, which carries them.
+	h.ok("has the roles: guest staff; 1 sessions ended", "user", "change", "ada", "--role", "guest", "--role", "staff")
+	if b.alive() {
+		t.Error("a session has the roles of before")
+	}
+	b = h.browser().mustLogin("ada", phrase)
+	b.get("/").want(t, 200, "with guest,staff")
+
+	// Disabling ends everything at once, also what streams.
+	stream, err := b.http.Get("https://app.test/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Body.Close()
+	if _, err := io.ReadFull(stream.Body, make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	h.ok("local:ada is disabled; 1 sessions ended", "user", "disable", "ada", "--note", "left")
+	_, err = io.ReadAll(stream.Body)
+	if took := time.Since(began); err == nil || took > time.Second {
+		t.Errorf("the stream went on for %v: %v", took, err)
+	}
+	if b.alive() {
+		t.Error("the session lives")
+	}
+	h.browser().login("ada", phrase).want(t, 403, "cannot be used")
+	h.no("does not wait for approval", "user", "reject", "ada")
+	h.ok(`"left"`, "user", "list")
+	h.ok("local:ada is approved", "user", "enable", "ada")
+	h.no("is not disabled", "user", "enable", "ada")
+	b = h.browser().mustLogin("ada", phrase)
+
+	h.no("--yes", "user", "delete", "ada")
+	h.ok("local:ada is deleted; 1 sessions ended", "user", "delete", "ada", "--yes")
+	h.browser().login("ada", phrase).want(t, 403, "do not belong together")
+	if out := h.ok("STATE", "user", "list"); strings.Contains(out, "ada") {
+		t.Errorf("a deleted account is listed: %s", out)
+	}
+	h.ok("deleted", "user", "list", "--state", "deleted")
+	h.ok("made local:ada, pending", "user", "add", "ada")
+	for _, kind := range []string{"created", "pending", "approved", "changed", "disabled", "enabled", "deleted"} {
+		h.event("user."+kind, `"user":"local:ada"`, `"operator":"olga"`)
+	}
+	h.event("user.password_changed", `"user":"local:ada"`)
+	if log := h.Log(); strings.Contains(log, phrase) || strings.Contains(log, strings.Split(path, "=")[1]) {
+		t.Error("a secret is in the log")
+	}
+}
+
+// TestLostPasswords: what is known to others can be voided in two ways, and whoever owns the account gets it back.
+func TestLostPasswords(t *testing.T) {
+	h := open(t)
+	h.person("ada", "staff")
+	here, there := h.browser().mustLogin("ada", phrase), h.browser().mustLogin("ada", phrase)
+	h.ok("must choose a new password at the next login; 3 sessions ended", "user", "compromise", "ada", "--note", "phished")
+	if here.alive() || there.alive() {
+		t.Error("sessions live")
+	}
+	here = h.browser()
+	form := here.login("ada", phrase).want(t, 200, "Somebody else may know your password")
+	if here.alive() {
+		t.Fatal("logged in without a new password")
+	}
+	here.submit(form, "password", phrase, "password_again", phrase).want(t, 422, "have already")
+	here.submit(form, "password", another, "password_again", another).want(t, 303, "")
+	here.get("/").want(t, 200, "for ada")
+	here.submit(form, "password", phrase, "password_again", phrase).want(t, 400, "") // the ticket is for the old one
+	h.browser().login("ada", phrase).want(t, 403, "do not belong together")
+	h.event("user.compromised", `"detail":"phished"`)
+
+	said := h.ok("has no password now; 1 sessions ended", "user", "reset-password", "ada")
+	if here.alive() {
+		t.Error("the session lives")
+	}
+	eve := h.browser()
+	eve.login("ada", another).want(t, 403, "do not belong together")
+	first := link(t, said)
+	second := link(t, h.ok("has no password", "user", "reset-password", "ada"))
+	eve.get(first).want(t, 400, "does not work any more")
+	here = h.browser()
+	here.submit(here.get(second), "password", phrase, "password_again", phrase).want(t, 303, "")
+	h.no("keeps no second factors", "user", "reset-mfa", "ada")
+}
+
+// TestOwnPassword: people change their own password, if they know it.
+func TestOwnPassword(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "leaked")
+	if err := os.WriteFile(list, []byte("tiger bicycle marmalade\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := open(t, "{{local}}", "breached_list "+list)
+	h.person("ada", "staff")
+	here, there := h.browser().mustLogin("ada", phrase), h.browser().mustLogin("ada", phrase)
+	h.browser().get("/.gatehouse/account/password").want(t, 302, "")
+	here.get("/.gatehouse/account").want(t, 200, `href="/.gatehouse/account/password"`)
+	form := here.get("/.gatehouse/account/password").want(t, 200, "Change your password")
+	change := func(current, fresh, again string) answer {
+		t.Helper()
+		return here.submit(form, "current", current, "password", fresh, "password_again", again)
+	}
+	change(phrase, "short", "short").want(t, 422, "too short")
+	change(phrase, "tiger bicycle marmalade", "tiger bicycle marmalade").want(t, 422, "known in a leak")
+	change(phrase, another, phrase).want(t, 422, "not the same")
+	change(phrase, phrase, phrase).want(t, 422, "have already")
+	change("not the password", another, another).want(t, 422, "current password is not right")
+	if a := change(phrase, another, another); a.StatusCode != 429 || a.Header.Get("Retry-After") == "" {
+		t.Errorf("guessing on: status %d", a.StatusCode)
+	}
+	h.event("login.failed", "change of password", `"attempted_user":"ada"`)
+	if !there.alive() {
+		t.Error("the other session ended too early")
+	}
+	foreign := there.submit(form, "current", phrase, "password", another, "password_again", another)
+	foreign.want(t, 403, "") // another session's form
+	eventually(t, "the pause is over", func() bool { return change(phrase, another, another).StatusCode == 303 })
+	here.get("/.gatehouse/account/password?done=1").want(t, 200, "was changed")
+	if !here.alive() || there.alive() {
+		t.Errorf("this session lives: %v, the other one: %v", here.alive(), there.alive())
+	}
+	there.mustLogin("ada", another)
+	h.event("user.password_changed", `"session":"`)
+}
