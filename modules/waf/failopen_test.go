@@ -76,9 +76,14 @@ func TestFailOpen(t *testing.T) {
 		{"a body that is not what it says", 1 << 20, func() *http.Request { return jsonBody(`{"a":`) }, verdict.BodyUnreadable, verdict.BodyUnreadable, ""},
 		{"innocent", 1 << 20, func() *http.Request { return get("/") }, "", "", ""},
 	}
+	engines := map[int64]*Engine{}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			e := brokenEngine(t, tt.budget)
+			e := engines[tt.budget]
+			if e == nil {
+				e = brokenEngine(t, tt.budget)
+				engines[tt.budget] = e
+			}
 			for word, want := range map[bool]verdict.Reason{false: tt.closed, true: tt.open} {
 				h := &Handler{InsecureFailOpen: word, live: new(live)}
 				h.live.swap(&plan{site: e})

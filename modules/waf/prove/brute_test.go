@@ -21,33 +21,37 @@ func (silent) Capturing() bool { return false }
 // plain answers for a rule's first condition as simply as can be: every transformation, then the operator on package
 // regexp, libinjection or a loop over the phrases.
 type plain struct {
-	stock map[*rule]plugintypes.Operator
+	stock map[int]plugintypes.Operator // by rule id
 }
 
-func newPlain(t testing.TB, e *engines, p *Prover) *plain {
-	arguments := map[int]string{}
-	for _, o := range e.set.Rules {
-		arguments[o.Rule.ID] = o.Rule.Op.Argument
-	}
-	pl := &plain{stock: map[*rule]plugintypes.Operator{}}
-	for _, r := range p.rules {
-		if r.op.pattern != nil {
+// plain returns it, the same for all provers of e, for patterns take long to compile; p is one of them.
+func (e *engines) plain(t testing.TB, p *Prover) *plain {
+	e.plainOnce.Do(func() {
+		arguments := map[int]string{}
+		for _, o := range e.set.Rules {
+			arguments[o.Rule.ID] = o.Rule.Op.Argument
+		}
+		e.plainly.stock = map[int]plugintypes.Operator{}
+		for _, r := range p.rules {
+			if r.op.pattern == nil {
+				continue
+			}
 			op, err := rx.NewStock(plugintypes.OperatorOptions{Arguments: arguments[r.id]})
 			if err != nil {
-				t.Fatal(err)
+				t.Error(err)
 			}
-			pl.stock[r] = op
+			e.plainly.stock[r.id] = op
 		}
-	}
-	return pl
+	})
+	return &e.plainly
 }
 
 func (pl *plain) operator(r *rule, s string) bool {
 	switch {
 	case r.op.holds == nil:
 		return true
-	case pl.stock[r] != nil:
-		return pl.stock[r].Evaluate(silent{}, s) != r.op.negated
+	case pl.stock[r.id] != nil:
+		return pl.stock[r.id].Evaluate(silent{}, s) != r.op.negated
 	case r.op.phrases:
 		s = asciiLower(s)
 		return slices.ContainsFunc(r.op.lits, func(l string) bool { return strings.Contains(s, l) }) != r.op.negated
@@ -137,27 +141,28 @@ var unbounded = Options{ValueStates: 1 << 20, RequestStates: 1 << 30}
 // TestPlansAgreeWithPlainEvaluation asks every plan about values drawn from the rules' own patterns and phrases, encoded
 // and damaged, and compares with plain evaluation, in both directions.
 func TestPlansAgreeWithPlainEvaluation(t *testing.T) {
-	total := 0
 	for _, paranoia := range []int{1, 2, 4} {
-		e := build(t, paranoia, "")
-		p := e.prover(t, unbounded)
-		pl := newPlain(t, e, p)
-		pf := p.Begin(nil)
-		g := &values{r: rand.New(rand.NewPCG(11, uint64(paranoia))), rules: p.rules}
-		last := ""
-		for i := range soak(1100) {
-			v := g.next()
-			if i%5 == 4 {
-				v = last // what is remembered must be as good
+		t.Run(fmt.Sprint("paranoia ", paranoia), func(t *testing.T) {
+			t.Parallel()
+			e := build(t, paranoia, selecting)
+			p := e.prover(t, unbounded)
+			pl := e.plain(t, p)
+			pf := p.Begin(nil)
+			g := &values{r: rand.New(rand.NewPCG(11, uint64(paranoia))), rules: p.rules}
+			last, total := "", 0
+			for i := range soak(1100) {
+				v := g.next()
+				if i%5 == 4 {
+					v = last // what is remembered must be as good
+				}
+				last = v
+				n, err := pl.disagreement(p, pf, v, true)
+				if total += n; err != nil {
+					t.Fatalf("value %d: %v", i, err)
+				}
 			}
-			last = v
-			n, err := pl.disagreement(p, pf, v, true)
-			if total += n; err != nil {
-				t.Fatalf("paranoia %d, value %d: %v", paranoia, i, err)
-			}
-		}
-		t.Logf("paranoia %d: %+v", paranoia, p.Stats())
-		pf.End()
+			t.Logf("%d evaluations, %+v", total, p.Stats())
+			pf.End()
+		})
 	}
-	t.Logf("%d evaluations", total)
 }

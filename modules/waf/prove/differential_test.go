@@ -1,6 +1,7 @@
 package prove
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -67,36 +68,38 @@ func (e *engines) contradictions(x *exchange, proven int, v verdict) (ids []int)
 // TestProvenIsClean compares proofs with the verdicts of Coraza and CRS over exchanges of all sorts: what is proven must
 // match no obligation and be refused by nothing. Dropping what Droppable names must change nothing.
 func TestProvenIsClean(t *testing.T) {
-	n := soak(1000)
 	for _, paranoia := range []int{1, 2} {
-		e := build(t, paranoia, tuned)
-		p := e.prover(t, Options{})
-		r := rand.New(rand.NewPCG(7, uint64(paranoia)))
-		clean, dropped, doubts := 0, 0, map[int]int{}
-		for i := range n {
-			x := anyExchange(r)
-			proven, why := e.proofOf(p, x)
-			for _, id := range why {
-				doubts[id]++
+		t.Run(fmt.Sprint("paranoia ", paranoia), func(t *testing.T) {
+			t.Parallel()
+			e := build(t, paranoia, selecting)
+			p := e.prover(t, Options{})
+			r := rand.New(rand.NewPCG(7, uint64(paranoia)))
+			n, clean, dropped, doubts := soak(1000), 0, 0, map[int]int{}
+			for i := range n {
+				x := anyExchange(r)
+				proven, why := e.proofOf(p, x)
+				for _, id := range why {
+					doubts[id]++
+				}
+				v := e.verdictOf(x, nil)
+				if bad := e.contradictions(x, proven, v); len(bad) > 0 {
+					t.Fatalf("exchange %d: proven up to phase %d, but %v matched\n%+v", i, proven, bad, x)
+				}
+				if proven == lastPhase {
+					clean++
+					continue
+				}
+				if pruned, n := e.prunedVerdict(p, x); !equalVerdicts(pruned, v) {
+					t.Fatalf("exchange %d: without droppable rules %v, with them %v\n%+v", i, pruned, v, x)
+				} else {
+					dropped += n
+				}
 			}
-			v := e.verdictOf(x, nil)
-			if bad := e.contradictions(x, proven, v); len(bad) > 0 {
-				t.Fatalf("paranoia %d, exchange %d: proven up to phase %d, but %v matched\n%+v", paranoia, i, proven, bad, x)
+			t.Logf("%d of %d proven, %d rules dropped from each of the rest, doubts %v", clean, n, dropped/max(1, n-clean), doubts)
+			if clean < n/4 {
+				t.Errorf("only %d of %d are proven", clean, n)
 			}
-			if proven == lastPhase {
-				clean++
-				continue
-			}
-			if pruned, n := e.prunedVerdict(p, x); !equalVerdicts(pruned, v) {
-				t.Fatalf("paranoia %d, exchange %d: without droppable rules %v, with them %v\n%+v", paranoia, i, pruned, v, x)
-			} else {
-				dropped += n
-			}
-		}
-		t.Logf("paranoia %d: %d of %d proven, %d rules dropped from each of the rest, doubts %v", paranoia, clean, n, dropped/max(1, n-clean), doubts)
-		if clean < n/4 {
-			t.Errorf("paranoia %d: only %d of %d are proven", paranoia, clean, n)
-		}
+		})
 	}
 }
 

@@ -19,7 +19,7 @@ func FuzzValue(f *testing.F) {
 	f.Add("ſelect K \xff%u0027&#x3c;\\u003c")
 	e := build(f, 2, "")
 	p := e.prover(f, unbounded)
-	pl := newPlain(f, e, p)
+	pl := e.plain(f, p)
 	f.Fuzz(func(t *testing.T, v string) {
 		if len(v) > 2000 {
 			return
@@ -34,7 +34,8 @@ func FuzzValue(f *testing.F) {
 
 // TestWalkersShowCorazasStages compares walkers with the stages that transform computes.
 func TestWalkersShowCorazasStages(t *testing.T) {
-	e := build(t, 2, "")
+	t.Parallel()
+	e := build(t, 2, selecting)
 	p := e.prover(t, unbounded)
 	pf := p.Begin(nil)
 	defer pf.End()
@@ -91,7 +92,8 @@ func TestWalkersShowCorazasStages(t *testing.T) {
 // TestConcurrentProofs shares one prover among goroutines that prove the same exchanges; all must come to what one comes
 // to alone, and contradict the full rules as little.
 func TestConcurrentProofs(t *testing.T) {
-	e := build(t, 1, "")
+	t.Parallel()
+	e := build(t, 1, selecting)
 	alone := e.prover(t, unbounded)
 	r := rand.New(rand.NewPCG(6, 6))
 	var all []*exchange

@@ -132,6 +132,13 @@ type engines struct {
 	parse, judge coraza.WAF
 	set          *obligation.Set
 	program      *seclang.Program
+
+	plainOnce sync.Once
+	plainly   plain // set by plainOnce
+
+	pointedOnce sync.Once
+	pointed     []*exchange // set by pointedOnce, as are verdicts
+	verdicts    []verdict
 }
 
 var (

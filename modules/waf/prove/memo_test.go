@@ -7,7 +7,7 @@ import (
 )
 
 func TestRememberedValuesCostNoMemory(t *testing.T) {
-	e := build(t, 2, "")
+	e := build(t, 2, selecting)
 	p := e.prover(t, unbounded)
 	pf := p.Begin(nil)
 	defer pf.End()

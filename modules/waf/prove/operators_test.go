@@ -16,6 +16,7 @@ const settings = "SecRuleEngine On\nSecRequestBodyAccess On\nSecResponseBodyAcce
 // TestSmallRuleSets compares whole verdicts for rules with operators, variables, transformations and chains that CRS has
 // few or none of. exact: what is not proven must match; otherwise proofs may fail.
 func TestSmallRuleSets(t *testing.T) {
+	t.Parallel()
 	rows := []struct {
 		name, rules string
 		exact       bool

@@ -11,12 +11,17 @@ import (
 
 var soaking = flag.Int("soak", 1, "multiply the work of the brute-force tests")
 
-// soak multiplies a count for long runs: -soak=20, or PROVE_SOAK=20 in the environment.
+// soak is how often a test that would repeat itself n times does so: more often in long runs (-soak=20, or PROVE_SOAK=20 in
+// the environment), less often under the race detector.
 func soak(n int) int {
+	factor := *soaking
 	if s, err := strconv.Atoi(os.Getenv("PROVE_SOAK")); err == nil && s > 0 {
-		return n * s
+		factor = s
 	}
-	return n * *soaking
+	if raced && factor == 1 {
+		return n/16 + 1
+	}
+	return n * factor
 }
 
 // sample writes a text that a pattern matches or nearly does.

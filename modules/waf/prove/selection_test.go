@@ -113,6 +113,7 @@ func misplaced(p *Prover, tx plugintypes.TransactionState) error {
 }
 
 func TestSelectionIsCorazas(t *testing.T) {
+	t.Parallel()
 	e := build(t, 2, selecting)
 	p := e.prover(t, Options{})
 	r := rand.New(rand.NewPCG(1, 9))
