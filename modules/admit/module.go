@@ -308,7 +308,7 @@ func (h *Handler) refuse(w *writer, r *http.Request, req *gatehouse.Request, v v
 		return
 	}
 	page.WriteRefusal(w, r, page.Refusal{
-		Reason: v.Reason, RequestID: req.ID, Site: h.site.Name, LoginURL: v.Location, RetryAfter: v.RetryAfter,
+		Reason: v.Reason, RequestID: req.ID, Site: h.site.Name, LoginURL: v.Location, RetryAfter: v.RetryAfter, Apart: v.Apart,
 	})
 }
 

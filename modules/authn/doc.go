@@ -22,16 +22,17 @@
 // its hash. A session is of one host and of no other. A session that ended never comes back. It ages on a clock that
 // never goes back; across a restart, by a minute at the most. What pages do by themselves does not keep it alive. A
 // renewal is stored, by compare-and-swap, before it is used, and is no use of the session. A request that runs in a
-// session ends within a second of it, on every node. A login flow belongs to the browser that began it and yields one
+// session ends within a second of it, on every node; one that the policy of a new configuration would not let in, within a
+// second of that. A login flow belongs to the browser that began it and yields one
 // session at the most. The return address never leaves the site.
 //
 // # Fails
 //
 // No or a dead session is not an error: nobody is proven, and authorize decides. 503 unavailable when the state cannot
-// be read, 400 login_expired, 403 login_failed, 429 too_many_attempts, 403 account_pending and
-// account_disabled, 503 provider_down (also a session that its
-// provider has not renewed for the grace), 404 not_found, 413 body_too_large, 403 forbidden when the session ended
-// before the answer began.
+// be read, 0.9 s later if it does not answer, 400 login_expired, 403 login_failed and what providers say in its place
+// (clock_differs, groups_missing), 429 too_many_attempts, 403 account_pending and account_disabled, 503 provider_down (also
+// a session that its provider has not renewed for the grace), 404 not_found, 413 body_too_large, 403 forbidden when the
+// session ended before the answer began.
 //
 // # Cost
 //

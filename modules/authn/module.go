@@ -55,6 +55,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.house.OnLeak(h.leaked)
+	h.house.UseReview(h.review)
 	h.house.UseSessions(h)
 	if err := h.loadAuthenticators(ctx); err != nil {
 		return err
@@ -121,6 +122,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *gatehouse.R
 func (h *Handler) run(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, visit *Visit, next caddyhttp.Handler) error {
 	r = r.WithContext(visit.Context)
 	visit.Sever(func() { gatehouse.Sever(w, r) })
+	visit.Review(h.house.StillAllowed(r, req, visit.Proof))
 	err := next.ServeHTTP(w, r)
 	if why := visit.Cut(); why != "" {
 		req.Note("session_cut", why)
@@ -129,6 +131,16 @@ func (h *Handler) run(w http.ResponseWriter, r *http.Request, req *gatehouse.Req
 		}
 	}
 	return err
+}
+
+// review ends what runs by this configuration and may not go on by the one that took over from it.
+func (h *Handler) review() {
+	if sessions, err := h.sessions(); err == nil {
+		sessions.streams.review()
+	}
+	if visits, err := h.visits(); err == nil {
+		visits.review()
+	}
 }
 
 // use says what the request tells of the person. Asking how long the session lasts must not lengthen it.

@@ -181,7 +181,7 @@ func (p *Portal) failed(w http.ResponseWriter, r *http.Request, req *gatehouse.R
 		return nil
 	}
 	return req.Refuse(verdict.Verdict{
-		Reason: le.Reason, Detail: idp.Name() + ": " + le.Error(), Location: loginAgain(at.ReturnTo), RetryAfter: le.After,
+		Reason: le.Reason, Detail: idp.Name() + ": " + le.Error(), Location: loginAgain(at.ReturnTo), RetryAfter: le.After, Apart: le.Apart,
 	})
 }
 

@@ -24,7 +24,8 @@ type Visit struct {
 	check      func() error // of a visit without a session: why its credential no longer counts
 	in         *shard
 	id         sessionID
-	prev, next *Visit // guarded by in.mu
+	prev, next *Visit      // guarded by in.mu
+	allowed    func() bool // guarded by in.mu; whether the configuration in force lets it go on; nil: not judged yet
 
 	mu    sync.Mutex
 	sever func()      // guarded by mu
@@ -65,14 +66,28 @@ func (v *Visit) Leave() {
 
 // cut ends what runs: politely first.
 func (v *Visit) cut(why string) {
-	cuts.Inc()
-	v.cancel(errCut(why))
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !v.gone && v.timer == nil {
-		v.timer = time.AfterFunc(severAfter, v.force)
+	if v.gone || v.timer != nil {
+		return
+	}
+	cuts.Inc()
+	v.cancel(errCut(why))
+	v.timer = time.AfterFunc(severAfter, v.force)
+}
+
+// Review has the visit cut when allowed, which is called whenever another configuration has taken over, reports that it
+// may not go on. One may have taken over just now, so that allowed is called at once too.
+func (v *Visit) Review(allowed func() bool) {
+	v.in.mu.Lock()
+	v.allowed = allowed
+	v.in.mu.Unlock()
+	if !allowed() {
+		v.cut(policyChanged)
 	}
 }
+
+const policyChanged = "the policy changed"
 
 func (v *Visit) force() {
 	v.mu.Lock()
@@ -206,6 +221,28 @@ func (st *streams) changed(id sessionID, e *live) {
 	sh.mu.Unlock()
 	if cut {
 		st.cut(id, "role lost")
+	}
+}
+
+// review cuts what the configuration in force does not let go on.
+func (st *streams) review() {
+	for i := range st.shards {
+		sh := &st.shards[i]
+		var visits []*Visit
+		sh.mu.Lock()
+		for _, g := range sh.groups {
+			for v := g.first; v != nil; v = v.next {
+				if v.allowed != nil {
+					visits = append(visits, v)
+				}
+			}
+		}
+		sh.mu.Unlock()
+		for _, v := range visits {
+			if !v.allowed() {
+				v.cut(policyChanged)
+			}
+		}
 	}
 }
 

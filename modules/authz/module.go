@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -47,6 +48,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.program, err = compile(&h.Policy, Families(house.Roles.Families)); err != nil {
 		return h.at(err)
 	}
+	house.UseJudge(h.allows)
 	house.Read(h.program.reads.Claims, h.program.reads.Groups, h.program.reads.AllGroups)
 	return nil
 }
@@ -100,6 +102,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, r)
 	}
 	return h.serveUntil(w, r, req, next, &d)
+}
+
+// allows reports whether the policy lets a request go on now that an earlier configuration let in: it is allowed, and meets
+// what is asked of it besides. When its time is over is not asked again: a later change of the configuration will.
+func (h *Handler) allows(r *http.Request, req *gatehouse.Request) bool {
+	d := h.program.decide(&Query{
+		Path: req.Path, Method: r.Method, Host: r.Host, Client: req.ClientIP, Now: time.Now(),
+		Who: req.Identity, Tenant: req.Site.Tenant,
+	})
+	for _, o := range d.Obligations {
+		if h.meet(o, r, req) != nil {
+			return false
+		}
+	}
+	return d.Allowed
 }
 
 // refuse says no: with a login where that could help, with the reasons for whoever reads the log.

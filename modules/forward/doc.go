@@ -15,7 +15,8 @@
 // # Invariants
 //
 // Nothing passes without a Grant (I1). A header is either absent or the gateway's own (I2): it is deleted before it
-// is set. No value holds a control character, and a role with a comma is not forwarded. The session cookie stays here.
+// is set. No value holds a control character. Of the roles the backend is told those that the site names, and none with a
+// comma in it; what would not fit into a header is not told at all. The session cookie stays here.
 //
 // # Fails
 //

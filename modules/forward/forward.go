@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -18,7 +19,7 @@ const (
 	Provider Field = "provider" // X-Gatehouse-Provider: the identity provider's name
 	Name     Field = "name"     // X-Gatehouse-Name: for display, UTF-8
 	Email    Field = "email"    // X-Gatehouse-Email
-	Roles    Field = "roles"    // X-Gatehouse-Roles: comma-separated, sorted
+	Roles    Field = "roles"    // X-Gatehouse-Roles: those that the backend is to know of, comma-separated, sorted
 )
 
 var headers = map[Field]string{
@@ -42,23 +43,38 @@ func validate(fields []Field) error {
 	return nil
 }
 
-// apply replaces every identity header in h by what the proof says and the site chose.
-func apply(h http.Header, fields []Field, p identity.Proof) {
+// AllRoles among the roles that a backend is to know of means every role that there is.
+const AllRoles = "*"
+
+// maxRolesHeader is how many bytes of roles a backend is told: what many servers accept of a header.
+const maxRolesHeader = 8 << 10
+
+// errTooManyRoles says that a user has more roles than can be told. Half a list would be a wrong one.
+var errTooManyRoles = errors.New("the roles are longer than a header may be: name those that the application needs, with `forward … { roles … }`")
+
+// apply replaces every identity header in h by what the proof says and the site chose. Of the roles only those in known,
+// which is sorted, are told. The error is errTooManyRoles: then no role is.
+func apply(h http.Header, fields []Field, known []string, p identity.Proof) (err error) {
 	for _, name := range headers {
 		delete(h, name)
 	}
 	if !p.Known() {
-		return
+		return nil
 	}
 	who := p.Identity()
 	for _, f := range fields {
-		if v := value(f, who); v != "" {
+		v := value(f, known, who)
+		if f == Roles && len(v) > maxRolesHeader {
+			v, err = "", errTooManyRoles
+		}
+		if v != "" {
 			h[headers[f]] = []string{v}
 		}
 	}
+	return err
 }
 
-func value(f Field, who identity.Identity) string {
+func value(f Field, known []string, who identity.Identity) string {
 	switch f {
 	case User:
 		return clean(who.Subject)
@@ -69,10 +85,26 @@ func value(f Field, who identity.Identity) string {
 	case Email:
 		return clean(who.Email)
 	case Roles:
-		roles := slices.DeleteFunc(slices.Clone(who.Roles), func(r string) bool { return strings.Contains(r, ",") })
-		return clean(strings.Join(roles, ","))
+		return clean(told(who.Roles, known))
 	}
 	return ""
+}
+
+// told lists the roles that a backend is to know of, comma-separated.
+func told(roles, known []string) string {
+	all := slices.Contains(known, AllRoles)
+	var list strings.Builder
+	for _, role := range roles {
+		_, found := slices.BinarySearch(known, role)
+		if strings.Contains(role, ",") || !found && !all {
+			continue
+		}
+		if list.Len() > 0 {
+			list.WriteByte(',')
+		}
+		list.WriteString(role)
+	}
+	return list.String()
 }
 
 // clean drops what may not stand in a header value (RFC 9110 5.5): controls, and blanks at the ends.

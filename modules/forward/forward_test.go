@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -16,25 +17,41 @@ func TestApply(t *testing.T) {
 		Provider: "corp", Subject: "ada", Name: " Ada\r\nX-Evil: 1 Löwe\x00", Email: "ada@example.com",
 		Roles: []string{"staff", "a,b", "admin"},
 	}
+	many := who
+	for i := range 2000 {
+		many.Roles = append(many.Roles, fmt.Sprintf("department-%04d", i))
+	}
+	everything := []Field{User, Provider, Name, Email, Roles}
 	tests := []struct {
 		name   string
 		fields []Field
-		proof  identity.Proof
+		known  []string
+		who    identity.Identity
+		err    error
 		want   map[string]string
 	}{
-		{"nobody", defaultFields, identity.Proof{}, map[string]string{}},
-		{"by default as little as possible", defaultFields, identity.Prove(who, "s", time.Now()),
-			map[string]string{"X-Gatehouse-User": "ada", "X-Gatehouse-Roles": "admin,staff"}},
-		{"everything", []Field{User, Provider, Name, Email, Roles}, identity.Prove(who, "s", time.Now()), map[string]string{
+		{name: "nobody", fields: defaultFields, known: []string{"staff"}, want: map[string]string{}},
+		{name: "by default as little as possible", fields: defaultFields, known: []string{"admin", "staff"}, who: who,
+			want: map[string]string{"X-Gatehouse-User": "ada", "X-Gatehouse-Roles": "admin,staff"}},
+		{name: "roles that nobody asks for", fields: defaultFields, known: []string{"editor", "staff"}, who: who,
+			want: map[string]string{"X-Gatehouse-User": "ada", "X-Gatehouse-Roles": "staff"}},
+		{name: "no role is asked for", fields: defaultFields, who: who, want: map[string]string{"X-Gatehouse-User": "ada"}},
+		{name: "everything", fields: everything, known: []string{"*"}, who: who, want: map[string]string{
 			"X-Gatehouse-User": "ada", "X-Gatehouse-Provider": "corp", "X-Gatehouse-Name": "AdaX-Evil: 1 Löwe",
 			"X-Gatehouse-Email": "ada@example.com", "X-Gatehouse-Roles": "admin,staff",
 		}},
-		{"nothing", []Field{}, identity.Prove(who, "s", time.Now()), map[string]string{}},
+		{name: "one of 2,000", fields: defaultFields, known: []string{"department-0007", "staff"}, who: many,
+			want: map[string]string{"X-Gatehouse-User": "ada", "X-Gatehouse-Roles": "department-0007,staff"}},
+		{name: "all of 2,000", fields: defaultFields, known: []string{"*"}, who: many, err: errTooManyRoles,
+			want: map[string]string{"X-Gatehouse-User": "ada"}},
+		{name: "nothing", fields: []Field{}, known: []string{"*"}, who: who, want: map[string]string{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := http.Header{"X-Gatehouse-User": {"root"}, "X-Gatehouse-Email": {"root@example.com"}, "Accept": {"*/*"}}
-			apply(h, tt.fields, tt.proof)
+			if err := apply(h, tt.fields, tt.known, identity.Prove(tt.who, "s", time.Now())); err != tt.err {
+				t.Errorf("apply: %v, want %v", err, tt.err)
+			}
 			got := map[string]string{}
 			for name, values := range h {
 				if strings.HasPrefix(name, "X-Gatehouse-") {

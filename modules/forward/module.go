@@ -2,6 +2,7 @@ package forward
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -17,6 +18,12 @@ func init() { caddy.RegisterModule(Handler{}) }
 type Handler struct {
 	// What the backend is told: user, provider, name, email, roles. Default: user and roles.
 	Fields []Field `json:"fields"`
+	// Of the user's roles, those that the backend is to know of; "*": all. The directive adds those that its rules name.
+	Roles []string `json:"roles,omitempty"`
+	// And those of these families of roles.
+	Families []string `json:"families,omitempty"`
+
+	known []string // both, sorted
 }
 
 // CaddyModule returns the Caddy module information.
@@ -24,11 +31,20 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.gatehouse_forward", New: func() caddy.Module { return new(Handler) }}
 }
 
-// Provision fills in the default.
-func (h *Handler) Provision(caddy.Context) error {
+// Provision fills in the default, and looks up the families.
+func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.Fields == nil {
 		h.Fields = defaultFields
 	}
+	house, err := gatehouse.House(ctx)
+	if err != nil {
+		return err
+	}
+	h.known = slices.Clone(h.Roles)
+	for _, family := range h.Families {
+		h.known = append(h.known, house.Roles.Families[family]...)
+	}
+	slices.Sort(h.known)
 	return nil
 }
 
@@ -45,7 +61,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return req.Deny(verdict.Internal, "forward was reached without a grant")
 	}
 	cookie.Strip(r.Header, cookie.Ours)
-	apply(r.Header, h.Fields, req.Identity)
+	if err := apply(r.Header, h.Fields, h.known, req.Identity); err != nil {
+		req.Note("roles_not_forwarded", err.Error())
+	}
 	return next.ServeHTTP(w, r)
 }
 

@@ -17,12 +17,13 @@
 //
 // One [State] per state directory, however many configurations overlap. The TLS floor, SNI = Host, no 0-RTT and
 // strict forwarded-for hold on every policy of every gated server (I9). No site on a gated listener is without the
-// gate. An app that was not configured denies everyone: it has no provider, so nobody can be proven.
+// gate. An app that was not configured denies everyone: it has no provider, so nobody can be proven. What runs as somebody
+// when another configuration takes over is judged by that one (review.go).
 //
 // # Fails
 //
 // Broken configuration: the load is refused with one sentence and its fix, and what ran before goes on. State that
-// cannot be opened or is closed: [ErrClosed], which rooms answer with 503 unavailable.
+// cannot be opened or is closed: [ErrClosed], which rooms answer with 503 unavailable, as they do a store that hangs.
 //
 // # Cost
 //

@@ -71,6 +71,9 @@ type App struct {
 	entered   *Site               // written while provisioning only
 	atStart   []func()            // written while provisioning only
 	leak      func(*http.Request) // written while provisioning only
+	review    func()              // written while provisioning only
+	judges    []judged            // written while provisioning only
+	before    *App                // the house that ran before this one; written while Caddy changes configurations only
 	sessions  SessionEnder        // written while provisioning only
 	factors   FactorResetter      // written while provisioning only
 	reads     reads               // written while provisioning only
@@ -224,7 +227,7 @@ func (app *App) start() error {
 			}
 		}
 	}
-	running.Store(app)
+	app.takeOver()
 	state.Bus.Publish(event.Event{Time: time.Now(), Kind: event.HouseStarted})
 	for _, f := range app.atStart {
 		f()
@@ -232,12 +235,17 @@ func (app *App) start() error {
 	return nil
 }
 
-// Stop does nothing: other apps may still be serving (CADDY 4). Everything is given back in Cleanup.
-func (app *App) Stop() error { return nil }
+// Stop has running requests judged by the configuration that took over. It closes nothing: other apps may still be serving
+// (CADDY 4). Everything is given back in Cleanup.
+func (app *App) Stop() error {
+	app.leave()
+	return nil
+}
 
 // Cleanup gives the state back. Requests in flight keep using it while a newer generation holds it, and otherwise
 // find it closed.
 func (app *App) Cleanup() error {
+	app.giveBack()
 	app.mu.Lock()
 	held := app.state.Load() != nil && !app.gone
 	app.gone = true

@@ -140,6 +140,7 @@ type LoginError struct {
 	Message string        // key of a text on the login form (see page); "" shows the refusal page instead
 	User    string        // the name as typed, for the event, truncated by the provider
 	After   time.Duration // when to try again; zero means at once
+	Apart   time.Duration // by how much two clocks differ, when that is the reason
 	Err     error         // for operators
 }
 

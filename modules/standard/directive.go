@@ -52,7 +52,9 @@ type site struct {
 //			deny ...
 //			sensitive
 //		}
-//		forward <field...>
+//		forward <field...> {
+//			roles <role...> | *
+//		}
 //		waf {
 //			paranoia <1 to 4>
 //			mode block | detect
@@ -111,6 +113,7 @@ func parseSite(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 		return nil, h.Errf("the site's gatehouse directive at %s: %v", s.admit.Source, err)
 	}
 	s.authn.AuthenticatorsRaw = s.authenticators()
+	s.forward.Named(s.authz.Named())
 	s.authz.Preflights = s.admit.CORSBackend // two rooms must agree on who answers them
 	return []httpcaddyfile.ConfigValue{{Class: "route", Value: s.row()}}, nil
 }

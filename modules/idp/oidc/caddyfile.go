@@ -1,6 +1,9 @@
 package oidc
 
 import (
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
@@ -17,6 +20,9 @@ import (
 //		client_key_id <kid>
 //		client_key_audience token_endpoint
 //		par off
+//		acr <value...>
+//		max_age <duration>
+//		prompt <login|consent|select_account...>
 //		groups_overage graph [<base URL>]
 //		approve_new
 //		trust_pem <file>
@@ -66,6 +72,24 @@ func (p *Provider) parseOption(d *caddyfile.Dispenser) error {
 			return d.ArgErr()
 		}
 		p.Scopes = args
+	case "acr", "prompt":
+		if len(args) == 0 {
+			return d.ArgErr()
+		}
+		if word == "acr" {
+			p.ACR = args
+		} else {
+			p.Prompt = args
+		}
+	case "max_age":
+		if len(args) != 1 {
+			return d.ArgErr()
+		}
+		age, err := caddy.ParseDuration(args[0])
+		if err != nil || age < time.Second {
+			return d.Errf("max_age %q: write how long ago the person may have logged in at the provider, such as 8h, or `prompt login` for a new login each time", args[0])
+		}
+		p.MaxAge = caddy.Duration(age)
 	case "role":
 		if len(args) < 2 {
 			return d.Err("role: write `role <value of the claim> <role of the house...>`")
@@ -93,7 +117,7 @@ func (p *Provider) parseOption(d *caddyfile.Dispenser) error {
 		}
 		p.InsecureHTTP = true
 	default:
-		return d.Errf("unknown oidc option %q: the options are name, label, scopes, roles_claim, role, refresh, client_key, client_key_id, client_key_audience, par, groups_overage, approve_new, trust_pem, insecure_http", word)
+		return d.Errf("unknown oidc option %q: the options are name, label, scopes, roles_claim, role, refresh, client_key, client_key_id, client_key_audience, par, acr, max_age, prompt, groups_overage, approve_new, trust_pem, insecure_http", word)
 	}
 	return nil
 }

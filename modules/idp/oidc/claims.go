@@ -64,6 +64,9 @@ func (c *Client) identityOf(cl claims) (*identity.Identity, error) {
 	return who, nil
 }
 
+// errGroups says that the provider did not send what a person's roles are made of, and that they cannot be had otherwise.
+var errGroups = errors.New("groups not delivered")
+
 // rolesOf returns the house's roles for the claims, and the groups that it wants to know of. A claim of the wrong shape ends the login: it is a mistake in the
 // configuration of either side, and better named than met as a person without roles.
 func (c *Client) rolesOf(cl claims) (roles, groups []string, err error) {
@@ -73,7 +76,7 @@ func (c *Client) rolesOf(cl claims) (roles, groups []string, err error) {
 		return nil, nil, fmt.Errorf("roles: %w", err)
 	}
 	if v == nil && cl.overage(c.cfg.RolesClaim) {
-		return nil, nil, fmt.Errorf("groups not delivered: the provider left %q out of the token because there are too many values: have it send only those assigned to this client, or say `groups_overage graph`", c.cfg.RolesClaim)
+		return nil, nil, fmt.Errorf("%w: the provider left %q out of the token because there are too many values: have it send only those assigned to this client, or say `groups_overage graph`", errGroups, c.cfg.RolesClaim)
 	}
 	if c.cfg.Groups != nil {
 		groups = c.cfg.Groups(values)

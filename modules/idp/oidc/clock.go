@@ -48,6 +48,24 @@ func (c *clock) skew() (ahead time.Duration, known bool) {
 	return time.Duration(c.ahead.Load()), c.known.Load()
 }
 
+// wrong is the error about a time of the provider's that does not fit ours. It says how the clocks differ.
+func (c *clock) wrong(format string, args ...any) error {
+	e := &timeError{text: fmt.Sprintf(format, args...) + "; " + c.String()}
+	if ahead, known := c.skew(); known && ahead.Abs() >= skewWarn {
+		e.apart = ahead.Abs()
+	}
+	return e
+}
+
+// timeError says that a token is good but for its times.
+type timeError struct {
+	text  string
+	apart time.Duration // by how much the clocks differ; zero: not enough to explain it, or not known
+}
+
+// Error is for operators.
+func (e *timeError) Error() string { return e.text }
+
 // String says how the clocks differ, for operators who look at a token that comes from another time.
 func (c *clock) String() string {
 	ahead, known := c.skew()

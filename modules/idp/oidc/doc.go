@@ -39,7 +39,8 @@
 // later on. Anything wrong with what it says: login_failed, the cause in the error for operators. No valid state:
 // login_expired. Another path: not_found; another method: method_not_allowed. A renewal ends the session when the provider
 // answers invalid_grant or speaks of somebody else; any other failure means: not now. Sessions, logouts and logout tokens go
-// on with the last good metadata and keys. Errors about times name the difference of the clocks.
+// on with the last good metadata and keys. Errors about times name the difference of the clocks: clock_differs when that
+// explains them. Groups that did not come along: groups_missing.
 //
 // # Cost
 //

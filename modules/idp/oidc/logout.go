@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -42,7 +41,8 @@ func (c *Client) LogoutNotice(r *http.Request) (*Notice, error) {
 	return n, nil
 }
 
-// logoutToken returns the one logout_token of a form. What stands in the URL does not count.
+// logoutToken returns the one logout_token of a form, which the portal may have parsed before. What stands in the URL does
+// not count.
 func logoutToken(r *http.Request) (string, error) {
 	if r.Method != http.MethodPost {
 		return "", errors.New("not a POST")
@@ -50,21 +50,17 @@ func logoutToken(r *http.Request) (string, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
 		return "", errors.New("not a form")
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxNotice+1))
-	if err != nil {
-		return "", fmt.Errorf("reading the form: %w", err)
+	if r.PostForm == nil {
+		r.Body = http.MaxBytesReader(nil, r.Body, maxNotice)
+		if err := r.ParseForm(); err != nil {
+			return "", fmt.Errorf("reading the form: %w", err)
+		}
 	}
-	if len(body) > maxNotice {
-		return "", fmt.Errorf("a form of more than %d bytes", maxNotice)
+	tokens := r.PostForm["logout_token"]
+	if len(tokens) != 1 {
+		return "", fmt.Errorf("%d logout tokens, want one", len(tokens))
 	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return "", errors.New("a malformed form")
-	}
-	if len(form["logout_token"]) != 1 {
-		return "", fmt.Errorf("%d logout tokens, want one", len(form["logout_token"]))
-	}
-	return form.Get("logout_token"), nil
+	return tokens[0], nil
 }
 
 func (c *Client) verifyLogoutToken(ctx context.Context, raw string) (*Notice, error) {
@@ -116,9 +112,9 @@ func (c claims) notice(now time.Time, clock *clock) (*Notice, error) {
 	case !hasIat || !hasExp:
 		return nil, errors.New("without exp or iat")
 	case now.Add(skew).Before(issued):
-		return nil, fmt.Errorf("issued %v ahead of our clock; %v", issued.Sub(now).Round(time.Second), clock)
+		return nil, clock.wrong("issued %v ahead of our clock", issued.Sub(now).Round(time.Second))
 	case !now.Before(n.Expires):
-		return nil, fmt.Errorf("expired %v ago; %v", now.Sub(expires).Round(time.Second), clock)
+		return nil, clock.wrong("expired %v ago", now.Sub(expires).Round(time.Second))
 	}
 	return n, nil
 }

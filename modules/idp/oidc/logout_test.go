@@ -20,9 +20,11 @@ func TestLogoutRequest(t *testing.T) {
 	form := "application/x-www-form-urlencoded"
 	tests := []struct {
 		name, method, kind, query, body string
-		ok                              bool
+		ok, parsed                      bool
 	}{
 		{name: "good", kind: form, body: "logout_token=" + token, ok: true},
+		{name: "a form that the portal has read", kind: form, body: "logout_token=" + token, ok: true, parsed: true},
+		{name: "in the URL of a form that the portal has read", kind: form, query: "?logout_token=" + token, parsed: true},
 		{name: "with more beside it", kind: form, body: "a=b&logout_token=" + token, ok: true},
 		{name: "GET", method: "GET", kind: form, body: "logout_token=" + token},
 		{name: "in the URL", kind: form, query: "?logout_token=" + token},
@@ -43,6 +45,9 @@ func TestLogoutRequest(t *testing.T) {
 			}
 			r := httptest.NewRequest(method, "/x"+tt.query, strings.NewReader(tt.body))
 			r.Header.Set("Content-Type", tt.kind)
+			if tt.parsed {
+				_ = r.ParseForm()
+			}
 			n, err := c.LogoutNotice(r)
 			if (err == nil) != tt.ok || (n == nil) == tt.ok {
 				t.Errorf("got %+v, %v", n, err)

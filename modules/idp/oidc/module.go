@@ -66,6 +66,16 @@ type Provider struct {
 	// "off" sends authorization requests through the browser even where the provider takes pushed ones.
 	PAR string `json:"par,omitempty"`
 
+	// Authentication context classes, the best first: the provider is asked for them, and a login must have one of them.
+	ACR []string `json:"acr,omitempty"`
+
+	// How long ago the person may have proven to the provider who they are. Default: however long.
+	MaxAge caddy.Duration `json:"max_age,omitempty"`
+
+	// What the provider is to show: login (the person must prove anew who they are), consent, select_account. Default: what
+	// it thinks fit.
+	Prompt []string `json:"prompt,omitempty"`
+
 	// The base URL of Microsoft Graph, to ask for groups that Entra ID left out of the token. Default: nobody is asked.
 	GroupsOverage string `json:"groups_overage,omitempty"`
 
@@ -143,6 +153,11 @@ func (p *Provider) config() (Config, error) {
 	}
 	if p.Refresh == "offline" && !slices.Contains(p.Scopes, gooidc.ScopeOfflineAccess) {
 		cfg.Scopes = append(slices.Clone(p.Scopes), gooidc.ScopeOfflineAccess)
+	}
+	for _, what := range p.Prompt {
+		if !slices.Contains([]string{"login", "consent", "select_account"}, what) {
+			return cfg, fmt.Errorf("oidc: prompt %q: want login, consent or select_account", what)
+		}
 	}
 	repl := caddy.NewReplacer()
 	var err1, err2, err3, err4 error
@@ -306,6 +321,7 @@ func (p *Provider) ServeLogin(w http.ResponseWriter, r *http.Request, l gatehous
 		// Derived for this provider alone: what one provider of the house sees of a flow is nothing at another.
 		State: l.Flow.Token, Nonce: l.Flow.Derive("nonce " + p.ProviderName), Verifier: l.Flow.Derive("pkce " + p.ProviderName),
 		RedirectURI: l.Origin + l.Base + callback, Started: l.Flow.Started,
+		ACR: p.ACR, MaxAge: time.Duration(p.MaxAge), Anew: slices.Contains(p.Prompt, "login"), Prompt: strings.Join(p.Prompt, " "),
 	}
 	if l.Sub == callback {
 		return p.finish(r, l.Flow.Fresh, attempt)
@@ -373,14 +389,19 @@ func (p *Provider) LogoutNotice(r *http.Request) (*gatehouse.LogoutNotice, error
 }
 
 func loginError(err error) error {
-	reason := verdict.LoginFailed
+	reason, apart := verdict.LoginFailed, time.Duration(0)
+	times := new(timeError)
 	switch {
 	case errors.Is(err, context.Canceled):
 		reason = verdict.ClientClosed
 	case errors.Is(err, ErrDown):
 		reason = verdict.ProviderDown
+	case errors.Is(err, errGroups):
+		reason = verdict.GroupsMissing
+	case errors.As(err, &times) && times.apart > 0:
+		reason, apart = verdict.ClockDiffers, times.apart
 	}
-	return &gatehouse.LoginError{Reason: reason, Err: err}
+	return &gatehouse.LoginError{Reason: reason, Apart: apart, Err: err}
 }
 
 var (

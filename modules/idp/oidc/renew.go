@@ -18,7 +18,7 @@ import (
 
 // When a session is renewed: as its access token expires, within these bounds.
 const (
-	renewFloor = time.Minute     // more often would be a load, and bring nothing
+	renewFloor = 5 * time.Second // more often would be a load, and bring nothing
 	renewCap   = time.Hour       // more seldom would let people keep roles for long that they have lost
 	renewGuess = 5 * time.Minute // when the provider does not say how long the token is good
 	maxExpiry  = 24 * time.Hour  // beyond it lifetimes are no longer told apart

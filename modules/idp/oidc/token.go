@@ -229,15 +229,15 @@ func (c claims) checkTimes(now time.Time, want expected) error {
 	case !hasExp || !hasIat:
 		return errors.New("without exp or iat")
 	case !now.Before(expires.Add(skew)):
-		return fmt.Errorf("expired %v ago; %v", now.Sub(expires).Round(time.Second), want.clock)
+		return want.clock.wrong("expired %v ago", now.Sub(expires).Round(time.Second))
 	case hasNbf && now.Add(skew).Before(notBefore):
-		return fmt.Errorf("not valid for another %v; %v", notBefore.Sub(now).Round(time.Second), want.clock)
+		return want.clock.wrong("not valid for another %v", notBefore.Sub(now).Round(time.Second))
 	case now.Add(skew).Before(issued):
-		return fmt.Errorf("issued %v ahead of our clock; %v", issued.Sub(now).Round(time.Second), want.clock)
+		return want.clock.wrong("issued %v ahead of our clock", issued.Sub(now).Round(time.Second))
 	case issued.Before(want.started.Add(-skew)):
-		return fmt.Errorf("issued %v before it was asked for; %v", want.started.Sub(issued).Round(time.Second), want.clock)
+		return want.clock.wrong("issued %v before it was asked for", want.started.Sub(issued).Round(time.Second))
 	case hasAuth && now.Add(skew).Before(authTime):
-		return fmt.Errorf("auth_time is %v ahead of our clock; %v", authTime.Sub(now).Round(time.Second), want.clock)
+		return want.clock.wrong("auth_time is %v ahead of our clock", authTime.Sub(now).Round(time.Second))
 	}
 	return nil
 }
@@ -256,9 +256,9 @@ func (c claims) checkProof(now time.Time, want expected) error {
 	case (want.maxAge > 0 || want.anew) && !claimed:
 		return errors.New("without auth_time, though max_age was asked for")
 	case want.maxAge > 0 && now.Sub(authTime) > want.maxAge+skew:
-		return fmt.Errorf("the person logged in %v ago, and max_age was %v; %v", now.Sub(authTime).Round(time.Second), want.maxAge, want.clock)
+		return want.clock.wrong("the person logged in %v ago, and max_age was %v", now.Sub(authTime).Round(time.Second), want.maxAge)
 	case want.anew && authTime.Before(want.started.Add(-skew)):
-		return fmt.Errorf("the person did not log in again; %v", want.clock)
+		return want.clock.wrong("the person did not log in again")
 	}
 	return nil
 }

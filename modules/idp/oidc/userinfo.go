@@ -113,7 +113,7 @@ func (c *Client) deliver(ctx context.Context, cl claims, accessToken string) err
 		}
 		at = next
 	}
-	return fmt.Errorf("groups not delivered: Microsoft Graph has more than %d pages of them", maxGraphPages)
+	return fmt.Errorf("%w: Microsoft Graph has more than %d pages of them", errGroups, maxGraphPages)
 }
 
 // graphPage returns the group ids of a page and the address of the next, which must be the same place as the first.
@@ -132,10 +132,10 @@ func (c *Client) graphPage(ctx context.Context, at, accessToken string) (groups 
 	req.Header.Set("ConsistencyLevel", "eventual") // what Graph wants for a list of one kind of member
 	err = doJSON(c.graph, req, &page)
 	if s := (*statusError)(nil); errors.As(err, &s) && (s.status == http.StatusUnauthorized || s.status == http.StatusForbidden) {
-		return nil, "", fmt.Errorf("groups not delivered: Microsoft Graph answered %d: ask for the scope GroupMember.Read.All, and grant it to this client", s.status)
+		return nil, "", fmt.Errorf("%w: Microsoft Graph answered %d: ask for the scope GroupMember.Read.All, and grant it to this client", errGroups, s.status)
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("%w: groups not delivered: %w", ErrDown, err)
+		return nil, "", fmt.Errorf("%w: %w: %w", ErrDown, errGroups, err)
 	}
 	for _, g := range page.Value {
 		if g.ID != "" {
@@ -148,7 +148,7 @@ func (c *Client) graphPage(ctx context.Context, at, accessToken string) (groups 
 	here, err1 := url.Parse(at)
 	there, err2 := url.Parse(page.Next)
 	if err1 != nil || err2 != nil || there.Scheme != here.Scheme || there.Host != here.Host || there.Path != here.Path || there.User != nil {
-		return nil, "", errors.New("groups not delivered: Microsoft Graph continues elsewhere")
+		return nil, "", fmt.Errorf("%w: Microsoft Graph continues elsewhere", errGroups)
 	}
 	return groups, page.Next, nil
 }

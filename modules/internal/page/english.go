@@ -11,6 +11,7 @@ var english = tongue{
 	words: words{
 		Error: "Error: ", RequestNumber: "Request number", Reason: "Reason",
 		LoadAgain: "Load again", StartPage: "Start page", TryAgainIn: "You can try again in %s.",
+		ClocksApart:    "The two clocks are %s apart.",
 		KeptRefusal:    "You were signed out while you were working. What you typed has been kept for 15 minutes, and nothing was sent on.",
 		SomethingWrong: "Something went wrong. Please try again.",
 		PausedFor:      "That was one attempt too many. Please wait %s before you try again.",
@@ -229,6 +230,18 @@ var english = tongue{
 			title: "Signing in did not work",
 			what:  "It could not be confirmed who you are. You are not signed in.",
 			next:  "Try again. If it does not work the second time, tell your administrator this request number.",
+			login: "Try again",
+		},
+		verdict.ClockDiffers: {
+			title: "Two clocks do not agree",
+			what:  "The service that confirms who you are and this site do not have the same time, so that its answer could not be accepted. You are not signed in.",
+			next:  "You cannot mend this yourself. Please tell your administrator this request number.",
+			login: "Try again",
+		},
+		verdict.GroupsMissing: {
+			title: "Your groups could not be read",
+			what:  "You belong to so many groups that the service that confirms who you are did not send them along. What you may do here could not be found out, and you are not signed in.",
+			next:  "You cannot mend this yourself. Please tell your administrator this request number.",
 			login: "Try again",
 		},
 		verdict.LoginExpired: {

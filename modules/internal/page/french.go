@@ -15,6 +15,7 @@ var french = tongue{
 		LoadAgain:      "Recharger",
 		StartPage:      "Page d’accueil",
 		TryAgainIn:     "Vous pourrez réessayer dans %s.",
+		ClocksApart:    "Leur écart : %s.",
 		KeptRefusal:    "Votre session a pris fin pendant que vous travailliez. Ce que vous avez saisi est conservé pendant 15 minutes ; rien n’a été envoyé.",
 		SomethingWrong: "Un problème est survenu. Veuillez réessayer.",
 		PausedFor:      "C’était une tentative de trop. Vous pourrez réessayer dans %s.",
@@ -258,6 +259,18 @@ var french = tongue{
 			title: "La connexion n’a pas abouti",
 			what:  "Nous n’avons pas pu confirmer qui vous êtes. Vous n’êtes pas connecté.",
 			next:  "Réessayez. Si la deuxième tentative échoue aussi, donnez ce numéro de demande à votre administrateur.",
+			login: "Réessayer",
+		},
+		verdict.ClockDiffers: {
+			title: "Deux horloges ne concordent pas",
+			what:  "Le service qui confirme votre identité et ce site n’ont pas la même heure. Sa réponse n’a donc pas pu être acceptée. Vous n’êtes pas connecté.",
+			next:  "Vous ne pouvez pas y remédier vous-même. Donnez ce numéro de demande à votre administrateur.",
+			login: "Réessayer",
+		},
+		verdict.GroupsMissing: {
+			title: "Vos groupes n’ont pas pu être lus",
+			what:  "Vous appartenez à tant de groupes que le service qui confirme votre identité ne les a pas transmis. Ce que vous pouvez faire ici n’a pas pu être établi, et vous n’êtes pas connecté.",
+			next:  "Vous ne pouvez pas y remédier vous-même. Donnez ce numéro de demande à votre administrateur.",
 			login: "Réessayer",
 		},
 		verdict.LoginExpired: {

@@ -15,6 +15,7 @@ var german = tongue{
 		LoadAgain:      "Neu laden",
 		StartPage:      "Startseite",
 		TryAgainIn:     "Sie können es in %s wieder versuchen.",
+		ClocksApart:    "Zwischen beiden liegt ein Abstand von %s.",
 		KeptRefusal:    "Sie wurden abgemeldet, während Sie gearbeitet haben. Was Sie eingegeben haben, ist 15 Minuten lang aufbewahrt; gesendet wurde nichts.",
 		SomethingWrong: "Etwas ist schiefgegangen. Bitte versuchen Sie es noch einmal.",
 		PausedFor:      "Das war ein Versuch zu viel. Bitte versuchen Sie es in %s wieder.",
@@ -253,6 +254,18 @@ var german = tongue{
 			title: "Die Anmeldung hat nicht geklappt",
 			what:  "Es ließ sich nicht bestätigen, wer Sie sind. Sie sind nicht angemeldet.",
 			next:  "Versuchen Sie es noch einmal. Klappt es auch beim zweiten Mal nicht, nennen Sie Ihrer Administration diese Anfragenummer.",
+			login: "Noch einmal versuchen",
+		},
+		verdict.ClockDiffers: {
+			title: "Zwei Uhren gehen verschieden",
+			what:  "Der Dienst, der bestätigt, wer Sie sind, und diese Seite haben nicht dieselbe Zeit; seine Antwort konnte deshalb nicht angenommen werden. Sie sind nicht angemeldet.",
+			next:  "Sie selbst können das nicht beheben. Bitte nennen Sie Ihrer Administration diese Anfragenummer.",
+			login: "Noch einmal versuchen",
+		},
+		verdict.GroupsMissing: {
+			title: "Ihre Gruppen ließen sich nicht lesen",
+			what:  "Sie gehören zu so vielen Gruppen, dass der Dienst, der bestätigt, wer Sie sind, sie nicht mitgeschickt hat. Was Sie hier dürfen, ließ sich nicht feststellen, und Sie sind nicht angemeldet.",
+			next:  "Sie selbst können das nicht beheben. Bitte nennen Sie Ihrer Administration diese Anfragenummer.",
 			login: "Noch einmal versuchen",
 		},
 		verdict.LoginExpired: {

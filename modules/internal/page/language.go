@@ -119,6 +119,7 @@ func (l *tongue) moment(t time.Time) string {
 type words struct {
 	Error, RequestNumber, Reason     string // of the frame
 	LoadAgain, StartPage, TryAgainIn string // of refusals; how long
+	ClocksApart                      string // by how much
 	KeptRefusal                      string // instead of what a refused form would be told
 	SomethingWrong, PausedFor        string // how long
 	About, Ago, JustNow              string // how long; how long

@@ -21,12 +21,14 @@ import (
 // else is left out. Programs are told of it only where signing in as the same user would help. When its query has a
 // [KeptParam], the person is told that what they typed is kept.
 // RetryAfter is told when positive: as the Retry-After header, in whole seconds rounded up, and in words.
+// Apart is told in words with [verdict.ClockDiffers], when it is a second or more.
 type Refusal struct {
 	Reason     verdict.Reason
 	RequestID  string
 	Site       string
 	LoginURL   string
 	RetryAfter time.Duration
+	Apart      time.Duration
 }
 
 // problem is the RFC 9457 document. Field names are part of the gateway's contract with programs.
@@ -111,6 +113,9 @@ func refused(ref Refusal, seconds int64, l *tongue) content {
 	what := t.what
 	if u, err := url.Parse(ref.LoginURL); err == nil && u.Query().Has(KeptParam) {
 		what = l.words.KeptRefusal
+	}
+	if span := l.span(int64(ref.Apart / time.Second)); span != "" && ref.Reason == verdict.ClockDiffers {
+		what += " " + fmt.Sprintf(l.words.ClocksApart, span)
 	}
 	wait := ""
 	if span := l.span(seconds); span != "" {

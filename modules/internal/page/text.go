@@ -59,6 +59,8 @@ var reasons = map[verdict.Reason]technical{
 	verdict.ProviderDown:     {detail: "The identity provider cannot be reached. Repeat with growing pauses; existing sessions and tokens stay valid.", step: stepAgain},
 	verdict.AccountPending:   {detail: "The login was good, but an administrator has to approve the account first: `gatehouse user approve`.", step: stepHome},
 	verdict.AccountDisabled:  {detail: "The account may not be used: it was rejected, disabled or deleted. Operators: `gatehouse user list` says why.", step: stepHome},
+	verdict.ClockDiffers:     {detail: "The identity provider's answer comes from another time: its clock and the gateway's differ by more than is tolerated. Operators: set both by NTP; the log says which one is ahead.", step: stepAgain},
+	verdict.GroupsMissing:    {detail: "The identity provider left the groups out of its answer, since there are too many. Operators: have it send only those assigned to this client, or configure groups_overage.", step: stepAgain},
 	verdict.TooManyAttempts:  {detail: "Slow down: wait for the time in Retry-After before the next request, and longer after each further refusal."},
 	verdict.UpstreamDown:     {detail: "No connection to the application could be made, so the request did not reach it. Repeat with growing pauses.", step: stepAgain},
 	verdict.UpstreamTimeout:  {detail: "The application did not answer in time and may have acted on the request. Repeat it only if it is idempotent.", step: stepAgain},

@@ -35,6 +35,8 @@ const (
 	LoginFailed      Reason = "login_failed"       // portal, identity providers
 	LoginExpired     Reason = "login_expired"      // portal: the login took too long or belongs to another browser
 	ProviderDown     Reason = "provider_down"      // identity providers
+	ClockDiffers     Reason = "clock_differs"      // identity providers: theirs or ours is wrong by more than is tolerated
+	GroupsMissing    Reason = "groups_missing"     // identity providers: a person's groups did not fit, and cannot be asked for
 	TooManyAttempts  Reason = "too_many_attempts"  // identity providers
 	AccountPending   Reason = "account_pending"    // portal: an administrator has not approved the account yet
 	AccountDisabled  Reason = "account_disabled"   // portal: the account was rejected, disabled or deleted
@@ -75,6 +77,8 @@ var status = map[Reason]int{
 	LoginFailed:      http.StatusForbidden,
 	LoginExpired:     http.StatusBadRequest,
 	ProviderDown:     http.StatusServiceUnavailable,
+	ClockDiffers:     http.StatusForbidden,
+	GroupsMissing:    http.StatusForbidden,
 	TooManyAttempts:  http.StatusTooManyRequests,
 	AccountPending:   http.StatusForbidden,
 	AccountDisabled:  http.StatusForbidden,
@@ -112,12 +116,13 @@ func All() []Reason {
 //
 // Detail is for operators: it goes to the log and the event, never to the client.
 // Location is where a person is sent to meet a challenge; it must be a path on the same host.
-// RetryAfter is told to the client when positive.
+// RetryAfter is told to the client when positive; so is Apart with ClockDiffers: by how much two clocks differ.
 type Verdict struct {
 	Reason     Reason
 	Detail     string
 	Location   string
 	RetryAfter time.Duration
+	Apart      time.Duration
 }
 
 // Given reports whether there is a verdict.
