@@ -93,6 +93,10 @@ func TestRefusedConfigurations(t *testing.T) {
 		{"a budget of no size", []string{"idp", "local\n waf_budget lots"}, []string{"not a size", "Caddyfile:"}},
 		{"a budget that holds no body", []string{"idp", "local\n waf_budget 79MiB", "policy", "allow authenticated\n waf {\n body_limit 20MiB\n }"}, []string{"waf_budget", "body_limit", "4 times"}},
 		{"an idle limit longer than the session", []string{"idp", "local\n session {\n idle 24h\n }"}, []string{"admin_idle <= idle <= max"}},
+		{"a rate of no unit", []string{"policy", "allow authenticated\n rate_limit 5"}, []string{"no rate", "50r/s", "Caddyfile:"}},
+		{"a rate limit with an unknown word", []string{"policy", "allow authenticated\n rate_limit 5r/s each client"}, []string{"unknown word \"each\"", "per client", "Caddyfile:"}},
+		{"a rate limit per header of no name", []string{"policy", "allow authenticated\n rate_limit 5r/s per header"}, []string{"no header's name", "Caddyfile:"}},
+		{"no requests at a time", []string{"policy", "allow authenticated\n max_concurrent 0"}, []string{"not a positive number", "Caddyfile:"}},
 		{"two houses", []string{"global", "gatehouse {\n local\n}"}, []string{"two gatehouse options"}},
 		{"the same provider twice", []string{"idp", "local\n local"}, []string{"two identity providers are called \"local\""}},
 	}

@@ -16,6 +16,7 @@ import (
 	"gatehouse.internal/modules/authz"
 	"gatehouse.internal/modules/forward"
 	"gatehouse.internal/modules/idp/oidc/bearer"
+	"gatehouse.internal/modules/ratelimit"
 	"gatehouse.internal/modules/waf"
 )
 
@@ -28,12 +29,13 @@ func init() {
 // words are the site directive's options, for the error that names them.
 var words = []string{
 	"allow", "deny", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
-	"cors", "cross_site", "session", "background", "api", "tenant",
+	"cors", "cross_site", "session", "background", "api", "tenant", "rate_limit", "max_concurrent",
 }
 
 // site is the directive while it is read: one configuration for each room of the row.
 type site struct {
 	admit   admit.Handler
+	limits  ratelimit.Site
 	waf     waf.Handler
 	authn   authn.Handler
 	bearer  bearer.Authenticator
@@ -87,6 +89,8 @@ type site struct {
 //			...
 //		}
 //		background <path...>
+//		rate_limit <n>r/s|r/m|r/h [burst <n>] [per client|user|session|header <name>] [<path...>]
+//		max_concurrent <n>
 //		api <path...> {
 //			issuer <name> [<https URL>]
 //			audience <name...>
@@ -104,6 +108,7 @@ func parseSite(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	var s site
 	s.admit.Source = fmt.Sprintf("%s:%d", h.File(), h.Line())
 	s.authz.Source = s.admit.Source
+	s.limits.Early.Source, s.limits.Late.Source = s.admit.Source, s.admit.Source
 	for h.NextBlock(0) {
 		if err := s.option(h); err != nil {
 			return nil, err
@@ -137,7 +142,7 @@ func checkPlace(h httpcaddyfile.Helper) error {
 func (s *site) option(h httpcaddyfile.Helper) error {
 	for _, room := range []interface {
 		Option(d *caddyfile.Dispenser) (bool, error)
-	}{&s.authz, &s.forward, &s.admit, &s.authn, &s.waf, &s.bearer} {
+	}{&s.authz, &s.forward, &s.admit, &s.authn, &s.waf, &s.bearer, &s.limits} {
 		if known, err := room.Option(h.Dispenser); known || err != nil {
 			return err
 		}
@@ -152,8 +157,10 @@ func (s *site) row() caddyhttp.Route {
 	}
 	return caddyhttp.Route{HandlersRaw: []json.RawMessage{
 		handler("gatehouse_admit", &s.admit),
+		handler("gatehouse_rate_limit", &s.limits.Early),
 		handler("gatehouse_waf", &s.waf),
 		handler("gatehouse_authenticate", &s.authn),
+		handler("gatehouse_rate_limit_user", &s.limits.Late),
 		handler("gatehouse_portal", s.authn.Portal()),
 		handler("gatehouse_authorize", &s.authz),
 		handler("gatehouse_waf_body", &waf.BodyHandler{}),

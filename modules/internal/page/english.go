@@ -272,6 +272,11 @@ var english = tongue{
 			what:  "There were many tries in a short time. To keep accounts safe, there is a pause now.",
 			next:  "Please wait a little before you try again.",
 		},
+		verdict.RateLimited: {
+			title: "Too many requests",
+			what:  "More requests came from your connection or account in a short time than this site accepts.",
+			next:  "Please wait a little, then load the page again. If this keeps happening in normal use, tell your administrator this request number.",
+		},
 		verdict.UpstreamDown: {
 			title: "The site is not answering",
 			what:  "You have reached the right place, but the application behind it cannot be reached at the moment.",

@@ -301,6 +301,11 @@ var french = tongue{
 			what:  "Il y a eu de nombreux essais en peu de temps. Pour protéger les comptes, une pause est nécessaire.",
 			next:  "Veuillez patienter un peu avant de réessayer.",
 		},
+		verdict.RateLimited: {
+			title: "Trop de requêtes",
+			what:  "En peu de temps, votre connexion ou votre compte a envoyé plus de requêtes que ce site n’en accepte.",
+			next:  "Veuillez patienter un peu, puis recharger la page. Si cela se reproduit lors d’un usage normal, indiquez à votre administrateur le numéro de requête ci-dessous.",
+		},
 		verdict.UpstreamDown: {
 			title: "Le site ne répond pas",
 			what:  "Vous êtes au bon endroit, mais l’application qui se trouve derrière est injoignable pour le moment.",

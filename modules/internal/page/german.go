@@ -296,6 +296,11 @@ var german = tongue{
 			what:  "Es gab in kurzer Zeit viele Versuche. Zum Schutz der Konten ist jetzt eine Pause.",
 			next:  "Bitte warten Sie ein wenig, bevor Sie es wieder versuchen.",
 		},
+		verdict.RateLimited: {
+			title: "Zu viele Anfragen",
+			what:  "Von Ihrem Anschluss oder Konto kamen in kurzer Zeit mehr Anfragen, als diese Website annimmt.",
+			next:  "Bitte warten Sie einen Moment und laden Sie die Seite dann neu. Wenn das bei normaler Nutzung wieder vorkommt, nennen Sie Ihrer Administration die unten stehende Anfragenummer.",
+		},
 		verdict.UpstreamDown: {
 			title: "Die Website antwortet nicht",
 			what:  "Sie sind hier richtig, aber die Anwendung dahinter ist im Moment nicht erreichbar.",

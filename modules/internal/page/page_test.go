@@ -128,6 +128,7 @@ func samples() []sample {
 		refuse("login_required_kept", Refusal{Reason: verdict.LoginRequired, LoginURL: "/.gatehouse/login?next=%2Freports&kept=1"}),
 		refuse("forbidden", Refusal{Reason: verdict.Forbidden}),
 		refuse("too_many_attempts", Refusal{Reason: verdict.TooManyAttempts, RetryAfter: 290 * time.Second}),
+		refuse("rate_limited", Refusal{Reason: verdict.RateLimited, RetryAfter: 12 * time.Second}),
 		refuse("upstream_down", Refusal{Reason: verdict.UpstreamDown}),
 	}
 }

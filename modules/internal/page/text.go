@@ -62,6 +62,7 @@ var reasons = map[verdict.Reason]technical{
 	verdict.ClockDiffers:     {detail: "The identity provider's answer comes from another time: its clock and the gateway's differ by more than is tolerated. Operators: set both by NTP; the log says which one is ahead.", step: stepAgain},
 	verdict.GroupsMissing:    {detail: "The identity provider left the groups out of its answer, since there are too many. Operators: have it send only those assigned to this client, or configure groups_overage.", step: stepAgain},
 	verdict.TooManyAttempts:  {detail: "Slow down: wait for the time in Retry-After before the next request, and longer after each further refusal."},
+	verdict.RateLimited:      {detail: "Slow down: wait for the time in Retry-After. The RateLimit and RateLimit-Policy fields say how much is left and of what; operators find the limit in the log by the request id."},
 	verdict.UpstreamDown:     {detail: "No connection to the application could be made, so the request did not reach it. Repeat with growing pauses.", step: stepAgain},
 	verdict.UpstreamTimeout:  {detail: "The application did not answer in time and may have acted on the request. Repeat it only if it is idempotent.", step: stepAgain},
 	verdict.Unavailable:      {detail: "The gateway's own state is not available, so the request was refused and did not reach the application. Repeat with growing pauses.", step: stepAgain},

@@ -38,6 +38,7 @@ const (
 	ClockDiffers     Reason = "clock_differs"      // identity providers: theirs or ours is wrong by more than is tolerated
 	GroupsMissing    Reason = "groups_missing"     // identity providers: a person's groups did not fit, and cannot be asked for
 	TooManyAttempts  Reason = "too_many_attempts"  // identity providers
+	RateLimited      Reason = "rate_limited"       // ratelimit: more requests than the site takes from one client, user or session
 	AccountPending   Reason = "account_pending"    // portal: an administrator has not approved the account yet
 	AccountDisabled  Reason = "account_disabled"   // portal: the account was rejected, disabled or deleted
 	UpstreamDown     Reason = "upstream_down"      // the application did not answer
@@ -80,6 +81,7 @@ var status = map[Reason]int{
 	ClockDiffers:     http.StatusForbidden,
 	GroupsMissing:    http.StatusForbidden,
 	TooManyAttempts:  http.StatusTooManyRequests,
+	RateLimited:      http.StatusTooManyRequests,
 	AccountPending:   http.StatusForbidden,
 	AccountDisabled:  http.StatusForbidden,
 	UpstreamDown:     http.StatusBadGateway,

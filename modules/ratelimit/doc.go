@@ -1,0 +1,35 @@
+// Package ratelimit bounds how often and how many at a time clients, users and sessions may ask.
+//
+// # What
+//
+// Limits are token buckets (GCRA: one time stamp each) in a table of fixed size, by client network, user, session or
+// request header; and a bound on the requests of one client network that run at one time. Without any configuration
+// the gateway's own pages below /.gatehouse/ have one, so that logins cannot be tried at will.
+//
+// # Place
+//
+// Twice in the row: after admit, before anything costs processor time, for client networks and headers; after
+// authenticate, where it is known who asks, for users and sessions.
+//
+// # Reads / Writes
+//
+// Reads Request.ClientIP, Path, Identity, Site. Writes none of Request's fields; adds the answer's RateLimit and
+// RateLimit-Policy fields (draft-ietf-httpapi-ratelimit-headers). No store keyspace: the table is the node's own.
+//
+// # Invariants
+//
+// Within any time t at most burst + rate × t requests pass a limit; what is refused by one limit is charged to none. No
+// client can grow the memory: a full set of slots gives up the bucket that is nearest to full again, so that whoever is
+// at the limit stays there, and header values have a table of their own. Where keys end up cannot be foreseen (seeded
+// hash). A reload keeps all buckets. An IPv6 client is a /64; the /56 and /48 around it have four and sixteen
+// times its limit, so that moving about inside them does not help.
+//
+// # Fails
+//
+// 429 rate_limited with Retry-After. The state is closed: 503 unavailable.
+//
+// # Cost
+//
+// No store operation. One hash, one lock of one of 1,024 and one cache line or two for each limit that applies; 32 MiB
+// of address space a node, of which only what clients have touched is memory; two allocations for the fields.
+package ratelimit

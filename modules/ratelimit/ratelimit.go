@@ -1,0 +1,239 @@
+package ratelimit
+
+import (
+	"fmt"
+	"hash/maphash"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"gatehouse.internal/modules/internal/clientip"
+	"gatehouse.internal/modules/internal/reqpath"
+)
+
+// Sizes of the node's tables, in powers of two of slots: 32 MiB and 4 MiB.
+const (
+	tableBits  = 21
+	headerBits = 18
+)
+
+// around holds the networks around an IPv6 client's /64, and how many clients' worth of requests may come from them.
+var around = []struct {
+	bits  int
+	times int64
+}{{56, 4}, {48, 16}}
+
+// Node is what all limits of a node share. It outlives configurations.
+type Node struct {
+	main    *Table
+	headers *Table // apart: their values are the clients' to invent
+	running Running
+}
+
+// NewNode returns a node on which nobody has asked for anything yet.
+func NewNode() *Node { return &Node{main: NewTable(tableBits), headers: NewTable(headerBits)} }
+
+// Destruct implements caddy.Destructor.
+func (*Node) Destruct() error { return nil }
+
+// Asked is what the limits are judged by.
+type Asked struct {
+	Path          reqpath.Path
+	Client        netip.Addr
+	User, Session string // "" for nobody
+	Header        http.Header
+}
+
+// Refusal is why a request may not pass now.
+type Refusal struct {
+	Rule  *Rule
+	Whom  string // for operators; never a header's value
+	Retry time.Duration
+}
+
+// Limiter judges the requests of one site by its rules, which are compiled.
+type Limiter struct {
+	node  *Node
+	rules []Rule
+	ids   []uint64 // of the rules: equal over reloads as long as what a rule counts is
+	site  uint64
+}
+
+// NewLimiter returns the limiter of the site. Sites of the same name share their buckets.
+func NewLimiter(n *Node, site string, rules []Rule) *Limiter {
+	l := &Limiter{node: n, rules: rules, site: maphash.String(n.main.seed, site)}
+	seen := map[uint64]uint64{}
+	for i := range rules {
+		r := &rules[i]
+		id := maphash.String(n.main.seed, fmt.Sprintf("%q %q %q %q", site, r.Per, r.Header, r.Paths))
+		seen[id]++
+		l.ids = append(l.ids, id+seen[id]) // two rates for the same are two buckets: 10r/s and 1000r/h
+		if r.name == "" {
+			r.name = string(r.Per)
+			if r.login {
+				r.name = "login"
+			}
+			if i > 0 {
+				r.name += "-" + strconv.Itoa(i+1)
+			}
+		}
+	}
+	return l
+}
+
+// charge is a token that a request takes.
+type charge struct {
+	table *Table
+	key   uint64
+	limit Limit
+}
+
+// bucket names one bucket; it is hashed as a whole.
+type bucket struct {
+	rule, hi, lo, more uint64
+}
+
+// Judge takes the tokens that the request costs and adds the fields that tell its client of them. When one is missing,
+// none is taken, and the refusal says which.
+func (l *Limiter) Judge(a Asked, answer http.Header) *Refusal {
+	var space [8]charge
+	taken := space[:0]
+	var tell fields
+	for i := range l.rules {
+		r := &l.rules[i]
+		if !r.counts(a.Path) {
+			continue
+		}
+		var wanted [3]charge
+		var told Decision
+		for j, c := range l.charges(i, a, &wanted) {
+			d := c.table.Take(c.key, c.limit)
+			if j == 0 || !d.OK {
+				told = d
+			}
+			if !d.OK {
+				for _, t := range taken {
+					t.table.GiveBack(t.key, t.limit)
+				}
+				tell.add(r, told)
+				tell.write(answer)
+				return &Refusal{Rule: r, Whom: whom(r, a), Retry: d.Retry}
+			}
+			taken = append(taken, c)
+			if j == 0 {
+				tell.add(r, told)
+			}
+		}
+	}
+	tell.write(answer)
+	return nil
+}
+
+// charges returns the buckets that the rule takes from for the request, the client's own first; none for a user or
+// session when there is nobody, and a header that is not there.
+func (l *Limiter) charges(i int, a Asked, to *[3]charge) []charge {
+	r, out := &l.rules[i], to[:0]
+	text := func(t *Table, s string) []charge {
+		if s == "" {
+			return out
+		}
+		b := bucket{rule: l.ids[i], hi: maphash.String(t.seed, s), more: 2}
+		return append(out, charge{t, maphash.Comparable(t.seed, b), r.limit})
+	}
+	switch r.Per {
+	case PerUser:
+		return text(l.node.main, a.User)
+	case PerSession:
+		return text(l.node.main, a.Session)
+	case PerHeader:
+		return text(l.node.headers, a.Header.Get(r.Header))
+	}
+	own := clientip.Network(a.Client)
+	out = append(out, l.network(l.ids[i], own, r.limit))
+	if own.Addr().Is6() && own.Bits() == clientip.V6Bits {
+		for _, n := range around {
+			out = append(out, l.network(l.ids[i], clientip.Aggregate(a.Client, clientip.V4Bits, n.bits), r.limit.times(n.times)))
+		}
+	}
+	return out
+}
+
+func (l *Limiter) network(id uint64, p netip.Prefix, limit Limit) charge {
+	t := l.node.main
+	return charge{t, maphash.Comparable(t.seed, ofNetwork(id, p)), limit}
+}
+
+func ofNetwork(id uint64, p netip.Prefix) bucket {
+	a := p.Addr().As16()
+	b := bucket{rule: id, more: 4 + uint64(p.Bits())<<8}
+	for i := range 8 {
+		b.hi, b.lo = b.hi<<8|uint64(a[i]), b.lo<<8|uint64(a[i+8])
+	}
+	return b
+}
+
+// Enter counts a running request of the client's network, unless so many run already on the site.
+func (l *Limiter) Enter(client netip.Addr, most int) (leave func(), ok bool) {
+	key := maphash.Comparable(l.node.main.seed, ofNetwork(l.site, clientip.Network(client)))
+	if !l.node.running.Enter(key, most) {
+		return nil, false
+	}
+	return func() { l.node.running.Leave(key) }, true
+}
+
+func whom(r *Rule, a Asked) string {
+	switch r.Per {
+	case PerUser:
+		return "user " + a.User
+	case PerSession:
+		return "session " + a.Session
+	case PerHeader:
+		return "header " + r.Header
+	}
+	return "client network " + clientip.Network(a.Client).String()
+}
+
+// fields makes the RateLimit fields of an answer (draft-ietf-httpapi-ratelimit-headers-10): every policy that applied,
+// and of them the one with the least left.
+type fields struct {
+	policy []byte
+	rule   *Rule
+	left   int64
+	full   time.Duration
+}
+
+func (f *fields) add(r *Rule, d Decision) {
+	if f.policy != nil {
+		f.policy = append(f.policy, ", "...)
+	} else {
+		f.policy = make([]byte, 0, 64)
+	}
+	f.policy = append(f.policy, '"')
+	f.policy = append(f.policy, r.name...)
+	f.policy = append(f.policy, `";q=`...)
+	f.policy = strconv.AppendInt(f.policy, r.limit.burst, 10)
+	f.policy = append(f.policy, ";w="...)
+	f.policy = strconv.AppendInt(f.policy, seconds(time.Duration(r.limit.horizon())), 10)
+	if f.rule == nil || !d.OK || d.Left < f.left {
+		f.rule, f.left, f.full = r, d.Left, d.Full
+	}
+}
+
+func (f *fields) write(h http.Header) {
+	if f.rule == nil {
+		return
+	}
+	b := make([]byte, 0, 48)
+	b = append(b, '"')
+	b = append(b, f.rule.name...)
+	b = append(b, `";r=`...)
+	b = strconv.AppendInt(b, f.left, 10)
+	b = append(b, ";t="...)
+	b = strconv.AppendInt(b, seconds(f.full), 10)
+	h["Ratelimit"] = append(h["Ratelimit"], string(b))
+	h["Ratelimit-Policy"] = append(h["Ratelimit-Policy"], string(f.policy))
+}
+
+// seconds rounds up, so that nobody comes back too early.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
