@@ -37,7 +37,7 @@ func TestKill9(t *testing.T) {
 			fresh []*person // guarded by mu
 		)
 		delay := time.Duration(random.Int64N(int64(900 * time.Millisecond)))
-		killed := make(chan struct{})
+		killed, acknowledged := make(chan struct{}), make(chan struct{}, 1)
 		for range 2 {
 			wg.Go(func() {
 				for {
@@ -55,6 +55,10 @@ func TestKill9(t *testing.T) {
 					fresh = append(fresh, p)
 					leave := len(fresh)%2 == 0
 					mu.Unlock()
+					select {
+					case acknowledged <- struct{}{}:
+					default:
+					}
 					if leave {
 						_, err := p.logout()
 						p.out, p.unsure = err == nil, err != nil
@@ -62,7 +66,13 @@ func TestKill9(t *testing.T) {
 				}
 			})
 		}
-		// The random instant is the point here; nothing is waited for.
+		// A crash tells nothing before somebody has logged in, which on a busy machine takes a while. From then on the
+		// random instant is the point; nothing is waited for.
+		select {
+		case <-acknowledged:
+		case <-time.After(readyIn):
+			t.Errorf("round %d: nobody could log in", round)
+		}
 		<-time.After(delay)
 		if err := g.kill9(); err != nil {
 			t.Fatal(err)
