@@ -67,7 +67,7 @@ func TestUploadsAreStreamed(t *testing.T) {
 	}
 }
 
-// releaseBin is the gateway as it is released, without the race detector.
+// releaseBin is the gateway without the race detector, compiled as go vet has compiled it already.
 func releaseBin(t *testing.T) string {
 	t.Helper()
 	trackSources(t)
@@ -76,9 +76,8 @@ func releaseBin(t *testing.T) string {
 		t.Fatal(err)
 	}
 	bin := filepath.Join(cacheDir(t, "bin", fmt.Sprintf("release-%x", abs)), "gatehouse")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", bin, "./cmd/gatehouse")
+	cmd := exec.Command("go", "build", "-o", bin, "./cmd/gatehouse")
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
