@@ -304,7 +304,7 @@ var french = tongue{
 		verdict.RateLimited: {
 			title: "Trop de requêtes",
 			what:  "En peu de temps, votre connexion ou votre compte a envoyé plus de requêtes que ce site n’en accepte.",
-			next:  "Veuillez patienter un peu, puis recharger la page. Si cela se reproduit lors d’un usage normal, indiquez à votre administrateur le numéro de requête ci-dessous.",
+			next:  "Veuillez patienter un peu, puis recharger la page. Si cela se reproduit lors d’un usage normal, donnez ce numéro de demande à votre administrateur.",
 		},
 		verdict.UpstreamDown: {
 			title: "Le site ne répond pas",

@@ -299,7 +299,7 @@ var german = tongue{
 		verdict.RateLimited: {
 			title: "Zu viele Anfragen",
 			what:  "Von Ihrem Anschluss oder Konto kamen in kurzer Zeit mehr Anfragen, als diese Website annimmt.",
-			next:  "Bitte warten Sie einen Moment und laden Sie die Seite dann neu. Wenn das bei normaler Nutzung wieder vorkommt, nennen Sie Ihrer Administration die unten stehende Anfragenummer.",
+			next:  "Bitte warten Sie einen Moment und laden Sie die Seite dann neu. Wenn das bei normaler Nutzung wieder vorkommt, nennen Sie Ihrer Administration diese Anfragenummer.",
 		},
 		verdict.UpstreamDown: {
 			title: "Die Website antwortet nicht",
