@@ -84,11 +84,16 @@ type provider struct {
 	Issuer   string `json:"issuer"`
 	Cert     string `json:"cert"`
 	Key      string `json:"key"`
+	CA       string `json:"ca"`
 	UserInfo bool   `json:"userinfo"`
+	Lasts    int    `json:"lasts,omitempty"` // seconds that an access token is good; 0: an hour, and there are no refresh tokens
 	Client   struct {
-		ID        string   `json:"id"`
-		Secret    string   `json:"secret"`
-		Redirects []string `json:"redirect_uris"`
+		ID          string   `json:"id"`
+		Secret      string   `json:"secret"`
+		JWK         any      `json:"jwk,omitempty"` // in place of the secret
+		Redirects   []string `json:"redirect_uris"`
+		PostLogout  []string `json:"post_logout"`
+		BackChannel string   `json:"back_channel,omitempty"`
 	} `json:"client"`
 	People map[string]map[string]any `json:"people"`
 
@@ -103,7 +108,7 @@ func newProvider(t testing.TB) *provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	op := &provider{dir: dir, Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem"), People: map[string]map[string]any{}}
+	op := &provider{dir: dir, Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem"), CA: filepath.Join(dir, "ca.pem"), People: map[string]map[string]any{}}
 	t.Cleanup(func() {
 		op.stop()
 		_ = os.RemoveAll(dir)

@@ -48,7 +48,10 @@ func (op *provider) relying(t testing.TB, there bool, c config) *gateway {
 	if _, after, ok := strings.Cut(c.House, "\tname "); ok {
 		name, _, _ = strings.Cut(after, "\n")
 	}
-	op.Client.Redirects = append(op.Client.Redirects, fmt.Sprintf("https://%s:%d/.gatehouse/login/%s/callback", appHost, c.Port, name))
+	site := fmt.Sprintf("https://%s:%d/.gatehouse/", appHost, c.Port)
+	op.Client.Redirects = append(op.Client.Redirects, site+"login/"+name+"/callback")
+	op.Client.PostLogout = append(op.Client.PostLogout, site+"logout")
+	op.Client.BackChannel = site + "login/" + name + "/backchannel-logout"
 	if there {
 		op.start(t)
 	}

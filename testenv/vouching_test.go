@@ -202,7 +202,7 @@ func TestFloodOfBadTokens(t *testing.T) {
 		}
 		idp.kid, idp.key, idp.alg = kid, key, "RS256"
 	})
-	stranger := g.stranger(t)
+	stranger, began := g.stranger(t), time.Now()
 	work := make(chan string)
 	var flood sync.WaitGroup
 	for range 16 {
@@ -223,7 +223,8 @@ func TestFloodOfBadTokens(t *testing.T) {
 	}
 	close(work)
 	flood.Wait()
-	if n := idp.times("jwks") - before; n > 1 {
+	// The gateway asks once in 30 seconds, and a machine may be so slow.
+	if n, most := idp.times("jwks")-before, 1+int(time.Since(began)/(30*time.Second)); n > most {
 		t.Errorf("a thousand bad tokens caused %d fetches of keys", n)
 	}
 	idp.mustLogIn(t, g) // and the house is as it was

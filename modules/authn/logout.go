@@ -45,6 +45,7 @@ func (p *Portal) logout(w http.ResponseWriter, r *http.Request, req *gatehouse.R
 func (p *Portal) logOut(w http.ResponseWriter, r *http.Request, req *gatehouse.Request) error {
 	view := page.LoggedOut{
 		Provider: p.label(req.Identity.Identity().Provider), ProviderURL: p.endURL(r, req), // before the session is gone
+		Lead: p.policy.ProviderLogout,
 	}
 	if err := p.end(r); err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())

@@ -355,8 +355,9 @@ func TestAccountListsAndEndsSessions(t *testing.T) {
 }
 
 func TestLogoutLeadsToTheProvider(t *testing.T) {
-	for _, tt := range []struct{ name, option, want string }{
-		{"plain", "", ""}, {"clearing", "clear_site_data", `"cache","cookies","storage"`},
+	for _, tt := range []struct{ name, option, want, refresh string }{
+		{"plain", "", "", ""}, {"clearing", "clear_site_data", `"cache","cookies","storage"`, ""},
+		{"by itself", "provider_logout", "", "0;url=https://idp.test/end?"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := openGate(t, "{{session}}", tt.option)
@@ -377,6 +378,9 @@ func TestLogoutLeadsToTheProvider(t *testing.T) {
 			}
 			if got := a.Header.Get("Clear-Site-Data"); got != tt.want {
 				t.Errorf("Clear-Site-Data: %q", got)
+			}
+			if got := a.Header.Get("Refresh"); !strings.HasPrefix(got, tt.refresh) || (got == "") != (tt.refresh == "") {
+				t.Errorf("Refresh: %q", got)
 			}
 			if a := h.browser().get("/", "Cookie", "__Host-gatehouse="+token); a.StatusCode != http.StatusFound {
 				t.Errorf("the old cookie: status %d", a.StatusCode)

@@ -27,6 +27,7 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseHouse) }
 //			admin_roles <role...>
 //			renewal_grace <duration>
 //			clear_site_data
+//			provider_logout
 //		}
 //		roles {
 //			family <name> <role...>
@@ -126,8 +127,12 @@ func (s *SessionPolicy) Parse(d *caddyfile.Dispenser) error {
 			if s.ClearSiteData = true; d.NextArg() {
 				err = d.ArgErr()
 			}
+		case "provider_logout":
+			if s.ProviderLogout = true; d.NextArg() {
+				err = d.ArgErr()
+			}
 		default:
-			err = d.Errf("unknown session option %q: the options are idle, admin_idle, max, admin_roles, renewal_grace, clear_site_data", d.Val())
+			err = d.Errf("unknown session option %q: the options are idle, admin_idle, max, admin_roles, renewal_grace, clear_site_data, provider_logout", d.Val())
 		}
 		if err != nil {
 			return err

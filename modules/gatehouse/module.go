@@ -97,6 +97,8 @@ type SessionPolicy struct {
 	RenewalGrace caddy.Duration `json:"renewal_grace,omitempty"`
 	// Have browsers forget what the site stored in them when somebody logs out (Clear-Site-Data).
 	ClearSiteData bool `json:"clear_site_data,omitempty"`
+	// Lead browsers on to the identity provider's own logout, where it has one, without asking.
+	ProviderLogout bool `json:"provider_logout,omitempty"`
 }
 
 // Or returns the policy with what it leaves open taken from another.
@@ -107,6 +109,7 @@ func (p SessionPolicy) Or(other SessionPolicy) SessionPolicy {
 		p.AdminRoles = other.AdminRoles
 	}
 	p.ClearSiteData = p.ClearSiteData || other.ClearSiteData
+	p.ProviderLogout = p.ProviderLogout || other.ProviderLogout
 	return p
 }
 

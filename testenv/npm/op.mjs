@@ -2,7 +2,10 @@
 // Its own pages ask who somebody is, take any password, and ask for consent.
 //
 // usage: node op.mjs <configuration.json>
-//   { port, issuer, cert, key, client: { id, secret, redirect_uris }, people: { <login>: { <claim>: … } } }
+//   { port, issuer, cert, key, ca, lasts,
+//     client: { id, secret, jwk, redirect_uris, post_logout, back_channel }, people: { <login>: { <claim>: … } } }
+// jwk, the client's public key, stands in place of its secret. lasts is how many seconds an access token is good: with it
+// there are refresh tokens, each good once. back_channel is told of logouts, on the loopback address whatever its host.
 import crypto from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import https from 'node:https';
@@ -36,15 +39,34 @@ const jwks = {
   ],
 };
 
+// post is as much of fetch as a logout token needs, to names that no DNS knows.
+function post(url, { method, headers, body }) {
+  return new Promise((resolve, reject) => {
+    const to = new URL(url);
+    const req = https.request({
+      host: '127.0.0.1', port: to.port, path: to.pathname + to.search, method, servername: to.hostname,
+      ca: readFileSync(conf.ca), headers: { ...Object.fromEntries(new Headers(headers)), host: to.host },
+    }, (res) => { res.resume(); resolve(new Response(null, { status: res.statusCode })); });
+    req.on('error', reject);
+    req.end(String(body ?? ''));
+  });
+}
+
 const provider = new Provider(conf.issuer, {
   jwks,
   clients: [{
     client_id: conf.client.id,
-    client_secret: conf.client.secret,
+    ...(conf.client.jwk
+      ? { token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [conf.client.jwk] } }
+      : { client_secret: conf.client.secret }),
     redirect_uris: conf.client.redirect_uris,
     response_types: ['code'],
-    grant_types: ['authorization_code'],
+    grant_types: ['authorization_code', ...(conf.lasts ? ['refresh_token'] : [])],
+    post_logout_redirect_uris: conf.client.post_logout ?? [],
+    ...(conf.client.back_channel && { backchannel_logout_uri: conf.client.back_channel, backchannel_logout_session_required: true }),
   }],
+  ...(conf.lasts && { ttl: { AccessToken: conf.lasts }, issueRefreshToken: async () => true, rotateRefreshToken: true }),
+  fetch: post,
   pkce: { required: () => true },
   claims: {
     openid: ['sub'],
@@ -55,9 +77,10 @@ const provider = new Provider(conf.issuer, {
   conformIdTokenClaims: conf.userinfo === true,
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, ...conf.people[id] }) }),
   cookies: { keys: ['only for tests'] },
-  features: { devInteractions: { enabled: true } },
+  features: { devInteractions: { enabled: true }, backchannelLogout: { enabled: true } },
 });
 provider.on('server_error', (_, err) => console.error('server_error', err));
+provider.on('backchannel.error', (_, err) => console.error('backchannel.error', err));
 provider.on('grant.error', (_, err) => console.error('grant.error', err.error, err.error_detail));
 
 const server = https.createServer({ cert: readFileSync(conf.cert), key: readFileSync(conf.key) }, provider.callback());

@@ -68,13 +68,13 @@ func TestFloodOfLogoutTokens(t *testing.T) {
 	if _, err := c.LogoutNotice(logoutRequest(good)); err != nil {
 		t.Fatal(err)
 	}
-	payload := []byte(`{"iss":"` + p.URL + `"}`)
+	payload, began := []byte(`{"iss":"`+p.URL+`"}`), time.Now()
 	var wg sync.WaitGroup
 	for worker := range 4 {
 		wg.Go(func() {
 			for i := range 250 {
 				kid := []string{"k1", "", "x", fmt.Sprint("k", worker, i)}[i%4]
-				raw := sign(t, "RS256", k.other, []byte(`{"alg":"RS256","kid":"`+kid+`"}`), payload)
+				raw := sign(t, "ES256", k.ec, []byte(`{"alg":"ES256","kid":"`+kid+`"}`), payload)
 				if n, err := c.LogoutNotice(logoutRequest(raw)); n != nil || !errors.Is(err, errSignature) {
 					t.Errorf("got %+v, %v", n, err)
 				}
@@ -82,8 +82,9 @@ func TestFloodOfLogoutTokens(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := p.hits["/jwks"].Load(); n > 2 {
-		t.Errorf("1,000 bad tokens made %d fetches of keys beside the first", n-1)
+	// On a machine that is very slow, more than one quiet time may have passed.
+	if n, most := p.hits["/jwks"].Load()-1, 1+int32(time.Since(began)/quietFor); n > most {
+		t.Errorf("1,000 bad tokens made %d fetches of keys beside the first", n)
 	}
 	if n := p.hits[endpoints[0]].Load(); n != 1 {
 		t.Errorf("%d fetches of metadata", n)
