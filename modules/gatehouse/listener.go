@@ -254,11 +254,13 @@ func (l *listener) quiet() <-chan struct{} {
 	return idle
 }
 
-// conn remembers whether its first request has been read.
+// conn remembers whether its first request has been read, and sees what comes in the clear (clear.go).
 type conn struct {
 	net.Conn
-	of    *listener
-	heard atomic.Bool
+	of     *listener
+	heard  atomic.Bool
+	began  bool                // something was read; the reader's
+	leaked func(*http.Request) // told of a request in the clear; nil: nobody is. Written before anything is read
 }
 
 // NetConn returns the connection below, as that of tls.Conn does.
@@ -280,8 +282,9 @@ func (c *conn) hear() {
 type connKey struct{}
 
 // onConn is registered with every gated server.
-func onConn(ctx context.Context, c net.Conn) context.Context {
+func (app *App) onConn(ctx context.Context, c net.Conn) context.Context {
 	if ours := ourConn(c); ours != nil {
+		ours.leaked = app.CredentialLeaked
 		return context.WithValue(ctx, connKey{}, ours)
 	}
 	return ctx

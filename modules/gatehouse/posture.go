@@ -42,7 +42,7 @@ func (app *App) Harden(ctx caddy.Context, onError json.RawMessage, unknown caddy
 	srv.StrictSNIHost, srv.Allow0RTT = &yes, &no
 	srv.TrustedProxiesStrict = 1
 	srv.RegisterConnState(onState)
-	srv.RegisterConnContext(onConn)
+	srv.RegisterConnContext(app.onConn)
 	srv.ReadHeaderTimeout = cmp.Or(srv.ReadHeaderTimeout, caddy.Duration(headerTimeout))
 	for _, policy := range srv.TLSConnPolicies {
 		policy.ProtocolMin = "tls1.3"
