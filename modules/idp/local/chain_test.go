@@ -282,7 +282,7 @@ func (h *gate) person(name string, roles ...string) {
 
 // TestAccountLife tells an account's story, from the administrator's command to its end (CER-10, CER-14).
 func TestAccountLife(t *testing.T) {
-	h := open(t)
+	h := open(t, "allow role staff", "allow role staff\n\t\tforward user roles {\n\t\t\troles guest\n\t\t}")
 	said := h.ok("made local:ada, pending", "user", "add", "Ada", "--role", "staff", "--display-name", "Ada L.", "--email", "ada@example.com")
 	h.no("the user exists", "user", "add", "ada")
 	h.no("not a user name", "user", "add", "a b")
