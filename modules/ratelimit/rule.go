@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -135,10 +136,11 @@ func loginRule() Rule {
 	return Rule{Rate: "10r/s", Burst: 100, Per: PerClient, Paths: []reqpath.Pattern{all}, login: true}
 }
 
-// coversLogin reports whether the operator has said how often a client may ask for the gateway's own pages.
+// coversLogin reports whether the operator has said how often a client may ask for the gateway's own pages. The rule need
+// not be compiled: one that says nothing of whom it counts counts clients.
 func (r *Rule) coversLogin() bool {
 	for _, p := range r.Paths {
-		if r.Per == PerClient && p.String() == portal+"*" {
+		if cmp.Or(r.Per, PerClient) == PerClient && p.String() == portal+"*" {
 			return true
 		}
 	}

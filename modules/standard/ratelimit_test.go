@@ -52,6 +52,20 @@ func TestLoginPagesAreLimitedByDefault(t *testing.T) {
 	}
 }
 
+// What an operator writes for all of the gateway's pages replaces the default, also in the manual's words, which do not
+// say whom it counts: once, the default went on beside it.
+func TestLoginPagesAreLimitedAsWritten(t *testing.T) {
+	for _, words := range []string{"rate_limit 1000r/s burst 1000 /.gatehouse/*", "rate_limit 1000r/s burst 1000 per client /.gatehouse/*"} {
+		g := openSite(t, "policy", "public /*\n "+words)
+		c := g.Client()
+		for i := range 150 {
+			if res, _ := get(t, c, "https://app.test/.gatehouse/nothing"); res.StatusCode != http.StatusNotFound {
+				t.Fatalf("%s: request %d: %d", words, i, res.StatusCode)
+			}
+		}
+	}
+}
+
 // Users are limited on all of their devices together, and others behind the same address are not.
 func TestRateLimitPerUser(t *testing.T) {
 	g := openSite(t, "idp", "voucher", "policy", "allow authenticated\n rate_limit 1r/h burst 5 per user /work/*\n rate_limit 1r/h burst 4 per session /work/*")

@@ -41,6 +41,7 @@ https://app.test:{{addr}} {
 	gatehouse {
 		allow role staff
 		insecure_waf_off
+		rate_limit 1000r/s burst 1000 /.gatehouse/* # everybody here has one address, and knocks every 5 ms
 	}
 	reverse_proxy {{backend}}
 }
