@@ -70,6 +70,7 @@ https://app.test:{{addr}} {
 	gatehouse {
 		allow authenticated
 		insecure_waf_off
+		rate_limit 1000r/s /.gatehouse/*
 		background /poll /live/*
 		session {
 			idle 20m

@@ -107,6 +107,7 @@ https://app.test:{{addr}} {
 	gatehouse {
 		allow authenticated
 		insecure_waf_off
+		rate_limit 1000r/s /.gatehouse/*
 	}
 	reverse_proxy {{backend}}
 }

@@ -29,6 +29,7 @@ https://app.test:{{addr}} {
 		{{name}}
 		{{policy}}
 		insecure_waf_off
+		rate_limit 1000r/s /.gatehouse/*
 	}
 	reverse_proxy {{backend}} {
 		flush_interval -1
