@@ -27,6 +27,7 @@ import (
 const (
 	hsts          = "max-age=63072000; includeSubDomains"
 	sessionCookie = "__Host-gatehouse"
+	deviceCookie  = "__Host-gatehouse-device"
 	answersIn     = 30 * time.Second
 )
 

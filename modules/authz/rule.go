@@ -107,7 +107,7 @@ func parseCondition(tokens []Token) (c Condition, rest []Token, err error) {
 	}
 	w, known := words[tokens[0].Text]
 	if !known || tokens[0].Quoted {
-		return c, nil, fmt.Errorf("%q is no condition: the conditions are %s", tokens[0].Text, strings.Join(wordNames(), ", "))
+		return c, nil, noCondition(tokens[0].Text)
 	}
 	c.Word, tokens = tokens[0].Text, tokens[1:]
 	for len(tokens) > 0 && w.most >= 0 && (w.most == 0 || len(c.Values) < w.most) {
@@ -220,7 +220,7 @@ func quoted(s string) string {
 func (c *Condition) validate() error {
 	w, known := words[c.Word]
 	if !known {
-		return fmt.Errorf("%q is no condition: the conditions are %s", c.Word, strings.Join(wordNames(), ", "))
+		return noCondition(c.Word)
 	}
 	n := len(c.Values)
 	if c.Word == "claim" && c.Name != "" {
@@ -299,4 +299,9 @@ func checkCEL(c *Condition) error {
 func checkSegment(c *Condition) error {
 	_, err := parseSegment(c.Values)
 	return err
+}
+
+// noCondition refuses a word. Whoever wants to name people by an address or its domain is told what names them.
+func noCondition(word string) error {
+	return fmt.Errorf("%q is no condition: the conditions are %s; people are named by user <provider:subject>", word, strings.Join(wordNames(), ", "))
 }
