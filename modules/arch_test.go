@@ -37,6 +37,7 @@ var doors = map[string]string{
 	"waf/writer.go":            "wraps Caddy's response writer, to hold answers back until they are judged",
 	"authn/portal.go":          "the portal's handler",
 	"authn/outcome.go":         "the portal's other half",
+	"waf/attend.go":            "what a site's WAF does besides answering, from the house's start on",
 	"waf/shadowing.go":         "the shadow's door: configuration, log and metric",
 	"authn/house.go":           "names the house's types for the engine",
 	"authn/account.go":         "the portal's account page",
@@ -50,8 +51,7 @@ var doors = map[string]string{
 	"idp/local/firstuser.go":   "the provider's page for the first user",
 	"idp/local/newpassword.go": "the provider's pages for passwords",
 	"idp/local/register.go":    "the provider's page for who asks for an account",
-
-	"authn/flow.go": "knows the portal's prefix, which the house owns",
+	"authn/flow.go":            "knows the portal's prefix, which the house owns",
 }
 
 // engines names what a room may import besides the standard library, Caddy, x/ and lower layers.

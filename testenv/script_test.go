@@ -313,12 +313,13 @@ func send(ts *testscript.TestScript, r request, args []string, usage string) {
 	ts.Check(err)
 }
 
-// show makes an answer the last one: its body is stdout, its head stderr.
+// show makes an answer the last one: its body is stdout, its head stderr, its id $ID.
 func (w *world) show(ts *testscript.TestScript, a *answer) {
 	if a == nil {
 		return
 	}
 	w.last = a
+	ts.Setenv("ID", a.id())
 	_, _ = fmt.Fprintf(ts.Stderr(), "%s %d\n%s\n", a.Proto, a.Status, strings.Join(headerLines(a.Header), "\n"))
 	_, _ = ts.Stdout().Write(a.Body)
 }

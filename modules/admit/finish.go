@@ -2,6 +2,7 @@ package admit
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,6 +93,9 @@ func (l accessLog) publish(req *gatehouse.Request, r *http.Request, v verdict.Ve
 	e := req.Event(event.RequestRefused)
 	e.Method, e.Path, e.Status = clip(r.Method, 32), loggedPath(r, req), status
 	e.Reason, e.Detail, e.Attrs = v.Reason, clip(v.Detail, 512), req.Notes()
+	if rule := req.Grant.Rule(); rule != "" {
+		e.Attrs = append(slices.Clone(e.Attrs), event.Attr{Key: "grant", Value: rule})
+	}
 	state.Bus.Publish(e)
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse.internal/modules/internal/verdict"
 	"gatehouse.internal/rules"
@@ -172,4 +173,15 @@ func sketch(text string) *http.Request {
 	r := get(target)
 	r.Method = method
 	return r
+}
+
+// TestExpiredPatches: lint says when a virtual patch should be gone.
+func TestExpiredPatches(t *testing.T) {
+	if found, err := expiredPatches(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil || len(found) != 0 {
+		t.Errorf("%v %v", found, err)
+	}
+	found, err := expiredPatches(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))
+	if err != nil || len(found) == 0 || !strings.Contains(found[0].Text, "CVE-") || !strings.Contains(found[0].Text, "expired on 20") {
+		t.Errorf("%v %v", found, err)
+	}
 }

@@ -58,6 +58,7 @@ func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
 //		shadow {
 //			paranoia 1|2|3|4
 //			rules    <dir>
+//			exclusions off
 //			share    <percent>%
 //		}
 //	}
@@ -154,7 +155,7 @@ func (h *Handler) parseRoute(d *caddyfile.Dispenser) error {
 				return d.ArgErr()
 			}
 		case word == "off":
-			return d.Errf("switching the WAF off is insecure: write insecure_waf_off into the route")
+			return switchedOffHere(d)
 		default:
 			return d.Errf("unknown word %q in a waf route: the words are paranoia, mode, body_limit, inspect_limit, argument_limit, app, exclude, prover, insecure_waf_off", word)
 		}
@@ -171,14 +172,15 @@ type judging struct {
 	apps                  *[]string
 	exclude               *[]Exclusion
 	prover                *Switch
+	route                 bool
 }
 
 func (h *Handler) judging() judging {
-	return judging{&h.Paranoia, &h.ArgLimit, &h.Mode, &h.BodyLimit, &h.InspectLimit, &h.Apps, &h.Exclude, &h.Prover}
+	return judging{&h.Paranoia, &h.ArgLimit, &h.Mode, &h.BodyLimit, &h.InspectLimit, &h.Apps, &h.Exclude, &h.Prover, false}
 }
 
 func (r *Route) judging() judging {
-	return judging{&r.Paranoia, &r.ArgLimit, &r.Mode, &r.BodyLimit, &r.InspectLimit, &r.Apps, &r.Exclude, &r.Prover}
+	return judging{&r.Paranoia, &r.ArgLimit, &r.Mode, &r.BodyLimit, &r.InspectLimit, &r.Apps, &r.Exclude, &r.Prover, true}
 }
 
 // parseJudging reads one of the words that say how requests are judged, and reports whether it was one.
@@ -221,6 +223,9 @@ func parseValue(d *caddyfile.Dispenser, word, value string, to judging) error {
 		switch *to.mode = Mode(value); *to.mode {
 		case Block, Detect:
 		case "off":
+			if to.route {
+				return switchedOffHere(d)
+			}
 			return switchedOff(d)
 		default:
 			return d.Errf("waf mode %q: want block or detect", value)
@@ -283,6 +288,11 @@ func parseSize(text string) (int64, bool) {
 
 func switchedOff(d *caddyfile.Dispenser) error {
 	return d.Err("switching the WAF off is insecure: write insecure_waf_off in the site's gatehouse block instead of a waf block")
+}
+
+// switchedOffHere is switchedOff for a route.
+func switchedOffHere(d *caddyfile.Dispenser) error {
+	return d.Err("switching the WAF off is insecure: write insecure_waf_off into the route, alone")
 }
 
 var _ caddyfile.Unmarshaler = (*Handler)(nil)

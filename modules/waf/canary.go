@@ -25,14 +25,14 @@ const canaryAttack = "/gatehouse-canary?gatehouse-canary=" +
 
 // canary tries, again and again, whether a known attack is refused by one site as it is configured and running.
 //
-// The metric says whether it is. A site in detect mode, or without a WAF, refuses nothing: its metric is 0, and no
-// event says so, since that is what its operator asked for and reads at every start. waf.canary_failed is for an
-// engine that does not do what it is configured to: let the attack pass in block mode, not even noticed it in detect
-// mode, or could not judge it.
+// The metric says whether it is, and the event waf.canary_failed when it is not: each time, when an engine does not do
+// what it is configured to (let the attack pass in block mode, not even noticed it in detect mode, or could not judge
+// it); once for each configuration, when a site refuses nothing because its operator said so.
 type canary struct {
 	handler *Handler
 	site    *gatehouse.Site
 	publish func(event.Event)
+	told    map[string]bool // parts of which it was told that they refuse nothing
 }
 
 // canaries holds the latest canary of each site, whose metric it is.
@@ -58,11 +58,17 @@ func (c *canary) run(ctx context.Context) {
 // canaryKey is the context key of the part that a canary tries.
 type canaryKey struct{}
 
-// check tries each engine of the site once. The metric is about the site's own.
+// check tries the site, and each of its routes, once. The metric is about the site's own.
 func (c *canary) check(ctx context.Context) {
 	parts := []part{{}}
 	if c.handler.live != nil {
-		parts = c.handler.live.plan.Load().parts()
+		p := c.handler.live.plan.Load()
+		parts = p.parts()
+		for _, r := range p.routes {
+			if r.engine == nil {
+				parts = append(parts, part{nil, r.path.String()})
+			}
+		}
 	}
 	for n, p := range parts {
 		refused, fault := c.attack(ctx, p)
@@ -72,6 +78,16 @@ func (c *canary) check(ctx context.Context) {
 		}
 		if n == 0 {
 			canaryGauge.WithLabelValues(c.site.Name).Set(value)
+		}
+		if fault == "" && !refused && !c.told[p.route] {
+			fault = "detect mode: attacks are noted, not refused"
+			if p.engine == nil {
+				fault = "insecure_waf_off: nothing is inspected"
+			}
+			if c.told == nil {
+				c.told = map[string]bool{}
+			}
+			c.told[p.route] = true
 		}
 		if fault != "" && ctx.Err() == nil {
 			if p.route != "" {

@@ -25,8 +25,8 @@ func TestCanary(t *testing.T) {
 		fault string // of the event; "" for none
 	}{
 		{"block", &Handler{}, nil, 1, ""},
-		{"detect", &Handler{Mode: Detect}, nil, 0, ""},
-		{"off", &Handler{InsecureOff: true}, nil, 0, ""},
+		{"detect", &Handler{Mode: Detect}, nil, 0, "detect mode"},
+		{"off", &Handler{InsecureOff: true}, nil, 0, "insecure_waf_off"},
 		{"rules that switch themselves off", &Handler{}, blind, 0, "let through"},
 		{"the same in detect mode", &Handler{Mode: Detect}, blind, 0, "let through"},
 		{"never provisioned", nil, nil, 0, "not judged"},
@@ -49,7 +49,7 @@ func TestCanary(t *testing.T) {
 				h.release(h.live.swap(&plan{site: e}))
 			}
 			var events []event.Event
-			c := &canary{h, &gatehouse.Site{Name: tt.name}, func(e event.Event) { events = append(events, e) }}
+			c := &canary{handler: h, site: &gatehouse.Site{Name: tt.name}, publish: func(e event.Event) { events = append(events, e) }}
 			c.check(t.Context())
 			if got := series(t, canaryGauge)[tt.name]; len(got) != 1 || got[0] != tt.value {
 				t.Errorf("metric %v, want %v", got, tt.value)
@@ -59,6 +59,10 @@ func TestCanary(t *testing.T) {
 				t.Errorf("events %+v", events)
 			case tt.fault != "" && (events[0].Kind != event.WAFCanaryFailed || events[0].Site != tt.name || !strings.Contains(events[0].Detail, tt.fault)):
 				t.Errorf("event %+v, want %q", events[0], tt.fault)
+			}
+			byWord := tt.rules == nil && (tt.h != nil)
+			if c.check(t.Context()); tt.fault != "" && byWord != (len(events) == 1) {
+				t.Errorf("the second time, %d events", len(events))
 			}
 			if counted := series(t, inspections)[tt.name]; counted != nil {
 				t.Errorf("the canary is counted as a request: %v", counted)
@@ -77,7 +81,7 @@ func TestCanaryRuns(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
-			(&canary{new(Handler), site, count}).run(ctx) // a handler without an engine: each try fails
+			(&canary{handler: new(Handler), site: site, publish: count}).run(ctx) // a handler without an engine: each try fails
 			close(done)
 		}()
 		synctest.Wait()
@@ -92,7 +96,7 @@ func TestCanaryRuns(t *testing.T) {
 		next, cancelNext := context.WithCancel(t.Context())
 		gone := make(chan struct{})
 		go func() {
-			(&canary{h, site, count}).run(next)
+			(&canary{handler: h, site: site, publish: count}).run(next)
 			close(gone)
 		}()
 		synctest.Wait()

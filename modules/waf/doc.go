@@ -20,16 +20,16 @@
 // # Reads / Writes
 //
 // Reads ID, ClientIP, Path, Site, Grant. Writes WAF (an *Inspection, or a mark that the site has none) and the notes
-// waf_score, waf_rules, waf_message, waf_matched, waf_mode, waf_route, waf_skipped, waf_failed_open.
-// Owns no store keyspace; its keys are the house's for the purposes waf.matched and waf.mistake. It keeps at most eight
+// waf_score, waf_rules, waf_message, waf_matched, waf_mode, waf_route, waf_skipped, waf_failed_open, and waf_response… for
+// answers. The house keeps its memory of the last requests that anything was found in (recent.go). Owns no store keyspace; its keys are the house's for the purposes waf.matched and waf.mistake. It keeps at most eight
 // requests that a prover was wrong about, sealed, in waf-mistakes in the state directory (mistake.go).
 //
 // # Invariants
 //
 // One request, one verdict: unalias.go mends Coraza's cache. No verdict, note or score depends on the prover. No body
 // reaches a backend half inspected: it is judged whole, decompressed if need be, or streamed by its content type from a
-// closed list, or refused. Matched data is in no
-// note, log or metric, only its kind, length and keyed hash. Bodies held at one time are bounded in total ([Budget]).
+// closed list, or refused. Matched data is in no note, log or metric, only its kind, length and keyed hash. Bodies held
+// at one time are bounded in total ([Budget]).
 // The gateway's own session cookies are not shown to the rules. A broken inspection refuses, unless in detect mode,
 // which never refuses, or under insecure_waf_fail_open, which says so each time. Answers pass untouched and unwrapped
 // unless the site asks for response_inspection; then their heads are judged and the beginning of text is held until it

@@ -196,6 +196,29 @@ func TestDetectNeverRefuses(t *testing.T) {
 			}
 		})
 	}
+	t.Run("what a rule of the site would refuse by itself", func(t *testing.T) {
+		e, err := New(Config{Paranoia: 1, Mode: Detect, BodyLimit: testLimit, ResponseLimit: DefaultResponseLimit, Rules: RuleFiles{
+			"before/a.conf": `SecRule ARGS:q "@streq forbidden" "id:1,phase:2,deny,status:403,log,msg:'a word'"
+SecRule RESPONSE_BODY "@contains forbidden" "id:2,phase:4,deny,status:403,log,msg:'a word in an answer'"`}}, NewBudget(DefaultBudget))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, i := judge(e, form("q", "forbidden")); v.Given() || i.outcome != Detected {
+			t.Errorf("%+v %q", v, i.outcome)
+		}
+		i, r := e.Inspect("r"), get("/")
+		defer i.Close()
+		if v := i.Head(r, testClient); v.Given() || i.outcome != Passed {
+			t.Fatalf("%+v %q", v, i.outcome)
+		}
+		hold, v := i.ResponseHead(r, http.StatusOK, http.Header{"Content-Type": {"text/plain"}})
+		if !hold || v.Given() {
+			t.Fatalf("%v %+v", hold, v)
+		}
+		if v := i.ResponseBody(t.Context(), []byte("a forbidden word"), true); v.Given() || i.answer.outcome != Detected {
+			t.Errorf("an answer: %+v %q", v, i.answer.outcome)
+		}
+	})
 }
 
 func many(n int) (pairs []string) {

@@ -31,7 +31,11 @@ func TestRequestInAFile(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer
-			err := tryRequest(&out, plainConfig, []byte(tt.file))
+			r, err := readRequest([]byte(tt.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = tryRequest(&out, plainConfig, r)
 			if errors.Is(err, errRefused) != tt.refused || err != nil && !tt.refused {
 				t.Fatalf("%v\n%s", err, out.String())
 			}
@@ -45,7 +49,7 @@ func TestRequestInAFile(t *testing.T) {
 			}
 		})
 	}
-	if err := tryRequest(new(bytes.Buffer), plainConfig, []byte("hello")); err == nil {
+	if _, err := readRequest([]byte("hello")); err == nil {
 		t.Error("a file that is no request is accepted")
 	}
 }
@@ -183,7 +187,11 @@ func TestProposalIsNarrow(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer
-			err := tryRequest(&out, cfg, []byte(request(tt.path, tt.field)))
+			r, err := readRequest([]byte(request(tt.path, tt.field)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = tryRequest(&out, cfg, r)
 			if (err == nil) != tt.passes {
 				t.Errorf("%v\n%s", err, out.String())
 			}

@@ -15,7 +15,7 @@ import (
 type Findings struct {
 	Score    int     // CRS's inbound anomaly score
 	Rules    []int   // the detection rules that matched, in order, each once
-	Message  string  // what the first of them says, as its author wrote it
+	Message  string  // what the first of them say, as their authors wrote it
 	Matches  []Match // where they matched; never what
 	Blocking bool    // enough to refuse the request, whatever the mode
 	Logged   []int   // every rule that matched and says "log", CRS's sums included: for the debug log
@@ -24,22 +24,23 @@ type Findings struct {
 // maxRules bounds how many rules are noted: a scanner's request may match a hundred.
 const maxRules = 32
 
+// maxMessages bounds of how many the messages are noted; explain has all.
+const maxMessages = 5
+
 // findings reads a judged transaction. digest may be nil.
 func findings(tx types.Transaction, digest func(string) string) (f Findings) {
+	wouldStop := detectedStop(tx)
 	for _, m := range tx.MatchedRules() {
 		rule := m.Rule()
 		id := rule.ID()
 		f.log(m)
-		if id == 949110 || id == 949111 || denies(id) {
+		if id == 949110 || id == 949111 || denies(id) || id == wouldStop {
 			f.Blocking = true
 		}
 		if m.Message() == "" || counts(id) || slices.Contains(f.Rules, id) || len(f.Rules) == maxRules {
 			continue
 		}
-		if len(f.Rules) == 0 {
-			f.Message = message(rule.Raw())
-		}
-		f.Rules = append(f.Rules, id)
+		f.add(id, message(rule.Raw()))
 	}
 	if len(f.Rules) > 0 {
 		f.Matches = matches(tx, digest)
@@ -50,6 +51,30 @@ func findings(tx types.Transaction, digest func(string) string) (f Findings) {
 		}
 	}
 	return f
+}
+
+// detectedStop is the rule that would have been the first to end the transaction, were its engine not in detect mode; 0
+// if none would. Coraza tells, but its interface does not promise it yet.
+func detectedStop(tx types.Transaction) int {
+	if t, ok := tx.(interface {
+		DetectionOnlyInterruption() *types.Interruption
+	}); ok {
+		if stop := t.DetectionOnlyInterruption(); stop != nil {
+			return stop.RuleID
+		}
+	}
+	return 0
+}
+
+// add notes a detection rule and what it says.
+func (f *Findings) add(id int, says string) {
+	f.Rules = append(f.Rules, id)
+	switch {
+	case len(f.Rules) == 1:
+		f.Message = says
+	case len(f.Rules) <= maxMessages && !strings.Contains(f.Message, says):
+		f.Message += "; " + says
+	}
 }
 
 // log notes a rule that matched, once, if its author wants it logged. Coraza tells which these are, but its interface

@@ -15,20 +15,40 @@ type LogLine struct {
 	Site       string `json:"site"`
 	Method     string `json:"method"`
 	Path       string `json:"path"`
-	Status     int    `json:"status"`
-	User       string `json:"user"`
-	Session    string `json:"session"`
-	ClientIP   string `json:"client_ip"`
-	Reason     string `json:"reason"`
-	Detail     string `json:"detail"`
-	Score      string `json:"waf_score"`
-	Rules      string `json:"waf_rules"`
-	Matched    string `json:"waf_matched"`
-	Mode       string `json:"waf_mode"`
-	Skipped    string `json:"waf_skipped"`
-	Route      string `json:"waf_route"`
-	FailedOpen string `json:"waf_failed_open"`
-	Logger     string `json:"logger"`
+	Status     int    `json:"status,omitempty"` // 0: the request passed, as far as its teller knows
+	User       string `json:"user,omitempty"`
+	Session    string `json:"session,omitempty"`
+	ClientIP   string `json:"client_ip,omitempty"`
+	Grant      string `json:"grant,omitempty"`
+	Reason     string `json:"reason,omitempty"`
+	Detail     string `json:"detail,omitempty"`
+	Score      string `json:"waf_score,omitempty"`
+	Rules      string `json:"waf_rules,omitempty"`
+	Matched    string `json:"waf_matched,omitempty"`
+	Mode       string `json:"waf_mode,omitempty"`
+	Skipped    string `json:"waf_skipped,omitempty"`
+	Route      string `json:"waf_route,omitempty"`
+	FailedOpen string `json:"waf_failed_open,omitempty"`
+
+	ResponseScore string `json:"waf_response_score,omitempty"`
+	ResponseRules string `json:"waf_response_rules,omitempty"`
+	ResponseMode  string `json:"waf_response_mode,omitempty"`
+	Response      string `json:"waf_response,omitempty"` // why the answer was not read, or not all of it
+
+	Logger string `json:"logger,omitempty"`
+}
+
+// note sets the field that the access log has under this key, if it is the WAF's.
+func (l *LogLine) note(key, value string) {
+	for k, field := range map[string]*string{
+		"waf_score": &l.Score, "waf_rules": &l.Rules, "waf_matched": &l.Matched, "waf_mode": &l.Mode, "waf_skipped": &l.Skipped,
+		"waf_route": &l.Route, "waf_failed_open": &l.FailedOpen, "waf_response_score": &l.ResponseScore,
+		"waf_response_rules": &l.ResponseRules, "waf_response_mode": &l.ResponseMode, "waf_response": &l.Response,
+	} {
+		if k == key {
+			*field = value
+		}
+	}
 }
 
 // ErrNoSuchRequest says that a log does not hold the request.

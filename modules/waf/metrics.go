@@ -2,8 +2,10 @@ package waf
 
 import (
 	"encoding/hex"
+	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -54,7 +56,8 @@ var (
 
 	shadowed = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gatehouse_waf_shadow_total",
-		Help: "Requests on which shadow rules disagree, by site and result: would_refuse, would_pass, rules (other rules matched).",
+		Help: "Requests that shadow rules have judged, by site and result: would_refuse, would_pass, rules (other rules matched), " +
+			"agreed; dropped: they came too fast to be judged.",
 	}, []string{"site", "result"})
 
 	heldBytes = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -143,6 +146,50 @@ func siteName(req *gatehouse.Request) string {
 		return ""
 	}
 	return req.Site.Name
+}
+
+// remember has the house remember a request in which anything was found, for explain.
+func (h *Handler) remember(r *http.Request, req *gatehouse.Request, i *Inspection) {
+	dull := func(o Outcome) bool { return o == "" || o == Open || o == Passed }
+	if h.house == nil || req.Probe() || dull(i.outcome) && dull(i.answer.outcome) && len(i.found.Rules)+len(i.answer.found.Rules) == 0 {
+		return
+	}
+	seen, err := recentOf(h.house)
+	if err != nil {
+		return // it closes
+	}
+	l := LogLine{
+		RequestID: req.ID, Site: siteName(req), Method: clip(r.Method, 32), Path: clip(req.Path.Decoded, 1024), User: req.Identity.Name(),
+		Session: req.Identity.Session(), ClientIP: req.ClientIP.String(), Grant: req.Grant.Rule(),
+	}
+	if v, given := req.Verdict(); given {
+		l.Status, l.Reason, l.Detail = v.Reason.Status(), string(v.Reason), v.Detail
+	}
+	for _, a := range req.Notes() {
+		l.note(a.Key, a.Value)
+	}
+	seen.Add(l)
+}
+
+// clip bounds what clients choose the length of.
+func clip(s string, limit int) string {
+	if len(s) > limit {
+		return strings.ToValidUTF8(s[:limit], "") + "…"
+	}
+	return s
+}
+
+// tellDetected says what detect mode has let pass.
+func (h *Handler) tellDetected(r *http.Request, req *gatehouse.Request, i *Inspection) {
+	if req.Probe() || i.outcome != Detected && i.answer.outcome != Detected {
+		return
+	}
+	e := req.Event(event.WAFDetected)
+	e.Method, e.Path, e.Attrs = clip(r.Method, 32), clip(req.Path.Decoded, 1024), req.Notes()
+	if rule := req.Grant.Rule(); rule != "" {
+		e.Attrs = append(slices.Clone(e.Attrs), event.Attr{Key: "grant", Value: rule})
+	}
+	h.publish(e)
 }
 
 // tellFailure says that a request passed, or an answer, which nobody could judge.

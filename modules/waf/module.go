@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"gatehouse.internal/modules/gatehouse"
-	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -96,7 +94,8 @@ type Handler struct {
 	live    *live    // nil when the WAF is off
 	options []string // the words of the site directive that were read
 	logger  *zap.Logger
-	house   *gatehouse.App // nil only in tests
+	house   *gatehouse.App  // nil only in tests
+	site    *gatehouse.Site // whose WAF it is; nil in tests, and without a gate
 }
 
 // CaddyModule returns the Caddy module information.
@@ -113,31 +112,16 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if guest, err := ctx.AppIfConfigured("gatehouse"); err == nil {
 		h.house = guest.(*gatehouse.App)
+		h.site = h.house.Entered()
 	}
 	if h.InsecureOff {
 		logger.Warn("insecure_waf_off: the requests of a site are not inspected for attacks")
 		h.attend(ctx, Config{})
 		return nil
 	}
-	cfg := Config{
-		Paranoia:  cmp.Or(h.Paranoia, 1),
-		Mode:      cmp.Or(h.Mode, Block),
-		BodyLimit: cmp.Or(h.BodyLimit, defaultBodyLimit),
-		Apps:      h.Apps,
-		Exclude:   h.Exclude,
-		Prover:    h.Prover,
-
-		InspectLimit: h.InspectLimit, ArgLimit: h.ArgLimit,
-	}
-	if h.ResponseInspection {
-		cfg.ResponseLimit = cmp.Or(h.ResponseLimit, DefaultResponseLimit)
-	}
-	if h.Rules != "" {
-		files, err := ReadRules(os.DirFS(h.Rules))
-		if err != nil {
-			return gatehouse.Refused(fmt.Errorf("waf rules %s: %w", h.Rules, err))
-		}
-		cfg.Rules = files
+	cfg, err := h.config()
+	if err != nil {
+		return gatehouse.Refused(err)
 	}
 	p, err := h.plan(cfg)
 	if err != nil {
@@ -158,6 +142,31 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.warn(cfg)
 	h.attend(ctx, cfg)
 	return nil
+}
+
+// config is what the site says, with its rule files.
+func (h *Handler) config() (Config, error) {
+	cfg := Config{
+		Paranoia:  cmp.Or(h.Paranoia, 1),
+		Mode:      cmp.Or(h.Mode, Block),
+		BodyLimit: cmp.Or(h.BodyLimit, defaultBodyLimit),
+		Apps:      h.Apps,
+		Exclude:   h.Exclude,
+		Prover:    h.Prover,
+
+		InspectLimit: h.InspectLimit, ArgLimit: h.ArgLimit,
+	}
+	if h.ResponseInspection {
+		cfg.ResponseLimit = cmp.Or(h.ResponseLimit, DefaultResponseLimit)
+	}
+	if h.Rules != "" {
+		files, err := ReadRules(os.DirFS(h.Rules))
+		if err != nil {
+			return cfg, fmt.Errorf("waf rules %s: %w", h.Rules, err)
+		}
+		cfg.Rules = files
+	}
+	return cfg, nil
 }
 
 // draw makes sure that the house's budget holds what the plan's engines may need, and gives it its size at start: a
@@ -234,51 +243,6 @@ func compile(cfg Config, logger *zap.Logger) (*Engine, string, error) {
 	return e, key, nil
 }
 
-// attend has the site's WAF tried, and its rule directory followed, from the house's start until ctx ends. cfg is what
-// the engine was compiled from; it is not used when the WAF is off.
-func (h *Handler) attend(ctx caddy.Context, cfg Config) {
-	if h.house == nil {
-		return
-	}
-	site := h.house.Entered()
-	if site == nil {
-		return // without a gate it answers 500
-	}
-	h.house.AtStart(func() {
-		go (&canary{handler: h, site: site, publish: h.publish}).run(ctx)
-		if h.live != nil && h.Rules != "" {
-			go h.watcher(cfg, site, h.publish).run(ctx)
-		}
-	})
-}
-
-// watcher returns what exchanges the site's engine when the rule directory changes.
-func (h *Handler) watcher(cfg Config, site *gatehouse.Site, publish func(event.Event)) *watcher {
-	w := newWatcher(os.DirFS(h.Rules), cfg.Rules)
-	tell := func(kind event.Kind, result, detail string) {
-		ruleLoads.WithLabelValues(site.Name, result).Inc()
-		publish(event.Event{Time: time.Now(), Kind: kind, Site: site.Name, Detail: detail})
-	}
-	w.load = func(files RuleFiles) (*Engine, error) {
-		changed := cfg
-		changed.Rules = files
-		p, err := h.plan(changed)
-		if err != nil {
-			return nil, changed.locate(err)
-		}
-		h.release(h.live.swap(p))
-		return p.site, nil
-	}
-	w.accepted = func(e *Engine) {
-		tell(event.RulesLoaded, "loaded", fmt.Sprintf("%s: %d rules", h.Rules, e.Rules()))
-	}
-	w.rejected = func(err error) {
-		h.logger.Error("the changed rules were not loaded; those before stay", zap.String("rules", h.Rules), zap.Error(err))
-		tell(event.RulesRejected, "rejected", fmt.Sprintf("%s: %v", h.Rules, err))
-	}
-	return w
-}
-
 // choose returns what judges the request, and by what name it goes in notes. No engine and no error: the WAF is off.
 func (h *Handler) choose(r *http.Request, req *gatehouse.Request) (part, error) {
 	switch {
@@ -338,6 +302,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		i.Close()
 		note(req, i, by.route)
 		h.tellFailure(req, i)
+		h.tellDetected(r, req, i)
+		h.remember(r, req, i)
 		h.tellDistrust(req, by.engine)
 		h.debug(req, i)
 		offer()

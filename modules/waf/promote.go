@@ -2,9 +2,6 @@ package waf
 
 import (
 	"bufio"
-	"bytes"
-	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +11,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -186,54 +182,6 @@ func renameTwice(staged, live, backup string) error {
 		return errors.Join(err, os.Rename(backup, live))
 	}
 	return nil
-}
-
-// ShadowSummary is what a shadow has told in a log.
-type ShadowSummary struct {
-	Results map[string]int // would_refuse, would_pass, rules: how many
-	Refused map[string]int // "path rules" of would_refuse: how many
-}
-
-// shadowLine is what the shadow writes.
-type shadowLine struct {
-	Logger string  `json:"logger"`
-	Result string  `json:"msg"`
-	Time   float64 `json:"ts"`
-	Site   string  `json:"site"`
-	Path   string  `json:"path"`
-	Rules  string  `json:"shadow_rules"`
-}
-
-// SummariseShadow reads what the shadow of a site ("" for all) has told since then; older lines are about other rules.
-func SummariseShadow(log io.Reader, site string, since time.Time) (ShadowSummary, error) {
-	s := ShadowSummary{map[string]int{}, map[string]int{}}
-	err := eachLine(log, func(line []byte) {
-		var l shadowLine
-		if !bytes.Contains(line, []byte("gatehouse_waf.shadow")) || json.Unmarshal(line, &l) != nil {
-			return
-		}
-		if !strings.HasSuffix(l.Logger, "gatehouse_waf.shadow") || site != "" && l.Site != site || l.Time < float64(since.UnixMilli())/1000 {
-			return
-		}
-		s.Results[l.Result]++
-		if l.Result == "would_refuse" {
-			s.Refused[l.Path+" "+l.Rules]++
-		}
-	})
-	return s, err
-}
-
-// Write tells the summary, the most frequent refusals first, ten at most.
-func (s ShadowSummary) Write(w io.Writer) {
-	fmt.Fprintf(w, "The shadow would have refused %d requests that passed, and let %d pass that were refused; in %d others, other rules matched.\n",
-		s.Results["would_refuse"], s.Results["would_pass"], s.Results["rules"])
-	keys := slices.SortedFunc(maps.Keys(s.Refused), func(a, b string) int {
-		return cmp.Or(cmp.Compare(s.Refused[b], s.Refused[a]), cmp.Compare(a, b))
-	})
-	for _, key := range keys[:min(10, len(keys))] {
-		path, rules, _ := strings.Cut(key, " ")
-		fmt.Fprintf(w, "  would refuse %s (%d times): rules %s\n", path, s.Refused[key], rules)
-	}
 }
 
 // eachLine calls f with every line of a log that is not longer than maxLogLine.

@@ -197,7 +197,7 @@ func TestPromoteCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"changed before/a.conf", "refused 2 requests", "let 1 pass", "in 1 others", "would refuse /x (2 times): rules 942100,942190", "what it was is in"} {
+	for _, want := range []string{"changed before/a.conf", "refused 2 requests", "let 1 pass", "in 1 others", "2      /x            942100,942190", "what it was is in"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not say %q:\n%s", want, out)
 		}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gatehouse.internal/rules"
 )
 
 // Proposal is a rule exclusion to be reviewed: the narrowest that would have let one request pass.
@@ -83,6 +85,18 @@ func (p Proposal) Text() (string, error) {
 	}
 	b.WriteString("\"\n")
 	return b.String(), nil
+}
+
+// expiredPatches warns of virtual patches in the binary that nobody should need any more.
+func expiredPatches(now time.Time) (found []Warning, err error) {
+	all, err := rules.Patches()
+	for _, p := range all {
+		if p.Expired(now) {
+			found = append(found, Warning{p.File, 1, fmt.Sprintf("the virtual patch for %s, which is in the gateway itself, expired on %s: mend the application, or update the gateway",
+				p.CVE, p.Expires.Format(time.DateOnly))})
+		}
+	}
+	return found, err
 }
 
 // Warning is something that a reviewer of a site's rules should know; it stops nothing.

@@ -28,14 +28,14 @@ func TestRulesFollowTheirFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := Config{Paranoia: 1, Mode: Block, BodyLimit: defaultBodyLimit, Rules: files}
-	h := &Handler{logger: zap.NewNop(), live: new(live)}
+	h := &Handler{logger: zap.NewNop(), live: new(live), site: &gatehouse.Site{Name: "app.test"}}
 	p, err := h.plan(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.live.swap(p)
 	var events []event.Event
-	w := h.watcher(cfg, &gatehouse.Site{Name: "app.test"}, func(e event.Event) { events = append(events, e) })
+	w := h.watcher(cfg, func(e event.Event) { events = append(events, e) })
 	w.dir = dir
 	refuses := func(word string) bool {
 		i := h.engine().Inspect("x")

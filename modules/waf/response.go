@@ -193,19 +193,16 @@ func (i *Inspection) settleResponse(blocked *types.Interruption, v verdict.Verdi
 
 // responseFindings is findings for the way back: what matched after the first n.
 func responseFindings(tx types.Transaction, n int) (f Findings) {
-	all := tx.MatchedRules()
+	all, wouldStop := tx.MatchedRules(), detectedStop(tx)
 	for _, m := range all[min(n, len(all)):] {
 		rule := m.Rule()
 		id := rule.ID()
 		f.log(m)
-		f.Blocking = f.Blocking || id == 959100 || id == 959101
+		f.Blocking = f.Blocking || id == 959100 || id == 959101 || id == wouldStop
 		if m.Message() == "" || counts(id) || slices.Contains(f.Rules, id) || len(f.Rules) == maxRules {
 			continue
 		}
-		if len(f.Rules) == 0 {
-			f.Message = message(rule.Raw())
-		}
-		f.Rules = append(f.Rules, id)
+		f.add(id, message(rule.Raw()))
 	}
 	if state, ok := tx.(plugintypes.TransactionState); ok {
 		for _, text := range state.Variables().TX().Get("blocking_outbound_anomaly_score") {

@@ -146,8 +146,8 @@ func TestRouteThatCannotBe(t *testing.T) {
 func TestCanaryTriesEveryRoute(t *testing.T) {
 	h := provision(t, &Handler{Routes: []Route{{Path: pattern("/a/*"), Paranoia: 2}, {Path: pattern("/d/*"), Mode: Detect}, {Path: pattern("/o"), InsecureOff: true}}})
 	var events []event.Event
-	c := &canary{h, &gatehouse.Site{Name: "routes.test"}, func(e event.Event) { events = append(events, e) }}
-	if c.check(t.Context()); len(events) != 0 {
+	c := &canary{handler: h, site: &gatehouse.Site{Name: "routes.test"}, publish: func(e event.Event) { events = append(events, e) }}
+	if c.check(t.Context()); len(events) != 2 || !strings.Contains(events[0].Detail, "route /d/*: detect mode") || !strings.Contains(events[1].Detail, "route /o: insecure_waf_off") {
 		t.Fatalf("%+v", events)
 	}
 	p := *h.live.plan.Load()
@@ -159,7 +159,7 @@ func TestCanaryTriesEveryRoute(t *testing.T) {
 	}
 	p.routes = append([]planned{{pattern("/blind"), blind}}, p.routes...)
 	h.live.swap(&p)
-	if c.check(t.Context()); len(events) != 1 || !strings.Contains(events[0].Detail, "route /blind: the attack was let through") {
+	if c.check(t.Context()); len(events) != 3 || !strings.Contains(events[2].Detail, "route /blind: the attack was let through") {
 		t.Errorf("%+v", events)
 	}
 }

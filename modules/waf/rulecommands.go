@@ -17,10 +17,10 @@ func proposeCommand() *cobra.Command {
 	var days, paranoia int
 	var out string
 	cmd := &cobra.Command{
-		Use: "propose --log <access log> --author <who> --note <why> <request id>", Args: cobra.ExactArgs(1),
+		Use: "propose [--log <access log>] --author <who> --note <why> <request id>", Args: cobra.ExactArgs(1),
 		Short: "Writes the narrowest exclusion that would let a request pass, for review",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			line, err := logged(cmd, args[0])
+			line, err := lookUp(cmd, args[0])
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ func proposeCommand() *cobra.Command {
 			return errors.Join(err, f.Close())
 		},
 	}
-	cmd.Flags().StringP("log", "l", "", "the access log (JSON lines)")
+	requestFlags(cmd)
 	cmd.Flags().StringVar(&p.Author, "author", "", "who answers for the exclusion")
 	cmd.Flags().StringVar(&p.Note, "note", "", "why it is needed")
 	cmd.Flags().IntVar(&p.ID, "id", 10_000, "the rule id, 1 to 89999, unique among the site's rules")
@@ -62,9 +62,14 @@ func lintCommand() *cobra.Command {
 		Use: "lint [--log <access log>] <rules directory>", Args: cobra.ExactArgs(1),
 		Short: "Checks a site's rule directory, compiles it, and warns of exclusions that have expired or are not used",
 		Long: `
-With --log, it also warns of exclusions for paths that no request in the log had. Whether a rule would still match there
-is not told: the log cannot, since the exclusion keeps it from matching. Try the directory without it as a shadow, whose
-log names every request on which it would matter.`,
+Warns of exclusions whose expiry has passed, or that have none, and of virtual patches that have expired.
+
+With --log, it also warns of exclusions for paths that no request in the log had. An exclusion keeps its rule from matching,
+so that the access log alone cannot tell whether it still would: let a shadow judge without exclusions for a while,
+
+	waf { shadow { exclusions off } }
+
+and lint warns of those whose rule has matched in no request that the shadow judged.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			files, err := ReadRules(os.DirFS(args[0]))
 			if err != nil {
@@ -86,7 +91,11 @@ log names every request on which it would matter.`,
 				}
 				warnings = append(warnings, unused...)
 			}
-			for _, w := range warnings {
+			expired, err := expiredPatches(time.Now())
+			if err != nil {
+				return err
+			}
+			for _, w := range append(warnings, expired...) {
 				cmd.PrintErrf("warning: %s:%d: %s\n", w.File, w.Line, w.Text)
 			}
 			cfg := Config{Paranoia: 1, Mode: Block, BodyLimit: defaultBodyLimit, Rules: files}
@@ -172,6 +181,43 @@ func (p Promotion) tellShadow(cmd *cobra.Command, name, site string) error {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "Since %s: ", since.Format(time.RFC3339))
-	s.Write(cmd.OutOrStdout())
-	return nil
+	return s.Write(cmd.OutOrStdout(), 10)
+}
+
+func shadowCommand() *cobra.Command {
+	var log, site string
+	var within time.Duration
+	var top int
+	cmd := &cobra.Command{
+		Use: "shadow --log <access log> [--site <name>] [--within 24h]", Args: cobra.NoArgs,
+		Short: "Says what a shadow would have refused, and whose requests those were",
+		Long: `
+Reads what the shadow of waf { shadow { … } } has told in the log: what a higher paranoia level, or a candidate for the rule
+directory, would have refused, where, by which rules, and of whom (users, or addresses of those not logged in). The last
+request of each kind is named, for waf explain and waf propose.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if log == "" {
+				return errors.New("--log: which file is the log? (- for standard input)")
+			}
+			var since time.Time
+			if within > 0 {
+				since = time.Now().Add(-within)
+			}
+			in, err := openLog(cmd, log)
+			if err != nil {
+				return err
+			}
+			defer in.Close()
+			s, err := SummariseShadow(in, site, since)
+			if err != nil {
+				return err
+			}
+			return s.Write(cmd.OutOrStdout(), top)
+		},
+	}
+	cmd.Flags().StringVarP(&log, "log", "l", "", "the log with the shadow's lines (JSON; - is standard input)")
+	cmd.Flags().StringVar(&site, "site", "", "the site whose shadow is meant; default: all")
+	cmd.Flags().DurationVar(&within, "within", 0, "only what was told in this time, such as 24h; default: all of the log")
+	cmd.Flags().IntVar(&top, "top", 20, "how many combinations of path and rules to list")
+	return cmd
 }

@@ -208,14 +208,19 @@ func ours(folder string) (names []string) {
 	return names
 }
 
-// in returns the same for the site's.
+// in returns the same for the site's. CRS's plugins expect that their settings, *-config.conf, come first.
 func (files RuleFiles) in(folder string) (names []string) {
+	var settings []string
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if path.Dir(name) == folder && path.Ext(name) == ".conf" {
+		switch {
+		case path.Dir(name) != folder || path.Ext(name) != ".conf":
+		case strings.HasSuffix(name, "-config.conf"):
+			settings = append(settings, path.Join(siteDir, name))
+		default:
 			names = append(names, path.Join(siteDir, name))
 		}
 	}
-	return names
+	return append(settings, names...)
 }
 
 // lastWord are the settings that no file can change, being the last. Coraza refuses a body that *reaches* its limit,

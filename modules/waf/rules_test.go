@@ -278,3 +278,30 @@ func FuzzOurCookies(f *testing.F) {
 		}
 	})
 }
+
+// TestPluginsOfCRS: a plugin in the form of CRS's own works in a site's directory, and its settings come first.
+func TestPluginsOfCRS(t *testing.T) {
+	plugin := func(enabled string) RuleFiles {
+		return RuleFiles{
+			"before/wiki-rule-exclusions-config.conf": `SecAction "id:9599010,phase:1,nolog,pass,t:none,ver:'wiki-rule-exclusions-plugin/1.0.0',setvar:tx.wiki-rule-exclusions-plugin_enabled=` + enabled + `"`,
+			"before/wiki-rule-exclusions-before.conf": `SecRule &TX:wiki-rule-exclusions-plugin_enabled "@eq 0" "id:9599098,phase:1,pass,nolog,ver:'wiki-rule-exclusions-plugin/1.0.0',setvar:'tx.wiki-rule-exclusions-plugin_enabled=1'"
+SecRule TX:wiki-rule-exclusions-plugin_enabled "@eq 0" "id:9599099,phase:1,pass,nolog,ctl:ruleRemoveById=9599100-9599999"
+SecRule REQUEST_FILENAME "!@endsWith /save" "id:9599100,phase:1,pass,t:none,nolog,skipAfter:END-WIKI-SAVE"
+SecRule REQUEST_METHOD "@streq POST" "id:9599101,phase:1,pass,t:none,nolog,ctl:ruleRemoveTargetByTag=attack-xss;ARGS:text,ctl:ruleRemoveTargetByTag=OWASP_CRS;ARGS:raw"
+SecMarker "END-WIKI-SAVE"`,
+			"after/wiki-rule-exclusions-after.conf": `SecRuleUpdateTargetById 942100 "!ARGS:note"`,
+		}
+	}
+	for enabled, want := range map[string]verdict.Reason{"1": "", "0": verdict.WAFBlocked} {
+		e := engineOf(t, Config{Rules: plugin(enabled)})
+		if v, i := judge(e, form("text", scriptText)); v.Reason != want {
+			t.Errorf("enabled %s: %+v %v, want %q", enabled, v, i.found.Rules, want)
+		}
+		if v, i := judge(e, form("title", scriptText)); v.Reason != verdict.WAFBlocked {
+			t.Errorf("enabled %s: another argument: %+v %v", enabled, v, i.found.Rules)
+		}
+		if on, why := e.Prover(); !on {
+			t.Errorf("the prover is off: %s", why)
+		}
+	}
+}

@@ -27,8 +27,13 @@ const (
 // Difference is a request on which live rules and shadow rules disagree. Like the findings, it holds nothing of what
 // was matched.
 type Difference struct {
-	RequestID, Site, Method, Path, User string
-	Live, Shadow                        Findings
+	RequestID, Site, Method, Path, ClientIP, User string
+	Live, Shadow                                  Findings
+}
+
+// Agrees reports whether both have found the same.
+func (d Difference) Agrees() bool {
+	return d.Shadow.Blocking == d.Live.Blocking && slices.Equal(d.Shadow.Rules, d.Live.Rules)
 }
 
 // Worse reports whether the shadow would have refused what the live rules let pass.
@@ -102,7 +107,7 @@ func (s *Shadow) Offer(c *Copy, diff Difference) {
 // Counts returns how many requests were judged, and how many did not fit.
 func (s *Shadow) Counts() (judged, dropped uint64) { return s.judged.Load(), s.dropped.Load() }
 
-// Run judges what is offered until ctx ends and reports each disagreement.
+// Run judges what is offered until ctx ends and reports each judgement, agreements included.
 func (s *Shadow) Run(ctx context.Context, report func(Difference)) {
 	for {
 		select {
@@ -110,9 +115,7 @@ func (s *Shadow) Run(ctx context.Context, report func(Difference)) {
 			return
 		case c := <-s.queue:
 			begin := time.Now()
-			if d := s.judge(c); d.Shadow.Blocking != d.Live.Blocking || !slices.Equal(d.Shadow.Rules, d.Live.Rules) {
-				report(d)
-			}
+			report(s.judge(c))
 			select {
 			case <-ctx.Done():
 				return

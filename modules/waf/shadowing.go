@@ -1,13 +1,17 @@
 package waf
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -21,8 +25,10 @@ import (
 type ShadowConfig struct {
 	// The paranoia level to try. Default: the site's.
 	Paranoia int `json:"paranoia,omitempty"`
-	// A candidate for the site's rule directory. Default: the site's.
+	// A candidate for the site's rule directory. Default: the site's. Changes are taken up within seconds.
 	Rules string `json:"rules,omitempty"`
+	// Leave out the site's own exclusions, in words and in rule files: what they are for is what the shadow then finds.
+	NoExclusions bool `json:"no_exclusions,omitempty"`
 	// The share of requests, from 0 to 1. Default: 0.1.
 	Share float64 `json:"share,omitempty"`
 }
@@ -30,10 +36,32 @@ type ShadowConfig struct {
 // defaultShare is what a shadow takes unless told otherwise; its own pace limits it further.
 const defaultShare = 0.1
 
+// shadowPeriod is how often a shadow says how much it has judged.
+const shadowPeriod = 10 * time.Minute
+
+// String says in a word or two what is tried.
+func (c ShadowConfig) String() string {
+	var words []string
+	if c.Paranoia != 0 {
+		words = append(words, fmt.Sprintf("paranoia %d", c.Paranoia))
+	}
+	if c.Rules != "" {
+		words = append(words, "rules "+c.Rules)
+	}
+	if c.NoExclusions {
+		words = append(words, noExclusions)
+	}
+	return strings.Join(words, ", ")
+}
+
+// noExclusions is how the log names a shadow that judges without the site's exclusions; lint looks for it.
+const noExclusions = "no exclusions"
+
 // shadowing is a site's shadow, with the plan that says which of its engines judges which path.
 type shadowing struct {
 	*Shadow
-	plan *plan
+	live  live
+	files RuleFiles // what its engines were first compiled from, with exclusions
 }
 
 // shade makes the site's shadow, which runs from the house's start until ctx ends. It is the site as it would be with
@@ -43,8 +71,9 @@ func (h *Handler) shade(ctx caddy.Context, cfg Config) error {
 	if c == nil {
 		return nil
 	}
-	if c.Paranoia != 0 {
-		cfg.Paranoia = c.Paranoia
+	share := cmp.Or(c.Share, defaultShare)
+	if share < 0 || share > 1 {
+		return fmt.Errorf("shadow: a share of %v: want more than 0 and at most 1", share)
 	}
 	if c.Rules != "" {
 		files, err := ReadRules(os.DirFS(c.Rules))
@@ -53,32 +82,57 @@ func (h *Handler) shade(ctx caddy.Context, cfg Config) error {
 		}
 		cfg.Rules = files
 	}
-	share := c.Share
-	if share == 0 {
-		share = defaultShare
-	}
-	if share < 0 || share > 1 {
-		return fmt.Errorf("shadow: a share of %v: want more than 0 and at most 1", share)
-	}
-	p, err := newPlan(cfg, h.Routes, func(cfg Config) (*Engine, string, error) {
-		cfg.Mode, cfg.ResponseLimit = Detect, 0
-		return compile(cfg, h.logger)
-	}, h.release)
+	p, err := h.shadowPlan(cfg)
 	if err != nil {
 		return fmt.Errorf("shadow: %w", err)
 	}
-	h.shadow = &shadowing{NewShadow(p.site, share), p}
+	h.shadow = &shadowing{Shadow: NewShadow(p.site, share), files: cfg.Rules}
+	h.shadow.live.swap(p)
 	h.shadow.digest = h.digest
 	if h.house != nil {
-		h.house.AtStart(func() { go h.shadow.Run(ctx, h.tellDifference) })
+		h.house.AtStart(func() {
+			go h.shadow.Run(ctx, h.tellDifference)
+			go h.tellShadow(ctx)
+		})
 	}
 	return nil
 }
 
+// shadowPlan compiles the shadow of a site with this configuration, whose rules are the shadow's.
+func (h *Handler) shadowPlan(cfg Config) (*plan, error) {
+	cfg.Paranoia = cmp.Or(h.Shadow.Paranoia, cfg.Paranoia)
+	routes := h.Routes
+	if h.Shadow.NoExclusions {
+		cfg.Rules, cfg.Exclude = cfg.Rules.withoutExclusions(), nil
+		routes = slices.Clone(routes)
+		for n := range routes {
+			routes[n].Exclude = nil
+		}
+	}
+	return newPlan(cfg, routes, func(cfg Config) (*Engine, string, error) {
+		cfg.Mode, cfg.ResponseLimit = Detect, 0
+		return compile(cfg, h.logger)
+	}, h.release)
+}
+
+// reshade has the shadow judge by other rules from now on. Those before stay when these do not compile.
+func (h *Handler) reshade(cfg Config, files RuleFiles) (*Engine, error) {
+	cfg.Rules = files
+	p, err := h.shadowPlan(cfg)
+	if err != nil {
+		return nil, cfg.locate(err)
+	}
+	h.release(h.shadow.live.swap(p))
+	return p.site, nil
+}
+
 // unshade gives the shadow's engines back.
 func (h *Handler) unshade() {
-	if h.shadow != nil {
-		h.release(h.shadow.plan)
+	if h.shadow == nil {
+		return
+	}
+	if p, first := h.shadow.live.close(); first {
+		h.release(p)
 	}
 }
 
@@ -90,12 +144,13 @@ func (h *Handler) follow(r *http.Request, req *gatehouse.Request, i *Inspection)
 	}
 	c := h.shadow.Take(r, req.ClientIP)
 	if c != nil {
-		c.engine, c.connection = h.shadow.plan.choose(req.Path).engine, req.Connection
+		c.engine, c.connection = h.shadow.live.plan.Load().choose(req.Path).engine, req.Connection
 	}
 	i.copy = c
 	return func() {
 		h.shadow.Offer(c, Difference{
-			RequestID: req.ID, Site: siteName(req), Method: r.Method, Path: req.Path.Decoded, User: req.Identity.Name(), Live: i.found,
+			RequestID: req.ID, Site: siteName(req), Method: clip(r.Method, 32), Path: clip(req.Path.Decoded, 1024),
+			ClientIP: req.ClientIP.String(), User: req.Identity.Name(), Live: i.found,
 		})
 	}
 }
@@ -104,6 +159,9 @@ func (h *Handler) follow(r *http.Request, req *gatehouse.Request, i *Inspection)
 func (h *Handler) tellDifference(d Difference) {
 	result := "rules"
 	switch {
+	case d.Agrees():
+		shadowed.WithLabelValues(d.Site, "agreed").Inc()
+		return
 	case d.Worse():
 		result = "would_refuse"
 	case d.Live.Blocking && !d.Shadow.Blocking:
@@ -112,9 +170,36 @@ func (h *Handler) tellDifference(d Difference) {
 	shadowed.WithLabelValues(d.Site, result).Inc()
 	h.logger.Named("shadow").Info(result,
 		zap.String("request_id", d.RequestID), zap.String("site", d.Site), zap.String("method", d.Method),
-		zap.String("path", d.Path), zap.String("user", d.User), zap.Int("waf_score", d.Live.Score),
+		zap.String("path", d.Path), zap.String("client_ip", d.ClientIP), zap.String("user", d.User), zap.Int("waf_score", d.Live.Score),
 		zap.String("waf_rules", d.Live.RuleList()), zap.Int("shadow_score", d.Shadow.Score),
-		zap.String("shadow_rules", d.Shadow.RuleList()), zap.String("shadow_matched", FormatMatches(d.Shadow.Matches)))
+		zap.String("shadow_rules", d.Shadow.RuleList()), zap.String("shadow_matched", FormatMatches(d.Shadow.Matches)),
+		zap.String("shadow", h.Shadow.String()))
+}
+
+// tellShadow says every shadowPeriod, and at the end, how much was judged since: what disagreements are to be read against.
+func (h *Handler) tellShadow(ctx context.Context) {
+	site := ""
+	if s := h.site; s != nil {
+		site = s.Name
+	}
+	tick := time.NewTicker(shadowPeriod)
+	defer tick.Stop()
+	judgedBefore, droppedBefore := uint64(0), uint64(0)
+	for over := false; !over; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			over = true
+		}
+		judged, dropped := h.shadow.Counts()
+		if judged == judgedBefore && dropped == droppedBefore {
+			continue
+		}
+		shadowed.WithLabelValues(site, "dropped").Add(float64(dropped - droppedBefore))
+		h.logger.Named("shadow").Info("judged", zap.String("site", site), zap.String("shadow", h.Shadow.String()),
+			zap.Uint64("judged", judged-judgedBefore), zap.Uint64("dropped", dropped-droppedBefore))
+		judgedBefore, droppedBefore = judged, dropped
+	}
 }
 
 // parseShadow reads
@@ -122,6 +207,7 @@ func (h *Handler) tellDifference(d Difference) {
 //	shadow {
 //		paranoia 1|2|3|4
 //		rules    <dir>
+//		exclusions off
 //		share    <percent>%
 //	}
 func (h *Handler) parseShadow(d *caddyfile.Dispenser) error {
@@ -138,8 +224,8 @@ func (h *Handler) parseShadow(d *caddyfile.Dispenser) error {
 			return d.Errf("waf shadow: %v", err)
 		}
 	}
-	if h.Shadow.Paranoia == 0 && h.Shadow.Rules == "" {
-		return d.Err("waf shadow: say what is to be tried: `paranoia 2`, or `rules <dir>`")
+	if h.Shadow.String() == "" {
+		return d.Err("waf shadow: say what is to be tried: `paranoia 2`, `rules <dir>`, or `exclusions off`")
 	}
 	return nil
 }
@@ -156,6 +242,11 @@ func (c *ShadowConfig) option(file, word, value string) error {
 		if c.Rules = value; !filepath.IsAbs(value) && file != "" {
 			c.Rules = filepath.Join(filepath.Dir(file), value)
 		}
+	case "exclusions":
+		if value != "off" {
+			return fmt.Errorf("exclusions %q: want off", value)
+		}
+		c.NoExclusions = true
 	case "share":
 		number, ok := strings.CutSuffix(value, "%")
 		percent, err := strconv.ParseFloat(number, 64)
@@ -164,7 +255,7 @@ func (c *ShadowConfig) option(file, word, value string) error {
 		}
 		c.Share = percent / 100
 	default:
-		return errors.New("the options are paranoia, rules, share")
+		return errors.New("the options are paranoia, rules, exclusions, share")
 	}
 	return nil
 }

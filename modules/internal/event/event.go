@@ -34,7 +34,8 @@ const (
 	BreachedUnread  Kind = "breached_list.unreadable" // Detail says why; the list before goes on serving
 	SetupLinkIssued Kind = "setup_link.issued"
 	ClockRolledBack Kind = "clock.rolled_back" // the wall clock lies behind what it said before
-	WAFCanaryFailed Kind = "waf.canary_failed" // a known attack was not treated as the site is configured
+	WAFCanaryFailed Kind = "waf.canary_failed" // a known attack was not refused
+	WAFDetected     Kind = "waf.detected"      // in detect mode: the request, or its answer, would have been refused
 	WAFFailedOpen   Kind = "waf.failed_open"   // a request passed that nobody could judge (insecure_waf_fail_open)
 	WAFProverOff    Kind = "waf.prover_off"    // its proof was wrong: all rules judge every request again
 	RulesLoaded     Kind = "waf.rules_loaded"
