@@ -70,16 +70,16 @@ func TestHostileCost(t *testing.T) {
 		if !*ratios && n%5 != 0 {
 			continue
 		}
-		var all []*exchange
+		var all []*prepared
 		for _, value := range hostileValues(t, name, 64) {
 			x := &exchange{method: "POST", target: "/", host: "portal.example.com", headers: newBrowser(newSeeded(1), 1).script()}
 			x.carry("application/json", fmt.Sprintf(`{"q":%s}`, quoteJSON(value)))
-			all = append(all, x)
+			all = append(all, ready(x))
 		}
 		var pair []*contender
 		for _, who := range sideNames {
 			e := side(t, who, 1, false)
-			pair = append(pair, &contender{name: who, do: func(n int) { judgeExchange(e, all[n%len(all)]) }})
+			pair = append(pair, &contender{name: who, do: func(n int) { all[n%len(all)].judge(e) }})
 		}
 		compete(pair, rounds, 50*time.Millisecond)
 		ratio := pair[1].least() / pair[0].least()

@@ -135,7 +135,7 @@ func formText(r *rand.Rand) string {
 	return v.Encode()
 }
 
-// uploadText makes two fields and a file of 64 KB.
+// uploadText makes two fields and a file of 256 KB.
 func uploadText(r *rand.Rand) (contentType, text string) {
 	const boundary = "----WebKitFormBoundary7MA4YWxkTrZu0gW"
 	var b bytes.Buffer
@@ -143,7 +143,7 @@ func uploadText(r *rand.Rand) (contentType, text string) {
 		fmt.Fprintf(&b, "--%s\r\nContent-Disposition: form-data; name=\"%s\"\r\n\r\n%s\r\n", boundary, name, sentence(r, 60+r.IntN(140)))
 	}
 	fmt.Fprintf(&b, "--%s\r\nContent-Disposition: form-data; name=\"file\"; filename=\"report %d.pdf\"\r\nContent-Type: application/pdf\r\n\r\n", boundary, r.IntN(1e6))
-	for range 64 << 10 / 8 {
+	for range 256 << 10 / 8 {
 		_, _ = b.Write([]byte{byte(r.Uint32()), byte(r.Uint32()), 'x', 0, 0xff, byte(r.Uint32()), '\n', 'y'})
 	}
 	fmt.Fprintf(&b, "\r\n--%s--\r\n", boundary)

@@ -42,7 +42,7 @@ var sides = struct {
 var sideNames = []string{"stock", "gatehouse"}
 
 // benchStream is the stream of one kind, made once. Long exchanges are fewer: their values are many.
-func benchStream(kind string) []*exchange {
+func benchStream(kind string) []*prepared {
 	n := streamLength
 	if strings.Contains(kind, "64k") || kind == "multipart" {
 		n /= 16
@@ -50,22 +50,24 @@ func benchStream(kind string) []*exchange {
 	madeStreams.Lock()
 	defer madeStreams.Unlock()
 	if madeStreams.made[kind] == nil {
-		madeStreams.made[kind] = stream(kind, n, 11)
+		for _, x := range stream(kind, n, 11) {
+			madeStreams.made[kind] = append(madeStreams.made[kind], ready(x))
+		}
 	}
 	return madeStreams.made[kind]
 }
 
 var madeStreams = struct {
 	sync.Mutex
-	made map[string][]*exchange // guarded by the mutex
-}{made: map[string][]*exchange{}}
+	made map[string][]*prepared // guarded by the mutex
+}{made: map[string][]*prepared{}}
 
 // attacked reports whether exchanges of this kind are to be refused.
 func attacked(kind string) bool { return kind == "sqli" || kind == "xss" }
 
 // whole judges x, head, body and answer, and complains when the verdict is not what this kind deserves.
-func whole(t testing.TB, e *Engine, kind string, x *exchange) {
-	if i, v := judgeExchange(e, x); v.Given() != attacked(kind) {
+func whole(t testing.TB, e *Engine, kind string, x *prepared) {
+	if i, v := x.judge(e); v.Given() != attacked(kind) {
 		t.Fatalf("%s: %+v %v", x.name, v, i.found.Rules)
 	}
 }

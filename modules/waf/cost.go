@@ -36,7 +36,7 @@ const (
 
 // headCost estimates what the request line and the headers cost.
 func headCost(r *http.Request) int64 {
-	uri := r.URL.RequestURI()
+	uri := requestURI(r)
 	cost := len(uri) + valueCost*strings.Count(uri, "&")
 	for name, values := range r.Header {
 		for _, value := range values {

@@ -153,25 +153,6 @@ func (cfg Config) compileProver(texts []seclang.Source, judge coraza.WAF, observ
 	return p, probe(p.parser, judge)
 }
 
-// compileParser compiles the engine that parses: the settings and the rules that change parsing, nothing else.
-func (cfg Config) compileParser(program *seclang.Program, set *obligation.Set) (coraza.WAF, error) {
-	var text strings.Builder
-	text.WriteString(distinctRules + "\n")
-	for _, d := range program.Settings {
-		fmt.Fprintf(&text, "%s %s\n", d.Name, d.Value)
-	}
-	for _, r := range set.Parsing {
-		if strings.Contains(distinctRules, r.Raw) {
-			continue
-		}
-		if r.Updated {
-			return nil, fmt.Errorf("rule %d is changed by another directive", r.ID)
-		}
-		text.WriteString(r.Raw + "\n")
-	}
-	return coraza.NewWAF(coraza.NewWAFConfig().WithRootFS(sources{site: cfg.Rules, fast: true}).WithDirectives(text.String()))
-}
-
 // probe makes sure that transactions can do what is asked of them beyond what Coraza promises.
 func probe(parser, judge coraza.WAF) error {
 	p, j := parser.NewTransaction(), judge.NewTransaction()

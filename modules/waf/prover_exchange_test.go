@@ -118,20 +118,42 @@ func (x *exchange) String() string {
 // judgeExchange sends x through every phase of e, as the handlers do, and returns the inspection, closed, with the
 // verdict: the request's, or the answer's if the request was let through.
 func judgeExchange(e *Engine, x *exchange) (*Inspection, verdict.Verdict) {
+	return ready(x).judge(e)
+}
+
+// prepared is an exchange as the server has it before the WAF's work begins: what is measured begins here.
+type prepared struct {
+	*exchange
+	r    *http.Request
+	body bytes.Reader
+	held io.ReadCloser // body
+	h    http.Header   // of the answer
+}
+
+func ready(x *exchange) *prepared {
+	p := &prepared{exchange: x, r: x.request(), h: make(http.Header, len(x.answer))}
+	p.held = io.NopCloser(&p.body)
+	fill(p.h, x.answer)
+	return p
+}
+
+// judge may be called again and again, by one goroutine at a time.
+func (p *prepared) judge(e *Engine) (*Inspection, verdict.Verdict) {
 	i := e.Inspect("req-1")
 	defer i.Close()
-	r := x.request()
-	if v := i.Head(r, testClient); v.Given() {
+	if len(p.exchange.body) > 0 {
+		p.body.Reset(p.exchange.body)
+		p.r.Body = p.held
+	}
+	if v := i.Head(p.r, testClient); v.Given() {
 		return i, v
 	}
-	if v := i.Body(r); v.Given() || x.status == 0 {
+	if v := i.Body(p.r); v.Given() || p.status == 0 {
 		return i, v
 	}
-	h := make(http.Header, len(x.answer))
-	fill(h, x.answer)
-	hold, v := i.ResponseHead(r, x.status, h)
+	hold, v := i.ResponseHead(p.r, p.status, p.h)
 	if hold && !v.Given() {
-		v = i.ResponseBody(r.Context(), x.page, x.whole)
+		v = i.ResponseBody(p.r.Context(), p.page, p.whole)
 	}
 	return i, v
 }

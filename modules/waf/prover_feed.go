@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types"
@@ -41,7 +42,7 @@ func (h *heading) add(name, value string) { h.headers = append(h.headers, line{n
 
 // describe takes down the request: as the backend will get it, but for our own cookies.
 func describe(r *http.Request, client netip.Addr) *heading {
-	h := &heading{uri: r.URL.RequestURI(), method: r.Method, proto: r.Proto, host: r.Host}
+	h := &heading{uri: requestURI(r), method: r.Method, proto: r.Proto, host: r.Host}
 	h.headers = make([]line, 0, len(r.Header)+4)
 	if client.IsValid() {
 		h.client = client.String()
@@ -67,12 +68,25 @@ func describe(r *http.Request, client netip.Addr) *heading {
 	return h
 }
 
+// requestURI is r.URL.RequestURI(), without writing it anew when it is as it was sent.
+func requestURI(r *http.Request) string {
+	if sent, u := r.RequestURI, r.URL; u.Opaque == "" && !u.ForceQuery {
+		path, query, _ := strings.Cut(sent, "?")
+		if path != "" && path == u.EscapedPath() && query == u.RawQuery && (query != "" || len(path) == len(sent)) {
+			return sent
+		}
+	}
+	return r.URL.RequestURI()
+}
+
 func (h requestHead) to(tx types.Transaction) *types.Interruption {
 	tx.ProcessConnection(h.client, 0, "", 0)
 	tx.ProcessURI(h.uri, h.method, h.proto)
 	host := h.host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+	if strings.IndexByte(host, ':') >= 0 {
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
 	}
 	tx.SetServerName(host)
 	for _, f := range h.headers {
