@@ -93,8 +93,8 @@ type corpusFile struct {
 	} `yaml:"tests"`
 }
 
-// corpus reads every stage of the corpus, in the order of its files.
-func corpus(t testing.TB) []stage {
+// corpusDir is where the corpus's module lies.
+func corpusDir(t testing.TB) string {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", corpusModule)
 	cmd.Dir = root
@@ -102,8 +102,14 @@ func corpus(t testing.TB) []stage {
 	if err != nil {
 		t.Fatalf("where is %s? %v", corpusModule, err)
 	}
+	return strings.TrimSpace(string(dir))
+}
+
+// corpus reads every stage of the corpus, in the order of its files.
+func corpus(t testing.TB) []stage {
+	t.Helper()
 	var all []stage
-	err = filepath.WalkDir(filepath.Join(strings.TrimSpace(string(dir)), "tests"), func(name string, _ fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(corpusDir(t), "tests"), func(name string, _ fs.DirEntry, err error) error {
 		if err != nil || filepath.Ext(name) != ".yaml" {
 			return err
 		}

@@ -75,6 +75,7 @@ func BenchmarkGET(b *testing.B) {
 		{"session", with("insecure_waf_off"), true},
 		{"public+waf", with("public /api/*"), false},
 		{"session+waf", gate, true},
+		{"public+waf+shadow", with("public /api/*\n waf {\n shadow {\n paranoia 2\n share 100%\n }\n }"), false},
 	}
 	for _, row := range rows {
 		b.Run(row.name, func(b *testing.B) {
@@ -92,6 +93,41 @@ func BenchmarkGET(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64((cpu(b)-began).Nanoseconds())/1e3/float64(b.N), "cpu-µs/op")
+		})
+	}
+}
+
+// BenchmarkFirstEvent is how long an event of a stream is on its way: from the application's write until the client has it,
+// with the answers of the site inspected and without.
+func BenchmarkFirstEvent(b *testing.B) {
+	written := make(chan time.Time, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		written <- time.Now()
+		_, _ = io.WriteString(w, "data: one\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	defer srv.Close()
+	for _, row := range []struct{ name, words string }{{"requests", ""}, {"answers", "\n waf {\n response_inspection\n }"}} {
+		b.Run(row.name, func(b *testing.B) {
+			g := gatetest.Start(b, fill(newcomer, pairs("policy", "public /*"+row.words, "backend", "reverse_proxy "+strings.TrimPrefix(srv.URL, "http://"))))
+			c := g.Client()
+			var total, longest time.Duration
+			for b.Loop() {
+				res, err := c.Get("https://app.test/events")
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.ReadFull(res.Body, make([]byte, len("data: one\n\n"))); err != nil {
+					b.Fatal(err)
+				}
+				took := time.Since(<-written)
+				res.Body.Close()
+				total, longest = total+took, max(longest, took)
+			}
+			b.ReportMetric(float64(total.Microseconds())/float64(b.N), "µs/event")
+			b.ReportMetric(float64(longest.Microseconds()), "µs/longest")
 		})
 	}
 }
