@@ -50,8 +50,13 @@ var doors = map[string]string{
 	"idp/local/login.go":       "the provider's login form",
 	"idp/local/firstuser.go":   "the provider's page for the first user",
 	"idp/local/newpassword.go": "the provider's pages for passwords",
+	"idp/local/directory.go":   "tells the house who has an account",
 	"idp/local/register.go":    "the provider's page for who asks for an account",
-	"authn/flow.go":            "knows the portal's prefix, which the house owns",
+
+	"authn/directory.go": "tells the house who is logged in",
+	"authz/offline.go":   "reads a configuration that nobody has started",
+
+	"authn/flow.go": "knows the portal's prefix, which the house owns",
 }
 
 // engines names what a room may import besides the standard library, Caddy, x/ and lower layers.
@@ -263,6 +268,7 @@ func TestFileSizes(t *testing.T) {
 // minters says who may call the constructors of capabilities. Whoever else could would let requests through.
 var minters = map[string]struct{ callers []string }{
 	"identity.Prove":   {[]string{"modules/authn"}},
+	"identity.Suppose": {[]string{"modules/authz"}},
 	"identity.ProveBy": {[]string{"modules/authn"}},
 	"verdict.Mint":     {[]string{"modules/authz"}},
 	"gatehouse.Attach": {[]string{"modules/admit"}},

@@ -57,6 +57,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.house.OnLeak(h.leaked)
 	h.house.UseReview(h.review)
 	h.house.UseSessions(h)
+	h.house.AddDirectory("sessions", h)
 	if err := h.loadAuthenticators(ctx); err != nil {
 		return err
 	}

@@ -63,9 +63,21 @@ func (s *Sessions) scan(ctx context.Context, index, current string, limit int) (
 }
 
 func (s *Sessions) info(id sessionID, item store.Item) (Info, bool) {
+	rec, e, alive := s.look(id, item)
+	if !alive {
+		return Info{}, false
+	}
+	return Info{
+		Name: logName(id), User: rec.user(), Host: rec.Host, Created: rec.Created,
+		LastSeen: time.Unix(0, e.seen.Load()).UTC().Truncate(time.Second), Agent: rec.Agent, Network: rec.Network,
+	}, true
+}
+
+// look returns the session in a stored item as this node sees it, if it is alive.
+func (s *Sessions) look(id sessionID, item store.Item) (*record, *live, bool) {
 	rec, err := s.open(item)
 	if err != nil {
-		return Info{}, false
+		return nil, nil, false
 	}
 	e := s.enliven(id, rec, item)
 	s.mu.RLock()
@@ -73,13 +85,7 @@ func (s *Sessions) info(id sessionID, item store.Item) (Info, bool) {
 		e.inherit(at)
 	}
 	s.mu.RUnlock()
-	if e.over(rec.limits(), s.clock.now()) != "" {
-		return Info{}, false
-	}
-	return Info{
-		Name: logName(id), User: rec.user(), Host: rec.Host, Created: rec.Created,
-		LastSeen: time.Unix(0, e.seen.Load()).UTC().Truncate(time.Second), Agent: rec.Agent, Network: rec.Network,
-	}, true
+	return rec, e, e.over(rec.limits(), s.clock.now()) == ""
 }
 
 // EndNamed ends the session of this name if it is that person's; an empty subject: whoever's. It reports whether there was one.

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -18,10 +19,29 @@ import (
 //		deny ...
 //		sensitive
 //	}
+//	policy_tests <file...>
 //
 // A path is exact (/healthz) or a subtree (/assets/*). The conditions of a line must all hold; they may also stand in a
 // block, one or several a line. A condition is [not] and one of the words in rule.go, with values of which one must fit.
-func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) { return h.Policy.option(d) }
+//
+// policy_tests <file...> names files of policy tests; a name is relative to the Caddyfile, and may be a glob.
+func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
+	switch d.Val() {
+	case "policy_tests":
+		files, dir := d.RemainingArgs(), filepath.Dir(d.File())
+		if len(files) == 0 {
+			return true, d.Err("policy_tests: name at least one file, such as `policy_tests policies/*.policytest`")
+		}
+		for _, file := range files {
+			if !filepath.IsAbs(file) {
+				file = filepath.Join(dir, file)
+			}
+			h.Tests = append(h.Tests, file)
+		}
+		return true, nil
+	}
+	return h.Policy.option(d)
+}
 
 func (p *Policy) option(d *caddyfile.Dispenser) (bool, error) {
 	switch d.Val() {

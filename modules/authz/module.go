@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/reqpath"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -22,10 +23,16 @@ type Handler struct {
 	// Preflights pass whoever sends them: the site's application answers them itself. admit has taken everything off
 	// them but the question, so that they tell the application nothing about anybody.
 	Preflights bool `json:"preflights,omitempty"`
+	// Files of policy tests, which the policy must pass; a name may be a glob.
+	Tests []string `json:"tests,omitempty"`
+	// How the site's paths may be spelled: as its admit handler has it. Only questions in words need to know.
+	EncodedSlashes bool `json:"encoded_slashes,omitempty"`
+	EmptySegments  bool `json:"empty_segments,omitempty"`
 	// Where the site's directive stands, for error messages: file:line.
 	Source string `json:"source,omitempty"`
 
-	program *program
+	oracle oracle
+	house  *gatehouse.App
 }
 
 // CaddyModule returns the Caddy module information.
@@ -39,26 +46,43 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.Policy.Validate(); err != nil {
+	if h.oracle, err = h.ready(Families(house.Roles.Families)); err != nil {
 		return h.at(err)
 	}
-	if h.needsLogin() && len(house.ProvidersOf(tenantOf(house))) == 0 {
+	if site := house.Entered(); site != nil {
+		h.oracle.site, h.oracle.hosts, h.oracle.tenant = site.Name, site.Hosts, site.Tenant
+	}
+	if h.needsLogin() && len(house.ProvidersOf(h.oracle.tenant)) == 0 {
 		return h.at(errors.New("nobody can log in: put `local` or `oidc <issuer> <client-id> <secret>` into the gatehouse global option"))
 	}
-	if h.program, err = compile(&h.Policy, Families(house.Roles.Families)); err != nil {
-		return h.at(err)
+	if _, err := h.oracle.runFiles(h.Tests); err != nil {
+		return gatehouse.Refused(err)
 	}
 	house.UseJudge(h.allows)
-	house.Read(h.program.reads.Claims, h.program.reads.Groups, h.program.reads.AllGroups)
+	h.house = house
+	addHandler(house, h)
+	house.Read(h.oracle.reads.Claims, h.oracle.reads.Groups, h.oracle.reads.AllGroups)
 	return nil
 }
 
-// tenantOf is whose site is being provisioned.
-func tenantOf(house *gatehouse.App) string {
-	if site := house.Entered(); site != nil {
-		return site.Tenant
+// Cleanup implements caddy.CleanerUpper.
+func (h *Handler) Cleanup() error {
+	if h.house != nil {
+		dropHandler(h.house, h)
 	}
-	return ""
+	return nil
+}
+
+// ready makes the policy ready to be asked.
+func (h *Handler) ready(families Families) (oracle, error) {
+	if err := h.Policy.Validate(); err != nil {
+		return oracle{}, err
+	}
+	p, err := compile(&h.Policy, families)
+	return oracle{
+		program: p, portal: gatehouse.PortalPrefix,
+		paths: reqpath.Options{AllowEncodedSlash: h.EncodedSlashes, AllowEmptySegments: h.EmptySegments},
+	}, err
 }
 
 // at refuses the configuration, naming the place.
@@ -82,7 +106,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		req.Grant = verdict.Mint("preflight")
 		return next.ServeHTTP(w, r)
 	}
-	d := h.program.decide(&Query{
+	d := h.oracle.decide(&Query{
 		Path: req.Path, Method: r.Method, Host: r.Host, Client: req.ClientIP, Now: req.Start,
 		Who: req.Identity, Tenant: req.Site.Tenant,
 	})
@@ -107,7 +131,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // allows reports whether the policy lets a request go on now that an earlier configuration let in: it is allowed, and meets
 // what is asked of it besides. When its time is over is not asked again: a later change of the configuration will.
 func (h *Handler) allows(r *http.Request, req *gatehouse.Request) bool {
-	d := h.program.decide(&Query{
+	d := h.oracle.decide(&Query{
 		Path: req.Path, Method: r.Method, Host: r.Host, Client: req.ClientIP, Now: time.Now(),
 		Who: req.Identity, Tenant: req.Site.Tenant,
 	})
@@ -152,5 +176,6 @@ func (h *Handler) serveUntil(w http.ResponseWriter, r *http.Request, req *gateho
 
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

@@ -59,24 +59,25 @@ type App struct {
 	// How long a login lasts.
 	Session SessionPolicy `json:"session,omitzero"`
 
-	ctx       caddy.Context
-	logger    *zap.Logger
-	access    *zap.Logger
-	providers []IdentityProvider
-	opener    StoreOpener
-	key       stateKey
-	origins   []string
-	hardened  map[*caddyhttp.Server]bool // written while provisioning only
-	events    *event.Subscription
-	entered   *Site               // written while provisioning only
-	atStart   []func()            // written while provisioning only
-	leak      func(*http.Request) // written while provisioning only
-	review    func()              // written while provisioning only
-	judges    []judged            // written while provisioning only
-	before    *App                // the house that ran before this one; written while Caddy changes configurations only
-	sessions  SessionEnder        // written while provisioning only
-	factors   FactorResetter      // written while provisioning only
-	reads     reads               // written while provisioning only
+	ctx         caddy.Context
+	logger      *zap.Logger
+	access      *zap.Logger
+	providers   []IdentityProvider
+	opener      StoreOpener
+	key         stateKey
+	origins     []string
+	hardened    map[*caddyhttp.Server]bool // written while provisioning only
+	events      *event.Subscription
+	entered     *Site                // written while provisioning only
+	atStart     []func()             // written while provisioning only
+	leak        func(*http.Request)  // written while provisioning only
+	review      func()               // written while provisioning only
+	judges      []judged             // written while provisioning only
+	before      *App                 // the house that ran before this one; written while Caddy changes configurations only
+	sessions    SessionEnder         // written while provisioning only
+	factors     FactorResetter       // written while provisioning only
+	reads       reads                // written while provisioning only
+	directories map[string]Directory // written while provisioning only
 
 	state atomic.Pointer[State]
 	mu    sync.Mutex
@@ -136,10 +137,7 @@ func (app *App) provision(ctx caddy.Context) error {
 	app.ctx, app.logger = ctx, ctx.Logger()
 	app.access = app.logger.Named("access")
 	app.hardened = make(map[*caddyhttp.Server]bool)
-	app.Session = app.Session.Or(SessionPolicy{
-		Idle: caddy.Duration(defaultIdle), AdminIdle: caddy.Duration(defaultAdminIdle), Max: caddy.Duration(defaultMax),
-		AdminRoles: app.Roles.administrators(), RenewalGrace: caddy.Duration(defaultGrace),
-	})
+	app.Session = app.SessionOrDefault()
 	if app.StateDir == "" {
 		app.StateDir = filepath.Join(caddy.AppDataDir(), "gatehouse")
 	}
@@ -167,6 +165,14 @@ func (app *App) provision(ctx caddy.Context) error {
 		app.providers = append(app.providers, guest.(IdentityProvider))
 	}
 	return nil
+}
+
+// SessionOrDefault is Session, with nothing left open.
+func (app *App) SessionOrDefault() SessionPolicy {
+	return app.Session.Or(SessionPolicy{
+		Idle: caddy.Duration(defaultIdle), AdminIdle: caddy.Duration(defaultAdminIdle), Max: caddy.Duration(defaultMax),
+		AdminRoles: app.Roles.administrators(), RenewalGrace: caddy.Duration(defaultGrace),
+	})
 }
 
 var providerName = regexp.MustCompile(`^[a-z0-9_]{1,32}$`)

@@ -43,8 +43,9 @@ type Request struct {
 
 // Site is what admit knows of the site a request is for. It does not change after provisioning.
 type Site struct {
-	Name   string // for logs, metrics and pages
-	Tenant string // whose site it is, where a house serves several customers; "" where it does not
+	Name   string   // for logs, metrics and pages
+	Hosts  []string // its names, as configured: wildcards, too
+	Tenant string   // whose site it is, where a house serves several customers; "" where it does not
 	House  *App
 }
 

@@ -29,7 +29,7 @@ func init() {
 // words are the site directive's options, for the error that names them.
 var words = []string{
 	"allow", "deny", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
-	"cors", "cross_site", "session", "background", "api", "tenant", "rate_limit", "max_concurrent",
+	"cors", "cross_site", "session", "background", "api", "tenant", "rate_limit", "max_concurrent", "policy_tests",
 }
 
 // site is the directive while it is read: one configuration for each room of the row.
@@ -119,6 +119,7 @@ func parseSite(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	}
 	s.authn.AuthenticatorsRaw = s.authenticators()
 	s.forward.Named(s.authz.Named())
+	s.authz.EncodedSlashes, s.authz.EmptySegments = s.admit.EncodedSlashes, s.admit.EmptySegments
 	s.authz.Preflights = s.admit.CORSBackend // two rooms must agree on who answers them
 	return []httpcaddyfile.ConfigValue{{Class: "route", Value: s.row()}}, nil
 }

@@ -140,6 +140,7 @@ func (p *Provider) Form() bool { return true }
 // Open implements [gatehouse.IdentityProvider].
 func (p *Provider) Open(house *gatehouse.App) error {
 	p.house = house
+	house.AddDirectory("accounts of "+p.ProviderName, p)
 	return nil
 }
 

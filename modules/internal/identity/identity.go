@@ -82,6 +82,10 @@ func Prove(who Identity, session string, since time.Time) Proof {
 	return ProveBy(who, Credential{Method: BySession, Name: session, Since: since})
 }
 
+// Suppose makes a proof of nothing: for asking a policy what it would say, if it were so. Only authz may call it, and must
+// never put what it gets into a request.
+func Suppose(who Identity, by Credential) Proof { return ProveBy(who, by) }
+
 // ProveBy is [Prove] for any credential. Its scopes and workspaces are sorted for the searches that follow.
 func ProveBy(who Identity, by Credential) Proof {
 	if who.Subject == "" || who.Provider == "" {

@@ -1,0 +1,163 @@
+package authz
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/identity"
+	"gatehouse.internal/modules/internal/standing"
+)
+
+func init() { caddy.RegisterModule(Admin{}) }
+
+const adminExplain = "/gatehouse/policy/explain"
+
+// maxAsk bounds what a request to the administration endpoint brings.
+const maxAsk = 1 << 20
+
+// Admin answers below /gatehouse/policy of Caddy's administration endpoint, which is as open as Caddy's configuration
+// makes it: by default, to whoever is on this machine and may open its socket.
+//
+//	POST /gatehouse/policy/explain   a Question, answered for the configuration that runs
+type Admin struct{}
+
+// CaddyModule returns the Caddy module information.
+func (Admin) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "admin.api.gatehouse_policy", New: func() caddy.Module { return new(Admin) }}
+}
+
+// Routes implements caddy.AdminRouter.
+func (Admin) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{{Pattern: adminExplain, Handler: caddy.AdminHandlerFunc(explainLive)}}
+}
+
+// liveQuestion is a Question about what runs. With Live, the user's roles and the rest are those of their latest session.
+type liveQuestion struct {
+	Question
+	Live bool `json:"live,omitempty"`
+}
+
+// liveAnswer is an Answer with who was taken to ask.
+type liveAnswer struct {
+	Answer
+	Session string   `json:"session,omitempty"` // what is known of whoever asks
+	Roles   []string `json:"roles,omitempty"`
+}
+
+func explainLive(w http.ResponseWriter, r *http.Request) error {
+	var q liveQuestion
+	if err := readAsk(r, &q); err != nil {
+		return err
+	}
+	app, _, err := gatehouse.RunningState()
+	if err != nil {
+		return err
+	}
+	var answer liveAnswer
+	if q.Live {
+		if answer.Roles, answer.Session, err = enliven(r.Context(), app, &q.Question); err != nil {
+			return err
+		}
+	}
+	host, err := q.host()
+	if err != nil {
+		return gatehouse.AdminError(http.StatusBadRequest, err)
+	}
+	for _, h := range handlersOf(app) {
+		if host != "" && !h.oracle.serves(host) {
+			continue
+		}
+		if answer.Answer, err = h.oracle.answer(q.Question); err != nil {
+			return gatehouse.AdminError(http.StatusBadRequest, err)
+		}
+		return writeJSON(w, answer)
+	}
+	return gatehouse.AdminError(http.StatusNotFound, fmt.Errorf("no site has the name %s", hostName(host)))
+}
+
+// enliven takes what is known of the user from the session that they used last.
+func enliven(ctx context.Context, app *gatehouse.App, q *Question) (roles []string, session string, err error) {
+	provider, subject, ok := strings.Cut(q.User, ":")
+	if !ok || provider == "" || subject == "" {
+		return nil, "", gatehouse.AdminError(http.StatusBadRequest, errors.New("say whose session: user as provider:subject, such as local:ada"))
+	}
+	var latest gatehouse.Principal
+	for p, err := range app.Principals(ctx, standing.Person{Provider: provider, Subject: subject}) {
+		if err != nil {
+			return nil, "", gatehouse.AdminError(http.StatusServiceUnavailable, err)
+		}
+		if p.Source == "session" && !p.LastUsed.Before(latest.LastUsed) {
+			latest = p
+		}
+	}
+	id := latest.Identity
+	if id.Subject == "" {
+		return nil, "", gatehouse.AdminError(http.StatusNotFound, fmt.Errorf("%s has no living session: say roles and groups instead", q.User))
+	}
+	q.Roles, q.Groups, q.Claims, q.ACR = id.Roles, id.Groups, id.Claims, id.ACR
+	if device := id.Facts[identity.FactDevice]; device != "" {
+		q.Device = device
+	}
+	return id.Roles, "session of " + latest.Created.Format("2006-01-02 15:04:05"), nil
+}
+
+// readAsk reads the JSON that a POST brings.
+func readAsk(r *http.Request, into any) error {
+	if r.Method != http.MethodPost {
+		return gatehouse.AdminError(http.StatusMethodNotAllowed, errors.New("the method is POST"))
+	}
+	d := json.NewDecoder(io.LimitReader(r.Body, maxAsk))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return gatehouse.AdminError(http.StatusBadRequest, fmt.Errorf("reading the request: %w", err))
+	}
+	return nil
+}
+
+func writeJSON(w http.ResponseWriter, answer any) error {
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(answer)
+}
+
+// handlers holds the sites' handlers of each house that is configured, for the administration endpoint.
+var handlers struct {
+	mu sync.Mutex
+	of map[*gatehouse.App][]*Handler // guarded by mu; in the order of the configuration
+}
+
+func addHandler(app *gatehouse.App, h *Handler) {
+	handlers.mu.Lock()
+	defer handlers.mu.Unlock()
+	if handlers.of == nil {
+		handlers.of = map[*gatehouse.App][]*Handler{}
+	}
+	handlers.of[app] = append(handlers.of[app], h)
+}
+
+func dropHandler(app *gatehouse.App, h *Handler) {
+	handlers.mu.Lock()
+	defer handlers.mu.Unlock()
+	left := slices.DeleteFunc(slices.Clone(handlers.of[app]), func(o *Handler) bool { return o == h })
+	if handlers.of[app] = left; len(left) == 0 {
+		delete(handlers.of, app)
+	}
+}
+
+// handlersOf returns the sites' handlers. The slice must not be changed.
+func handlersOf(app *gatehouse.App) []*Handler {
+	handlers.mu.Lock()
+	defer handlers.mu.Unlock()
+	return handlers.of[app]
+}
+
+var _ caddy.AdminRouter = Admin{}
