@@ -33,7 +33,7 @@ func (h *Handler) Principals(ctx context.Context, who standing.Person) iter.Seq2
 			}
 			_, e, alive := sessions.look(id, item)
 			if alive && !yield(gatehouse.Principal{
-				Identity: e.proof.Identity(), Source: "session", Created: e.proof.Since(), LastUsed: time.Unix(0, e.seen.Load()).UTC(),
+				Identity: e.proof.Identity(), Source: gatehouse.FromSession, Created: e.proof.Since(), LastUsed: time.Unix(0, e.seen.Load()).UTC(),
 			}, nil) {
 				return
 			}

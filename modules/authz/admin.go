@@ -41,7 +41,8 @@ func (Admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{{Pattern: adminExplain, Handler: caddy.AdminHandlerFunc(explainLive)}}
 }
 
-// liveQuestion is a Question about what runs. With Live, the user's roles and the rest are those of their latest session.
+// liveQuestion is a Question about what runs. With Live, the user's roles and the rest are those of their latest session, or of
+// their account.
 type liveQuestion struct {
 	Question
 	Live bool `json:"live,omitempty"`
@@ -50,8 +51,8 @@ type liveQuestion struct {
 // liveAnswer is an Answer with who was taken to ask.
 type liveAnswer struct {
 	Answer
-	Session string   `json:"session,omitempty"` // what is known of whoever asks
-	Roles   []string `json:"roles,omitempty"`
+	Known string   `json:"known,omitempty"` // from where it is known who asks
+	Roles []string `json:"roles,omitempty"`
 }
 
 func explainLive(w http.ResponseWriter, r *http.Request) error {
@@ -65,7 +66,7 @@ func explainLive(w http.ResponseWriter, r *http.Request) error {
 	}
 	var answer liveAnswer
 	if q.Live {
-		if answer.Roles, answer.Session, err = enliven(r.Context(), app, &q.Question); err != nil {
+		if answer.Roles, answer.Known, err = enliven(r.Context(), app, &q.Question); err != nil {
 			return err
 		}
 	}
@@ -85,30 +86,34 @@ func explainLive(w http.ResponseWriter, r *http.Request) error {
 	return gatehouse.AdminError(http.StatusNotFound, fmt.Errorf("no site has the name %s", hostName(host)))
 }
 
-// enliven takes what is known of the user from the session that they used last.
-func enliven(ctx context.Context, app *gatehouse.App, q *Question) (roles []string, session string, err error) {
+// enliven takes what is known of the user: from the session that they used last, or else from their account.
+func enliven(ctx context.Context, app *gatehouse.App, q *Question) (roles []string, known string, err error) {
 	provider, subject, ok := strings.Cut(q.User, ":")
 	if !ok || provider == "" || subject == "" {
-		return nil, "", gatehouse.AdminError(http.StatusBadRequest, errors.New("say whose session: user as provider:subject, such as local:ada"))
+		return nil, "", gatehouse.AdminError(http.StatusBadRequest, errors.New("say who: user as provider:subject, such as local:ada"))
 	}
-	var latest gatehouse.Principal
+	var best gatehouse.Principal
 	for p, err := range app.Principals(ctx, standing.Person{Provider: provider, Subject: subject}) {
 		if err != nil {
 			return nil, "", gatehouse.AdminError(http.StatusServiceUnavailable, err)
 		}
-		if p.Source == "session" && !p.LastUsed.Before(latest.LastUsed) {
-			latest = p
+		newer := p.Source == best.Source && !p.LastUsed.Before(best.LastUsed)
+		if newer || best.Source == "" || p.Source == gatehouse.FromSession && best.Source != gatehouse.FromSession {
+			best = p
 		}
 	}
-	id := latest.Identity
-	if id.Subject == "" {
-		return nil, "", gatehouse.AdminError(http.StatusNotFound, fmt.Errorf("%s has no living session: say roles and groups instead", q.User))
+	id := best.Identity
+	switch {
+	case id.Subject == "":
+		return nil, "", gatehouse.AdminError(http.StatusNotFound, fmt.Errorf("%s has neither a living session nor an account here: say roles and groups instead", q.User))
+	case best.Disabled:
+		return nil, "", gatehouse.AdminError(http.StatusConflict, fmt.Errorf("%s may not use the gateway now: pending or disabled", q.User))
 	}
 	q.Roles, q.Groups, q.Claims, q.ACR = id.Roles, id.Groups, id.Claims, id.ACR
 	if device := id.Facts[identity.FactDevice]; device != "" {
 		q.Device = device
 	}
-	return id.Roles, "session of " + latest.Created.Format("2006-01-02 15:04:05"), nil
+	return id.Roles, best.Source + " of " + best.Created.Format("2006-01-02 15:04:05"), nil
 }
 
 // readAsk reads the JSON that a POST brings.

@@ -24,7 +24,7 @@ func init() {
 		Long: `
 explain says what would become of a request, and which rules say so; test runs the policy tests of a configuration. Both
 read the configuration file, and need no running gateway. With --live, explain asks the gateway that runs, about a person
-who is logged in.`,
+as their latest session has them, or their account.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			for _, sub := range []*cobra.Command{explainCommand(), testCommand()} {
 				sub.SilenceUsage = true
@@ -46,7 +46,7 @@ func explainCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.String("url", "/", "What is asked for: https://<host>/<path>, or a path on the first site")
 	f.String("method", "GET", "By which method")
-	f.Bool("live", false, "Ask the running gateway, about a person who is logged in")
+	f.Bool("live", false, "Ask the running gateway, about a person whom it knows")
 	f.Bool("json", false, "Write JSON")
 	for name, usage := range map[string]string{
 		"user": "Who asks, as provider:subject", "role": "Their roles", "group": "Their groups", "claim": "Their claims, as name=value",
@@ -126,8 +126,8 @@ func writeAnswer(w io.Writer, q Question, a liveAnswer) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s %s by %s, on site %s\n", outcomes[a.Outcome], q.Method, q.URL, who, a.Site)
-	if a.Session != "" {
-		fmt.Fprintf(&b, "  of the %s, with roles %s\n", a.Session, few(a.Roles))
+	if a.Known != "" {
+		fmt.Fprintf(&b, "  of the %s, with roles %s\n", a.Known, few(a.Roles))
 	}
 	fmt.Fprintf(&b, "  decided by %s\n", a.Rule)
 	if !a.Until.IsZero() {

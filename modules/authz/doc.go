@@ -4,7 +4,8 @@
 //
 // A site's policy: rules that allow or deny by who asks, from where, when and how; what is open to everyone; and routes with
 // rules of their own. A policy is compiled when the configuration loads (program.go) and asked once a request (decide.go);
-// each decision can say why (explain.go).
+// each decision can say why (explain.go). Operators ask it in words (question.go): by `gatehouse policy explain`, of a file or
+// of the gateway that runs, and in policy tests, which a configuration must pass (policytest.go).
 //
 // # Place
 //

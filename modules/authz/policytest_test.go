@@ -84,6 +84,27 @@ deny  GET /x role staff
 	}
 }
 
+// The manual's example is one that a site can pass.
+func TestManualsPolicyTests(t *testing.T) {
+	manual, err := os.ReadFile("../../caddyfiles/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(manual), "```policytest\n")
+	text, _, _ = strings.Cut(text, "```")
+	tests, err := readTests(strings.NewReader(text))
+	if err != nil || len(tests) != 4 {
+		t.Fatalf("%d tests, %v", len(tests), err)
+	}
+	a := askedSite(t, "allow role staff\nroute /admin/* {\nallow role admin\n}\nallow claim department it")
+	a.hosts = []string{"app.example.com", "beta.example.com"}
+	for _, pt := range tests {
+		if err := a.try(pt); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestMalformedPolicyTests(t *testing.T) {
 	for text, want := range map[string]string{
 		"\nallow GET":                        "2: too short",

@@ -12,13 +12,18 @@ import (
 // Principal is somebody, or something, that could use the house.
 type Principal struct {
 	Identity identity.Identity
-	Scopes   []string // of its credential, when that has any
-	// Source is how the house knows of it: session, account, service_account, seen.
+	// Source is how the house knows of it: one of the constants below.
 	Source   string
 	Created  time.Time // zero: not known
 	LastUsed time.Time // zero: not known
 	Disabled bool      // it may use nothing now
 }
+
+// How the house knows of principals.
+const (
+	FromSession = "session" // they are logged in
+	FromAccount = "account" // the house keeps their account
+)
 
 // Directory is implemented by rooms that know principals.
 type Directory interface {

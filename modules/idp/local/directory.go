@@ -29,7 +29,7 @@ func (p *Provider) Principals(ctx context.Context, who standing.Person) iter.Seq
 			}
 			if !yield(gatehouse.Principal{
 				Identity: identity.Identity{Provider: p.ProviderName, Issuer: issuer, Subject: u.Name, Name: u.Title, Email: u.Email, Roles: u.Roles},
-				Source:   "account", Created: u.Created, LastUsed: u.LastLogin, Disabled: !record.State.Allows(),
+				Source:   gatehouse.FromAccount, Created: u.Created, LastUsed: u.LastLogin, Disabled: !record.State.Allows(),
 			}, nil) {
 				return
 			}
