@@ -23,7 +23,7 @@ var foundations = []string{
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "waf", "authn", "idp/oidc", "idp/local", "authz", "ratelimit", "forward"}
+var rooms = []string{"admit", "waf", "authn", "idp/oidc", "idp/local", "authz", "ban", "ratelimit", "forward"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}

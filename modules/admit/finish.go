@@ -41,7 +41,7 @@ func (l accessLog) write(w *writer, r *http.Request, req *gatehouse.Request, v v
 		}
 	}
 	count(l.site, status, v.Reason, took)
-	if v.Given() {
+	if v.Given() && !w.told {
 		l.publish(req, r, v, status)
 	}
 	line := l.logger.Check(zapcore.InfoLevel, "request")

@@ -144,6 +144,9 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 		}
 	}
 	if v.Given() && w.status == 0 {
+		// Before the answer: whoever acts on the event has done so when the client can send the next request.
+		h.log.publish(req, r, v, answers(r, req, v))
+		w.told = true
 		h.refuse(w, r, req, v)
 	}
 	h.finish(w, r, req, v)
@@ -285,6 +288,14 @@ func (h *Handler) preflight(w *writer, r *http.Request, req *gatehouse.Request) 
 	return nil
 }
 
+// answers is the status that tells the client of the verdict.
+func answers(r *http.Request, req *gatehouse.Request, v verdict.Verdict) int {
+	if v.Reason == verdict.LoginRequired && v.Location != "" && req.Navigation && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		return http.StatusFound
+	}
+	return v.Reason.Status()
+}
+
 // refuse renders the verdict. A person's page load that a login would help goes there; everything else gets the
 // reason, as a page or a problem document.
 func (h *Handler) refuse(w *writer, r *http.Request, req *gatehouse.Request, v verdict.Verdict) {
@@ -301,7 +312,7 @@ func (h *Handler) refuse(w *writer, r *http.Request, req *gatehouse.Request, v v
 		// net/http would read the body to its end before it lets the answer go, for a client that may never send it.
 		w.Header()["Connection"] = []string{"close"}
 	}
-	if v.Reason == verdict.LoginRequired && v.Location != "" && req.Navigation && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+	if answers(r, req, v) == http.StatusFound {
 		w.Header().Set("Location", v.Location)
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusFound)

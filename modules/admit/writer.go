@@ -26,6 +26,7 @@ type writer struct {
 	tls    bool    // HSTS must not be sent over plain HTTP (RFC 6797 7.2)
 	status int     // 0 until the final header was written
 	bytes  int64
+	told   bool // the event of the refusal is out
 }
 
 func newWriter(w http.ResponseWriter, r *http.Request, req *gatehouse.Request) *writer {

@@ -36,9 +36,13 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseHouse) }
 //		tenant <name> {
 //			providers <name...>
 //		}
+//		ban {
+//			...
+//		}
 //		<identity provider> ...
 //	}
 //
+// Rooms that all sites share have words of their own: any module in the namespace gatehouse.rooms, by its name.
 // An identity provider is any module in the namespace gatehouse.identity_providers, by its name: local, oidc.
 func parseHouse(d *caddyfile.Dispenser, existing any) (any, error) {
 	app := new(App)
@@ -82,8 +86,11 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 		app.StoreRaw = raw
 		return err
 	default:
+		if _, err := caddy.GetModule("gatehouse.rooms." + word); err == nil {
+			return app.parseRoom(d, word)
+		}
 		if _, err := caddy.GetModule("gatehouse.identity_providers." + word); err != nil {
-			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, roles, tenant, local, oidc", word)
+			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, roles, tenant, ban, local, oidc", word)
 		}
 		raw, err := guest(d, "gatehouse.identity_providers.", word, "provider")
 		if err != nil {
@@ -92,6 +99,22 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 		app.ProvidersRaw = append(app.ProvidersRaw, raw)
 		return nil
 	}
+}
+
+// parseRoom reads what the house says to a room.
+func (app *App) parseRoom(d *caddyfile.Dispenser, name string) error {
+	if app.RoomsRaw[name] != nil {
+		return d.Errf("there are two %s options: put everything into one", name)
+	}
+	unm, err := caddyfile.UnmarshalModule(d, "gatehouse.rooms."+name)
+	if err != nil {
+		return err
+	}
+	if app.RoomsRaw == nil {
+		app.RoomsRaw = caddy.ModuleMap{}
+	}
+	app.RoomsRaw[name] = caddyconfig.JSON(unm, nil)
+	return nil
 }
 
 // guest unmarshals the segment at the dispenser's token as the named guest module.

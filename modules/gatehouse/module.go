@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"sync"
@@ -46,6 +47,9 @@ type App struct {
 	// Who vouches for people.
 	ProvidersRaw []json.RawMessage `json:"identity_providers,omitempty" caddy:"namespace=gatehouse.identity_providers inline_key=provider"`
 
+	// What the house says to rooms that all sites share, by the room's name.
+	RoomsRaw caddy.ModuleMap `json:"rooms,omitempty" caddy:"namespace=gatehouse.rooms"`
+
 	// How many bytes of bodies and answers the WAFs of all sites hold at one time; what does not fit is refused with 503.
 	// At least four times the largest body_limit of a site. Default: 256 MiB.
 	WAFBudget int64 `json:"waf_budget,omitempty"`
@@ -78,6 +82,8 @@ type App struct {
 	factors     FactorResetter       // written while provisioning only
 	reads       reads                // written while provisioning only
 	directories map[string]Directory // written while provisioning only
+	rooms       map[string]any       // written while provisioning only
+	proxies     []netip.Prefix       // written while provisioning only
 
 	state atomic.Pointer[State]
 	mu    sync.Mutex
@@ -154,6 +160,13 @@ func (app *App) provision(ctx caddy.Context) error {
 		app.opener = guest.(StoreOpener)
 	}
 	app.key = stateKey{dir: dir, keys: app.KeysFile, store: app.opener.StoreKey()}
+	if app.RoomsRaw != nil {
+		guests, err := ctx.LoadModule(app, "RoomsRaw")
+		if err != nil {
+			return fmt.Errorf("loading the rooms' settings: %w", err)
+		}
+		app.rooms = guests.(map[string]any)
+	}
 	if app.ProvidersRaw == nil {
 		return nil
 	}
@@ -300,6 +313,9 @@ func (app *App) Providers() []IdentityProvider { return app.providers }
 
 // Origins returns https://host[:port] for each name of each gated site; empty before Start.
 func (app *App) Origins() []string { return app.origins }
+
+// Room returns what the house says to the room of this name, or nil.
+func (app *App) Room(name string) any { return app.rooms[name] }
 
 // AccessLog is where admit writes one line a request.
 func (app *App) AccessLog() *zap.Logger { return app.access }

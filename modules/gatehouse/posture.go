@@ -47,6 +47,7 @@ func (app *App) Harden(ctx caddy.Context, onError json.RawMessage, unknown caddy
 	for _, policy := range srv.TLSConnPolicies {
 		policy.ProtocolMin = "tls1.3"
 	}
+	app.dropBanned(srv)
 	for i, address := range srv.Listen {
 		srv.Listen[i] = sharedAddress(address)
 	}

@@ -97,6 +97,10 @@ func TestRefusedConfigurations(t *testing.T) {
 		{"a rate limit with an unknown word", []string{"policy", "allow authenticated\n rate_limit 5r/s each client"}, []string{"unknown word \"each\"", "per client", "Caddyfile:"}},
 		{"a rate limit per header of no name", []string{"policy", "allow authenticated\n rate_limit 5r/s per header"}, []string{"no header's name", "Caddyfile:"}},
 		{"no requests at a time", []string{"policy", "allow authenticated\n max_concurrent 0"}, []string{"not a positive number", "Caddyfile:"}},
+		{"a jail for nothing", []string{"idp", "local\n ban {\n jail mine 5 in 10m for 1h\n }"}, []string{"jail mine", "say what it is for", "Caddyfile:"}},
+		{"an unknown word about bans", []string{"idp", "local\n ban {\n jial login off\n }"}, []string{"unknown ban option", "Caddyfile:"}},
+		{"an allow-list of everybody", []string{"idp", "local\n ban {\n allow 0.0.0.0/0\n }"}, []string{"allow", "Caddyfile:"}},
+		{"a honeypot for everybody", []string{"idp", "local\n ban {\n honeypot /*\n }"}, []string{"honeypot", "Caddyfile:"}},
 		{"two houses", []string{"global", "gatehouse {\n local\n}"}, []string{"two gatehouse options"}},
 		{"the same provider twice", []string{"idp", "local\n local"}, []string{"two identity providers are called \"local\""}},
 	}

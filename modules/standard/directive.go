@@ -14,6 +14,7 @@ import (
 	"gatehouse.internal/modules/admit"
 	"gatehouse.internal/modules/authn"
 	"gatehouse.internal/modules/authz"
+	"gatehouse.internal/modules/ban"
 	"gatehouse.internal/modules/forward"
 	"gatehouse.internal/modules/idp/oidc/bearer"
 	"gatehouse.internal/modules/ratelimit"
@@ -158,6 +159,7 @@ func (s *site) row() caddyhttp.Route {
 	}
 	return caddyhttp.Route{HandlersRaw: []json.RawMessage{
 		handler("gatehouse_admit", &s.admit),
+		handler("gatehouse_ban", new(ban.Handler)),
 		handler("gatehouse_rate_limit", &s.limits.Early),
 		handler("gatehouse_waf", &s.waf),
 		handler("gatehouse_authenticate", &s.authn),

@@ -9,11 +9,14 @@ import (
 type Bus struct {
 	mu     sync.RWMutex
 	subs   map[*Subscription]struct{} // guarded by mu
+	taps   map[*func(Event)]struct{}  // guarded by mu
 	closed bool                       // guarded by mu
 }
 
 // NewBus returns a bus without subscribers.
-func NewBus() *Bus { return &Bus{subs: make(map[*Subscription]struct{})} }
+func NewBus() *Bus {
+	return &Bus{subs: make(map[*Subscription]struct{}), taps: make(map[*func(Event)]struct{})}
+}
 
 // Subscription is one reader of the bus.
 type Subscription struct {
@@ -47,10 +50,30 @@ func (b *Bus) Subscribe(name string, size int, handle func(Event)) *Subscription
 	return s
 }
 
-// Publish hands the event to every subscriber. It never blocks on them.
+// Tap calls f with each event from now on, on the publisher's goroutine and before Publish returns: for what must have
+// been noted before whoever caused the event has an answer. f must neither block nor publish, and may be called by several
+// goroutines at once. stop ends it: f is not called any more when it returns.
+func (b *Bus) Tap(f func(Event)) (stop func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.taps[&f] = struct{}{}
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.taps, &f)
+	}
+}
+
+// Publish hands the event to every tap and subscriber. It never blocks on subscribers.
 func (b *Bus) Publish(e Event) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
+	if b.closed {
+		return
+	}
+	for f := range b.taps {
+		(*f)(e)
+	}
 	for s := range b.subs {
 		s.put(e)
 	}

@@ -33,6 +33,8 @@ const (
 	FactorsReset    Kind = "user.factors_reset"
 	BreachedUnread  Kind = "breached_list.unreadable" // Detail says why; the list before goes on serving
 	SetupLinkIssued Kind = "setup_link.issued"
+	BanAdded        Kind = "ban.added"         // a network is shut out; Detail and Attrs say why and until when
+	BanLifted       Kind = "ban.lifted"        // by an operator
 	ClockRolledBack Kind = "clock.rolled_back" // the wall clock lies behind what it said before
 	WAFCanaryFailed Kind = "waf.canary_failed" // a known attack was not refused
 	WAFDetected     Kind = "waf.detected"      // in detect mode: the request, or its answer, would have been refused

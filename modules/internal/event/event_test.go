@@ -97,3 +97,18 @@ func TestPublishAllocatesNothing(t *testing.T) {
 		t.Errorf("Publish allocates %v times", n)
 	}
 }
+
+// A tap has seen the event when Publish returns, and none after it was stopped.
+func TestTap(t *testing.T) {
+	bus, n := event.NewBus(), 0
+	stop := bus.Tap(func(event.Event) { n++ })
+	bus.Publish(event.Event{})
+	if n != 1 {
+		t.Errorf("%d after one event", n)
+	}
+	stop()
+	bus.Publish(event.Event{})
+	if n != 1 {
+		t.Error("heard after the stop")
+	}
+}

@@ -277,6 +277,11 @@ var english = tongue{
 			what:  "More requests came from your connection or account in a short time than this site accepts.",
 			next:  "Please wait a little, then load the page again. If this keeps happening in normal use, tell your administrator this request number.",
 		},
+		verdict.Banned: {
+			title: "Access is paused",
+			what:  "There were too many unwanted requests from the network you are using, perhaps from somebody else there. Access from it is closed for a while.",
+			next:  "You do not have to do anything: it opens again by itself. If it is urgent, tell your administrator this request number.",
+		},
 		verdict.UpstreamDown: {
 			title: "The site is not answering",
 			what:  "You have reached the right place, but the application behind it cannot be reached at the moment.",

@@ -306,6 +306,11 @@ var french = tongue{
 			what:  "En peu de temps, votre connexion ou votre compte a envoyé plus de requêtes que ce site n’en accepte.",
 			next:  "Veuillez patienter un peu, puis recharger la page. Si cela se reproduit lors d’un usage normal, donnez ce numéro de demande à votre administrateur.",
 		},
+		verdict.Banned: {
+			title: "Accès suspendu",
+			what:  "Trop de requêtes indésirables sont venues du réseau que vous utilisez, peut-être de quelqu’un d’autre. L’accès depuis ce réseau est fermé pour un temps.",
+			next:  "Vous n’avez rien à faire : il rouvrira de lui-même. En cas d’urgence, indiquez ce numéro de requête à votre administrateur.",
+		},
 		verdict.UpstreamDown: {
 			title: "Le site ne répond pas",
 			what:  "Vous êtes au bon endroit, mais l’application qui se trouve derrière est injoignable pour le moment.",

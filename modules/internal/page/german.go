@@ -301,6 +301,11 @@ var german = tongue{
 			what:  "Von Ihrem Anschluss oder Konto kamen in kurzer Zeit mehr Anfragen, als diese Website annimmt.",
 			next:  "Bitte warten Sie einen Moment und laden Sie die Seite dann neu. Wenn das bei normaler Nutzung wieder vorkommt, nennen Sie Ihrer Administration diese Anfragenummer.",
 		},
+		verdict.Banned: {
+			title: "Zugang vorübergehend gesperrt",
+			what:  "Aus dem Netz, das Sie benutzen, kamen zu viele unerwünschte Anfragen, vielleicht von jemand anderem dort. Der Zugang von dort ist für eine Weile geschlossen.",
+			next:  "Sie müssen nichts tun: Er öffnet sich von selbst wieder. Wenn es eilt, nennen Sie Ihrer Administration diese Anfragenummer.",
+		},
 		verdict.UpstreamDown: {
 			title: "Die Website antwortet nicht",
 			what:  "Sie sind hier richtig, aber die Anwendung dahinter ist im Moment nicht erreichbar.",

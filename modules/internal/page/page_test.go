@@ -129,6 +129,7 @@ func samples() []sample {
 		refuse("forbidden", Refusal{Reason: verdict.Forbidden}),
 		refuse("too_many_attempts", Refusal{Reason: verdict.TooManyAttempts, RetryAfter: 290 * time.Second}),
 		refuse("rate_limited", Refusal{Reason: verdict.RateLimited, RetryAfter: 12 * time.Second}),
+		refuse("banned", Refusal{Reason: verdict.Banned, RetryAfter: 30 * time.Minute}),
 		refuse("upstream_down", Refusal{Reason: verdict.UpstreamDown}),
 	}
 }

@@ -3,7 +3,7 @@
 //
 // # What
 //
-// Blocklists, allow lists and trusted ranges. A list is read with [Parse] (or
+// Blocklists, allow lists and trusted ranges; [Table] gives values to prefixes and is changed in place. A list is read with [Parse] (or
 // built with [New]) off the request path and published with [Atomic.Store];
 // requests ask [Atomic.Contains]. The table inside is a [bart.Lite].
 //

@@ -41,6 +41,7 @@ const (
 	RateLimited      Reason = "rate_limited"       // ratelimit: more requests than the site takes from one client, user or session
 	AccountPending   Reason = "account_pending"    // portal: an administrator has not approved the account yet
 	AccountDisabled  Reason = "account_disabled"   // portal: the account was rejected, disabled or deleted
+	Banned           Reason = "banned"             // ban: the client's network has offended too often
 	UpstreamDown     Reason = "upstream_down"      // the application did not answer
 	UpstreamTimeout  Reason = "upstream_timeout"   // the application answered too late
 	Unavailable      Reason = "unavailable"        // the gateway's own state is closed or broken
@@ -84,6 +85,7 @@ var status = map[Reason]int{
 	RateLimited:      http.StatusTooManyRequests,
 	AccountPending:   http.StatusForbidden,
 	AccountDisabled:  http.StatusForbidden,
+	Banned:           http.StatusForbidden,
 	UpstreamDown:     http.StatusBadGateway,
 	UpstreamTimeout:  http.StatusGatewayTimeout,
 	Unavailable:      http.StatusServiceUnavailable,

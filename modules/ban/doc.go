@@ -1,0 +1,36 @@
+// Package ban shuts client networks out that have offended too often.
+//
+// # What
+//
+// Jails in fail2ban's words: so many offences within so long bring a ban of so long. Offences are events of the bus
+// (failed logins, refusals by reason), the application's 404 and 400, and honeypot paths. Operators add and lift bans
+// over the administration endpoint, which works for who is banned.
+//
+// # Place
+//
+// At the TLS handshake, before any key is exchanged, for TCP and QUIC; and right after admit, for peers behind a trusted
+// proxy and connections that were there before the ban.
+//
+// # Reads / Writes
+//
+// Reads Request.ClientIP, Path, Identity, Grant. Writes none of Request's fields. Keyspaces ban, ban_history (90 days)
+// and ban_count (30 days), in the clear: networks, reasons, request ids.
+//
+// # Invariants
+//
+// The allow-list comes first in everything: trusted proxies are in it, loopback and private addresses too unless
+// include_private says otherwise. A request with the last offence a jail allows is answered when the ban is in force
+// already. What a person does who is logged in is no offence. A ban that was told of, by event, log line or to an operator,
+// is durable. A banned request is no offence, so that bans end. Memory is bounded: 65,536 networks are counted, a
+// million banned.
+//
+// # Fails
+//
+// 403 banned with Retry-After until the ban ends; at the handshake an alert. A store that cannot be written: the ban is in
+// force on this node and is written later. The state is closed: 503 unavailable.
+//
+// # Cost
+//
+// No store operation per request. One lookup in a prefix table, two when there is a ban; one allocation for the writer
+// that sees the application's status. An offence takes one lock.
+package ban

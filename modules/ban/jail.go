@@ -1,0 +1,124 @@
+package ban
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/verdict"
+)
+
+const (
+	maxRetries = 1000
+	maxBan     = 4 * 7 * 24 * time.Hour // of one that a jail pronounces
+)
+
+// Jail says how many offences within what time bring a client's network how long a ban.
+type Jail struct {
+	Name     string `json:"name"`
+	MaxRetry int    `json:"max_retry,omitempty"` // the offence with this number brings the ban
+	FindTime string `json:"find_time,omitempty"`
+	BanTime  string `json:"ban_time,omitempty"`
+	// Each further ban of the same network within 30 days lasts twice as long as the one before, up to four weeks.
+	Escalate bool `json:"escalate,omitempty"`
+	// The reasons of refusals and kinds of events that are offences. Default: those of the built-in jail of the name.
+	On []string `json:"on,omitempty"`
+	// A built-in jail that is not wanted.
+	Off bool `json:"off,omitempty"`
+
+	find, ban time.Duration
+}
+
+// Offences that no event stands for.
+const (
+	onHoneypot = "honeypot" // a request for one of the honeypot's paths
+	onApp404   = "app_404"  // the application has no such page, or
+	onApp400   = "app_400"  // cannot make sense of the request
+)
+
+// builtIn are the jails that there are without a word. What a person does who is logged in is no offence in any of them.
+func builtIn() []Jail {
+	return []Jail{
+		{Name: "login", MaxRetry: 10, FindTime: "10m", BanTime: "30m", Escalate: true, On: []string{string(event.LoginFailed)}},
+		{Name: "waf", MaxRetry: 20, FindTime: "5m", BanTime: "1h", Escalate: true, On: []string{string(verdict.WAFBlocked)}},
+		{Name: "scan", MaxRetry: 120, FindTime: "1m", BanTime: "10m", Escalate: true, On: []string{
+			onApp404, onApp400, string(verdict.NotFound), string(verdict.BadPath), string(verdict.BadRequest), string(verdict.BadMethod),
+		}},
+		{Name: "ratelimit", MaxRetry: 300, FindTime: "1m", BanTime: "10m", On: []string{string(verdict.RateLimited)}},
+		{Name: onHoneypot, MaxRetry: 1, FindTime: "1m", BanTime: "24h", Escalate: true, On: []string{onHoneypot}},
+	}
+}
+
+// jails returns the built-in jails, changed and added to as configured, ready for use.
+func jails(configured []Jail) ([]Jail, error) {
+	all := builtIn()
+	named := map[string]bool{}
+	for _, j := range configured {
+		if named[j.Name] || j.Name == "" {
+			return nil, fmt.Errorf("jail %q: give each jail one line and a name", j.Name)
+		}
+		named[j.Name] = true
+		at := slices.IndexFunc(all, func(b Jail) bool { return b.Name == j.Name })
+		switch {
+		case at < 0 && j.Off:
+			return nil, fmt.Errorf("jail %s: there is none to put off: the built-in ones are login, waf, scan, ratelimit, honeypot", j.Name)
+		case at < 0 && len(j.On) == 0:
+			return nil, fmt.Errorf("jail %s: say what it is for: `on <event, reason, app_404 or app_400>`; the built-in jails are login, waf, scan, ratelimit, honeypot", j.Name)
+		case at < 0:
+			all = append(all, j)
+		default:
+			if len(j.On) == 0 {
+				j.On = all[at].On
+			}
+			all[at] = j
+		}
+	}
+	all = slices.DeleteFunc(all, func(j Jail) bool { return j.Off })
+	for i := range all {
+		if err := all[i].compile(); err != nil {
+			return nil, fmt.Errorf("jail %s: %w", all[i].Name, err)
+		}
+	}
+	return all, nil
+}
+
+func (j *Jail) compile() (err error) {
+	if j.MaxRetry < 1 || j.MaxRetry > maxRetries {
+		return fmt.Errorf("%d offences: want 1 to %d", j.MaxRetry, maxRetries)
+	}
+	if j.find, err = time.ParseDuration(j.FindTime); err != nil || j.find < time.Second || j.find > 24*time.Hour {
+		return fmt.Errorf("%q is no time to look back: write one from 1s to 24h, such as 10m", j.FindTime)
+	}
+	if j.ban, err = time.ParseDuration(j.BanTime); err != nil || j.ban < time.Second || j.ban > maxBan {
+		return fmt.Errorf("%q is no length of a ban: write one from 1s to 672h, such as 1h", j.BanTime)
+	}
+	for _, on := range j.On {
+		if !known(on) {
+			return fmt.Errorf("on %q: that is neither a reason of a refusal (such as waf_blocked), nor %s, honeypot, app_404, app_400", on, event.LoginFailed)
+		}
+	}
+	if len(j.On) == 0 {
+		return errors.New("it is for nothing")
+	}
+	return nil
+}
+
+// known reports whether there can be such an offence. What a ban itself causes is none: bans would never end.
+func known(on string) bool {
+	switch on {
+	case string(event.LoginFailed), onHoneypot, onApp404, onApp400:
+		return true
+	}
+	return verdict.Reason(on).Known() && on != string(verdict.Banned)
+}
+
+// length is how long the nth ban lasts, n from 1.
+func (j *Jail) length(n int64) time.Duration {
+	d := j.ban
+	for ; j.Escalate && n > 1 && d < maxBan; n-- {
+		d *= 2
+	}
+	return min(d, maxBan)
+}
