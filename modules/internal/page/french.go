@@ -309,7 +309,7 @@ var french = tongue{
 		verdict.Banned: {
 			title: "Accès suspendu",
 			what:  "Trop de requêtes indésirables sont venues du réseau que vous utilisez, peut-être de quelqu’un d’autre. L’accès depuis ce réseau est fermé pour un temps.",
-			next:  "Vous n’avez rien à faire : il rouvrira de lui-même. En cas d’urgence, indiquez ce numéro de requête à votre administrateur.",
+			next:  "Vous n’avez rien à faire, il rouvrira de lui-même. En cas d’urgence, donnez ce numéro de demande à votre administrateur.",
 		},
 		verdict.UpstreamDown: {
 			title: "Le site ne répond pas",
