@@ -40,6 +40,7 @@ type config struct {
 	Plain     bool     // no gatehouse at all: plain Caddy, the negative control
 	Env       []string // further environment
 	Port      int      // default: a free one
+	Release   bool     // without the race detector
 }
 
 const (
@@ -469,7 +470,11 @@ func freePort() (int, error) {
 // startGateway starts a gateway for a Go test, which ends it and checks wrongs().
 func startGateway(t testing.TB, c config) *gateway {
 	t.Helper()
-	g, err := newGateway(gatehouseBin(t), c)
+	bin := gatehouseBin
+	if c.Release {
+		bin = releaseBin
+	}
+	g, err := newGateway(bin(t), c)
 	if err != nil {
 		t.Fatalf("preparing a gateway: %v", err)
 	}

@@ -49,34 +49,49 @@ func gatehouseBin(t testing.TB) string {
 	return workshop.binary(t, "gatehouse", true)
 }
 
+// releaseBin is the product without the race detector: for what measures memory, and for requests by the thousand that
+// are about verdicts, each of which the race detector would make five times as slow.
+func releaseBin(t testing.TB) string {
+	t.Helper()
+	if bin := os.Getenv("GATEHOUSE_BIN"); bin != "" {
+		return bin
+	}
+	trackSources(t)
+	return workshop.binary(t, "gatehouse", false)
+}
+
 // binary is the program of a package below the repository's root; race asks for the race detector.
 func (b *builder) binary(t testing.TB, pkg string, race bool) string {
 	t.Helper()
 	if pkg == "gatehouse" {
 		pkg = "cmd/gatehouse"
 	}
+	name := filepath.Base(pkg)
+	if race {
+		name += "-race"
+	}
 	b.mu.Lock()
-	one := b.made[pkg]
+	one := b.made[name]
 	if one == nil {
 		one = &build{}
-		b.made[pkg] = one
+		b.made[name] = one
 	}
 	b.mu.Unlock()
-	one.once.Do(func() { one.path, one.err = b.make(t, pkg, race) })
+	one.once.Do(func() { one.path, one.err = b.make(t, pkg, name, race) })
 	if one.err != nil {
 		t.Fatalf("building %s: %v", pkg, one.err)
 	}
 	return one.path
 }
 
-func (b *builder) make(t testing.TB, pkg string, race bool) (string, error) {
+func (b *builder) make(t testing.TB, pkg, name string, race bool) (string, error) {
 	// The go command links again only when something changed, if it finds its last output: so that is kept.
 	abs, err := filepath.Abs(root)
 	if err != nil {
 		return "", err
 	}
 	key := sha256.Sum256([]byte(abs))
-	kept := filepath.Join(cacheDir(t, "bin", hex.EncodeToString(key[:8])), filepath.Base(pkg))
+	kept := filepath.Join(cacheDir(t, "bin", hex.EncodeToString(key[:8])), name)
 	// Without -trimpath, and with cgo as it is: what go vet and go test have compiled already is not compiled again.
 	args := []string{"build", "-o", kept}
 	if race {
@@ -102,7 +117,7 @@ func (b *builder) make(t testing.TB, pkg string, race bool) (string, error) {
 			return "", err
 		}
 	}
-	own := filepath.Join(b.dir, filepath.Base(pkg))
+	own := filepath.Join(b.dir, name)
 	if err := os.Link(kept, own); err == nil {
 		return own, nil
 	}
