@@ -190,7 +190,7 @@ func hostileRequests() int64 {
 	if os.Getenv("GATEHOUSE_SOAK") != "" {
 		return 20_000 // four minutes
 	}
-	return 1500
+	return 600
 }
 
 // hostile is a value that no request had before: of all bytes, of the letters that expressions are about, or of words.
