@@ -19,7 +19,7 @@ const module = "gatehouse.internal/"
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
 	"secret", "clientip", "reqpath", "prefixset", "cookie", "identity", "verdict", "event", "page", "scope", "recent",
-	"store", "store/storetest", "keyring", "standing", "gatetest",
+	"store", "store/storetest", "keyring", "standing", "ledger", "service", "roster", "gatetest",
 }
 
 // rooms lists the L2 packages.
