@@ -23,7 +23,7 @@ var foundations = []string{
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "waf", "authn", "idp/oidc", "idp/local", "authz", "ban", "ratelimit", "forward"}
+var rooms = []string{"admit", "waf", "authn", "apikey", "idp/oidc", "idp/local", "authz", "ban", "ratelimit", "forward"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
@@ -46,6 +46,7 @@ var doors = map[string]string{
 	"authn/kept.go":            "the portal's keeping of forms",
 	"authn/remaining.go":       "the portal's answer to pages that ask how long",
 	"authn/standing.go":        "the portal's judgement of who may log in at all",
+	"apikey/house.go":          "names the house's type for the engine",
 	"authn/accept.go":          "asks the guests that know other credentials",
 	"idp/local/login.go":       "the provider's login form",
 	"idp/local/firstuser.go":   "the provider's page for the first user",

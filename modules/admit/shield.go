@@ -3,14 +3,18 @@ package admit
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"gatehouse.internal/modules/internal/cookie"
+	"gatehouse.internal/modules/internal/identity"
 )
 
 // The shield keeps pages of other sites from acting in a person's name (CSRF). It stands before what changes state,
 // and protects the one thing that the gateway adds to a request by itself: who the session cookie says it is from.
 //
-//   - A request without that cookie passes: webhooks, programs and forms of the company's other sites have no more to
+//   - As good as that cookie are a client certificate, and an API key as the password of HTTP Basic: browsers keep them and
+//     send them by themselves, too.
+//   - A request without any of them passes: webhooks, programs and forms of the company's other sites have no more to
 //     say on a public path than anybody. Where a login is needed they fail for want of one, and are told why: a browser
 //     that sends a foreign form leaves the cookie out (SameSite=Lax), so that a login would not help.
 //   - GET and HEAD pass: the foreign page cannot read the answer, and following a link is what the web is for. Whoever
@@ -22,10 +26,16 @@ func changes(method string) bool {
 	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
 }
 
-// ambient reports whether the request carries what authn will take for a session: the same reading of the same cookie.
+// ambient reports whether the request carries what authn may take for somebody's, and browsers send by themselves.
 func ambient(r *http.Request) bool {
-	_, ok := cookie.Get(r.Header, cookie.Ours)
-	return ok
+	if _, ok := cookie.Get(r.Header, cookie.Ours); ok {
+		return true
+	}
+	if _, ok := cookie.Get(r.Header, cookie.Link); ok {
+		return true
+	}
+	_, password, ok := r.BasicAuth()
+	return ok && strings.HasPrefix(password, identity.KeyPrefix) || r.TLS != nil && len(r.TLS.PeerCertificates) > 0
 }
 
 // foreign reports whether a page of another origin had the browser send the request. A page cannot forge any of the

@@ -124,12 +124,14 @@ func (h *Handler) run(w http.ResponseWriter, r *http.Request, req *gatehouse.Req
 	r = r.WithContext(visit.Context)
 	visit.Sever(func() { gatehouse.Sever(w, r) })
 	visit.Review(h.house.StillAllowed(r, req, visit.Proof))
-	err := next.ServeHTTP(w, r)
-	if why := visit.Cut(); why != "" {
-		req.Note("session_cut", why)
-		if err != nil { // admit cuts an answer that had begun
-			return req.Deny(verdict.Forbidden, errCut(why).Error())
+	defer func() { // also when the proxy panics, as it does in the middle of an answer
+		if why := visit.Cut(); why != "" {
+			req.Note("session_cut", why)
 		}
+	}()
+	err := next.ServeHTTP(w, r)
+	if why := visit.Cut(); why != "" && err != nil { // admit cuts an answer that had begun
+		return req.Deny(verdict.Forbidden, errCut(why).Error())
 	}
 	return err
 }

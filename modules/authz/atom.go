@@ -167,10 +167,10 @@ func (w *who) fill(f *facts, q *Query) {
 	w.roles.fill(f, q.Granted)
 	w.groups.fill(f, id.Groups)
 	w.scopes.fill(f, q.Who.Credential().Scopes)
-	switch id.Kind {
-	case identity.Person:
+	switch {
+	case id.Kind == identity.Person:
 		f.set(w.person)
-	case identity.Service:
+	case id.Kind == identity.Service && id.Provider == identity.HouseServices: // another issuer's program may have the same name
 		w.services.one(f, id.Subject)
 	}
 	w.providers.one(f, id.Provider)

@@ -105,7 +105,7 @@ func (n naive) holds(c Condition, q *Query) bool {
 		case "user":
 			ok = some && id.Provider+":"+id.Subject == v
 		case "service_account":
-			ok = id.Kind == identity.Service && id.Subject == v
+			ok = id.Kind == identity.Service && id.Provider == identity.HouseServices && id.Subject == v
 		case "scope":
 			ok = slices.Contains(q.Who.Credential().Scopes, v)
 		case "claim":

@@ -39,7 +39,7 @@ func (app *App) StillAllowed(r *http.Request, req *Request, who identity.Proof) 
 		again := &Request{
 			ID: req.ID, ClientIP: req.ClientIP, Path: req.Path, Site: req.Site, Start: req.Start, Navigation: req.Navigation,
 		}
-		if now.vouchedBy(who.Provider()) {
+		if who.Method() != identity.BySession || now.vouchedBy(who.Provider()) { // other credentials are judged by who accepted them
 			again.Identity = who
 		}
 		r := &http.Request{

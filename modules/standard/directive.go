@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"gatehouse.internal/modules/admit"
+	"gatehouse.internal/modules/apikey"
 	"gatehouse.internal/modules/authn"
 	"gatehouse.internal/modules/authz"
 	"gatehouse.internal/modules/ban"
@@ -30,7 +31,7 @@ func init() {
 // words are the site directive's options, for the error that names them.
 var words = []string{
 	"allow", "deny", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
-	"cors", "cross_site", "session", "background", "api", "tenant", "rate_limit", "max_concurrent", "policy_tests",
+	"cors", "cross_site", "session", "background", "api", "api_key_header", "api_key_forward", "tenant", "rate_limit", "max_concurrent", "policy_tests",
 }
 
 // site is the directive while it is read: one configuration for each room of the row.
@@ -40,6 +41,7 @@ type site struct {
 	waf     waf.Handler
 	authn   authn.Handler
 	bearer  bearer.Authenticator
+	apikey  apikey.Authenticator
 	authz   authz.Handler
 	forward forward.Handler
 }
@@ -97,6 +99,8 @@ type site struct {
 //			audience <name...>
 //			...
 //		}
+//		api_key_header <name...>
+//		api_key_forward
 //	}
 func parseSite(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // gatehouse
@@ -144,7 +148,7 @@ func checkPlace(h httpcaddyfile.Helper) error {
 func (s *site) option(h httpcaddyfile.Helper) error {
 	for _, room := range []interface {
 		Option(d *caddyfile.Dispenser) (bool, error)
-	}{&s.authz, &s.forward, &s.admit, &s.authn, &s.waf, &s.bearer, &s.limits} {
+	}{&s.authz, &s.forward, &s.admit, &s.authn, &s.waf, &s.bearer, &s.apikey, &s.limits} {
 		if known, err := room.Option(h.Dispenser); known || err != nil {
 			return err
 		}
@@ -176,6 +180,10 @@ func (s *site) authenticators() (guests []json.RawMessage) {
 	guest := func(name string, config any) {
 		guests = append(guests, caddyconfig.JSONModuleObject(config, "authenticator", name, nil))
 	}
+	for _, api := range s.bearer.APIs { // two rooms must agree on what requests are for
+		s.apikey.APIs = append(s.apikey.APIs, apikey.API{Path: api.Path, By: api.Workspaces})
+	}
+	guest("api_key", &s.apikey)
 	if len(s.bearer.APIs) > 0 {
 		guest("bearer", &s.bearer)
 	}

@@ -44,6 +44,16 @@ const (
 	RulesRejected   Kind = "waf.rules_rejected" // Detail has file, line and reason; the rules before stay
 )
 
+// The kinds that tell of programs.
+const (
+	ServiceAccountAdded    Kind = "service_account.added"
+	ServiceAccountEnabled  Kind = "service_account.enabled"
+	ServiceAccountDisabled Kind = "service_account.disabled"
+	ServiceAccountDeleted  Kind = "service_account.deleted"
+	APIKeyCreated          Kind = "api_key.created" // Session is the key's public id
+	APIKeyRevoked          Kind = "api_key.revoked"
+)
+
 // Attr is one further fact. Values are short and safe to log.
 type Attr struct{ Key, Value string }
 

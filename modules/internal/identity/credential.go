@@ -21,6 +21,9 @@ const (
 	HouseLinks    = "link"    // signed links; the subject is the link's id
 )
 
+// KeyPrefix begins every API key that the gateway issues.
+const KeyPrefix = "ghk_"
+
 // Method says what kind of credential proved an identity.
 type Method string
 

@@ -58,7 +58,7 @@ var (
 	// ErrDisabled: the account may not be used now.
 	ErrDisabled = errors.New("the service account is disabled")
 	// ErrUnknown: there is no such account.
-	ErrUnknown = errors.New("there is no such service account")
+	ErrUnknown = fmt.Errorf("there is no such service account: %w", ledger.ErrNotFound)
 
 	accountName = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$`)
 )

@@ -1,0 +1,35 @@
+// Package apikey issues keys to programs, and lets them in by these: for service accounts, and for people's devices.
+//
+// # What
+//
+// An API key is a text that begins with ghk_, so that secret scanners find it where it should not be, and speaks for a
+// service account or a person, for some hosts, paths, methods and networks, until it expires. [Book] issues, checks and
+// revokes; [Authenticator] is the guest of authn that finds keys in requests: as a bearer token, as the password of HTTP
+// Basic, or in a header that the site names. `gatehouse service-account` and `gatehouse api-key` manage both.
+//
+// # Place
+//
+// A guest of authn (gatehouse.authenticators.api_key), on every site.
+//
+// # Reads / Writes
+//
+// Reads Request.Path, ClientIP, Site and the headers in which a key may stand, and takes it out of them. Writes none of
+// Request's fields. Store buckets apikey (sealed, by the key's public id; index owner:<provider>:<hash>) and apikey.used (when
+// a key was last used). Reads the buckets service and roster, whose foundations keep them; manages the former.
+//
+// # Invariants
+//
+// A key is known to whoever it was shown to, once: the store holds its SHA-256. It never reaches the backend unless the
+// site says so, nor any log. It counts only while its account is enabled, or while its person may use the house and has
+// logged in within 30 days, with the roles that these have now. A request with two different keys has none.
+//
+// # Fails
+//
+// 401 invalid_token: unknown, malformed, expired, revoked, of another tenant. 403 insufficient_scope: not for this host,
+// path, method, network; 403 workspace_mismatch. 503 unavailable when the store cannot be asked.
+//
+// # Cost
+//
+// A key in use: one SHA-256, look-ups of key and owner, no store operation. Otherwise a read each. One small write per key
+// and half a minute for when it was last used.
+package apikey

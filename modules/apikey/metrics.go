@@ -1,0 +1,9 @@
+package apikey
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// presented outlives configurations, so that it does not start again with each (CADDY 49).
+var presented = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "gatehouse_api_keys_total",
+	Help: "API keys in requests by what became of them: accepted, refused, out_of_scope (good, but not for this request).",
+}, []string{"result"})
