@@ -31,9 +31,6 @@ func ambient(r *http.Request) bool {
 	if _, ok := cookie.Get(r.Header, cookie.Ours); ok {
 		return true
 	}
-	if _, ok := cookie.Get(r.Header, cookie.Link); ok {
-		return true
-	}
 	_, password, ok := r.BasicAuth()
 	return ok && strings.HasPrefix(password, identity.KeyPrefix) || r.TLS != nil && len(r.TLS.PeerCertificates) > 0
 }

@@ -15,6 +15,7 @@ import (
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/identity"
+	"gatehouse.internal/modules/internal/ledger"
 	"gatehouse.internal/modules/internal/reqpath"
 	"gatehouse.internal/modules/internal/scope"
 	"gatehouse.internal/modules/internal/service"
@@ -174,7 +175,8 @@ func (d *desk) deleteAccount(r *http.Request) (any, error) {
 // keyAsk is the key to make.
 type keyAsk struct {
 	Account    string   `json:"account,omitempty"` // for this service account,
-	User       string   `json:"user,omitempty"`    // or this person: provider:subject
+	User       string   `json:"user,omitempty"`    // or this person: provider:subject,
+	Tenant     string   `json:"tenant,omitempty"`  // on this tenant's sites
 	Hosts      []string `json:"hosts"`
 	Paths      []string `json:"paths,omitempty"` // none: all
 	Methods    []string `json:"methods,omitempty"`
@@ -204,11 +206,13 @@ func (d *desk) createKey(r *http.Request) (any, error) {
 		return nil, err
 	}
 	if draft.Account == "" {
-		e, err := d.people.Last(r.Context(), draft.Person.Provider, draft.Person.Subject)
-		if err != nil {
-			return nil, fmt.Errorf("%s has not logged in yet, so that nobody knows their roles: %w", ask.User, err)
+		_, err := d.people.Last(r.Context(), draft.Person.Provider, draft.Person.Subject, draft.Tenant)
+		if errors.Is(err, ledger.ErrNotFound) {
+			return nil, fmt.Errorf("%s has not logged in yet, so that nobody knows their roles", ask.User)
 		}
-		draft.Tenant = e.Who.Tenant
+		if err != nil {
+			return nil, err
+		}
 	}
 	text, err := d.Issue(r.Context(), draft)
 	if err != nil {
@@ -230,7 +234,9 @@ func (ask *keyAsk) draft() (*Key, error) {
 		if !ok || provider == "" || subject == "" || ask.Account != "" {
 			return nil, errors.New("a key is for a service account, or for a user as provider:subject, such as local:ada")
 		}
-		k.Person = Person{provider, subject}
+		k.Person, k.Tenant = Person{provider, subject}, ask.Tenant
+	} else if ask.Tenant != "" {
+		return nil, errors.New("a service account's keys are for its own tenant: --tenant goes with --user")
 	}
 	var err error
 	if k.Scope.Paths, err = patterns(ask.Paths); err != nil {

@@ -39,7 +39,7 @@ const (
 var (
 	errNoKey     = errors.New("it is not a key of this gateway's, or was revoked")
 	errExpired   = errors.New("it has expired")
-	errNotSeen   = errors.New("whose it is has not logged in for 30 days")
+	errNotSeen   = errors.New("whose it is has not logged in for 30 days, or since an administrator ended their sessions")
 	errRolesLost = errors.New("its account has lost a role")
 	errTenant    = errors.New("it is another tenant's")
 )
@@ -179,7 +179,7 @@ func (b *Book) ownerOf(ctx context.Context, k *Key, now time.Time) (who func() i
 		}
 		return a.Identity, a, nil
 	}
-	e, err := b.people.Last(ctx, k.Person.Provider, k.Person.Subject)
+	e, err := b.people.Last(ctx, k.Person.Provider, k.Person.Subject, k.Tenant)
 	switch {
 	case errors.Is(err, ledger.ErrNotFound), err == nil && now.Sub(e.Seen) > seenWithin:
 		return nil, nil, errNotSeen
@@ -189,7 +189,7 @@ func (b *Book) ownerOf(ctx context.Context, k *Key, now time.Time) (who func() i
 	return func() identity.Identity {
 		id := e.Who
 		// Whatever the person proved when they logged in, the key proves no second factor, and is no fresh login.
-		id.AMR, id.ACR, id.AuthTime = nil, "", time.Time{}
+		id.AMR, id.ACR, id.AuthTime, id.Facts = nil, "", time.Time{}, nil
 		return id
 	}, e, nil
 }
@@ -270,7 +270,7 @@ type Listed struct {
 	LastUsed time.Time `json:"last_used,omitzero"`
 }
 
-// List returns up to limit keys of the owner ("": of everybody), the newest first, and whether there are more.
+// List returns up to limit keys of the owner ("": of everybody), those the newest first, and whether there are more.
 func (b *Book) List(ctx context.Context, owner string, limit int) (list []Listed, more bool, err error) {
 	ix := ""
 	if provider, subject, ok := strings.Cut(owner, ":"); ok {

@@ -125,7 +125,7 @@ func createKey() *cobra.Command {
 		Short: "Makes a key and shows it, once", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ask := keyAsk{
-				Account: word(cmd, "account"), User: word(cmd, "user"), Hosts: words(cmd, "host"), Paths: words(cmd, "path"),
+				Account: word(cmd, "account"), User: word(cmd, "user"), Tenant: word(cmd, "tenant"), Hosts: words(cmd, "host"), Paths: words(cmd, "path"),
 				Methods: words(cmd, "method"), Networks: words(cmd, "network"), Scopes: words(cmd, "scope"), Workspaces: words(cmd, "workspace"),
 				Lasts: word(cmd, "lasts"), Note: word(cmd, "note"), Operator: gatehouse.Operator(cmd),
 			}
@@ -139,6 +139,7 @@ func createKey() *cobra.Command {
 	}
 	cmd.Flags().String("account", "", "The service account it speaks for")
 	cmd.Flags().String("user", "", "Or the person whose it is, as provider:subject")
+	cmd.Flags().String("tenant", "", "With --user, in a house of tenants: on whose sites")
 	cmd.Flags().StringSlice("host", nil, "A site it is for; may be given several times")
 	cmd.Flags().StringSlice("path", nil, "A path it is for: exact, or a subtree such as /api/*; default: all")
 	cmd.Flags().StringSlice("method", nil, "A method it is for; default: all")

@@ -22,7 +22,7 @@ type Key struct {
 	Scope      scope.Scope `json:"scope"`
 	Scopes     []string    `json:"scopes,omitempty"` // as of an access token: what policies may ask for
 	Workspaces []string    `json:"workspaces,omitempty"`
-	Tenant     string      `json:"tenant,omitempty"` // of a person's key: of the site it was made on
+	Tenant     string      `json:"tenant,omitempty"` // of a person's key: whose sites it is for
 
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires"`

@@ -14,7 +14,8 @@
 //
 // Writes Request.Identity and Challenger. Store buckets session (key: SHA-256 of the cookie; sealed; indexes
 // user:<provider>:<hash of the subject> and sid:<provider>:<hash>), renew (leases of renewals), authn.clock, flow (used
-// login flows, by id), and the portal's notice and kept. Reads people's standing, and files who waits for approval.
+// login flows, by id), and the portal's notice and kept. Reads people's standing, and files who waits for approval. Writes
+// what providers say of people into the roster, at each login and renewal.
 //
 // # Invariants
 //

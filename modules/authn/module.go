@@ -256,8 +256,17 @@ func sessionsOf(house *gatehouse.App) (*Sessions, error) {
 	if err != nil {
 		return nil, err
 	}
+	people, err := state.Roster()
+	if err != nil {
+		return nil, err
+	}
 	kept, err := state.Keep("authn.sessions", func() (caddy.Destructor, error) {
-		return NewSessions(state.Store, state.Keys, state.Bus.Publish)
+		s, err := NewSessions(state.Store, state.Keys, state.Bus.Publish)
+		if err != nil {
+			return nil, err
+		}
+		s.Saw = people.Saw
+		return s, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the sessions: %w", err)

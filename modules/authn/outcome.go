@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -87,8 +88,9 @@ func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
+	seen := p.see(r.Context(), sessions, v.Identity)
 	token, proof, err := sessions.Create(r.Context(), v, hostOf(r), metaOf(r, req.ClientIP), p.limits)
-	if err != nil {
+	if err := errors.Join(err, <-seen); err != nil { // nobody has the session then, and it ends by itself
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
 	err = cookie.Set(w.Header(), sessionCookie, token, cookie.Options{SameSite: http.SameSiteLaxMode})
@@ -113,6 +115,18 @@ func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.
 	}
 	p.arrive(w, r, req, f)
 	return nil
+}
+
+// see notes what the provider says of the person, while the session is stored: a slow store is not waited for twice.
+func (p *Portal) see(ctx context.Context, sessions *Sessions, who identity.Identity) <-chan error {
+	seen := make(chan error, 1)
+	if sessions.Saw == nil {
+		seen <- nil
+		return seen
+	}
+	who.Tenant = p.limits.Tenant
+	go func() { seen <- sessions.Saw(ctx, who) }()
+	return seen
 }
 
 func samePerson(a, b identity.Identity) bool {

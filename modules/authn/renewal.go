@@ -222,6 +222,9 @@ func (s *Sessions) ask(ctx context.Context, id sessionID, item store.Item, rec *
 		return err
 	}
 	renewed.WithLabelValues("renewed").Inc()
+	if s.Saw != nil {
+		_ = s.Saw(storing, rec.Who) // the next renewal says it again
+	}
 	return s.adopt(storing, id)
 }
 

@@ -122,6 +122,9 @@ type Sessions struct {
 	streams  streams
 	renewals renewals
 
+	// Saw, if not nil, is told what providers say of people at renewals. It is set before the first request.
+	Saw func(ctx context.Context, who identity.Identity) error
+
 	stop context.CancelFunc
 	done sync.WaitGroup
 }

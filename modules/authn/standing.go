@@ -73,7 +73,14 @@ func (h *Handler) EndSessions(ctx context.Context, who standing.Person, except, 
 		return 0, err
 	}
 	var gone []string
-	if except == "" {
+	if except == "" { // what was known of them may be true no more, and their keys wait until they have logged in again
+		people, err := state.Roster()
+		if err != nil {
+			return 0, err
+		}
+		if err := people.Forget(ctx, who.Provider, who.Subject); err != nil {
+			return 0, err
+		}
 		gone, err = sessions.EndUser(ctx, who.Provider, who.Subject)
 	} else {
 		gone, err = sessions.EndOthers(ctx, who.Provider, who.Subject, except)

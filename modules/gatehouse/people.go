@@ -17,7 +17,8 @@ type Approver interface {
 // SessionEnder ends people's sessions. authn implements it.
 type SessionEnder interface {
 	// EndSessions ends every session of the person but the one of this name ("": every one), on all nodes, with what runs
-	// in them, and says why in an event each. It returns how many there were.
+	// in them, and says why in an event each. It returns how many there were. When all end, credentials that the person has
+	// left with programs rest until they log in again.
 	EndSessions(ctx context.Context, who standing.Person, except, why string) (int, error)
 }
 

@@ -236,6 +236,39 @@ func TestKeysInBrowsersAreShielded(t *testing.T) {
 	}
 }
 
+// A person's key is good for what they are, as of their latest login, and for nothing when they may not use the house.
+func TestKeysOfPeople(t *testing.T) {
+	g := operate(t, "idp", "voucher", "policy", "allow role staff\nroute /admin/* {\nallow role admin\n}\nroute /factor/* {\nallow cel `amr.exists(a, a == \"otp\")`\n}", "backend", "reverse_proxy "+backend(t))
+	g.no("has not logged in", "api-key", "create", "--user", "voucher:sam", "--host", "app.test")
+	as(t, g.Gateway, "app.test", "as=sam&roles=staff,admin")
+	g.no("--tenant goes with --user", "api-key", "create", "--account", "x", "--tenant", "y", "--host", "app.test")
+	g.no("has not logged in", "api-key", "create", "--user", "voucher:sam", "--tenant", "other", "--host", "app.test")
+	key := g.ok("api-key", "create", "--user", "voucher:sam", "--host", "app.test")
+	c := g.Client()
+	want := func(what, path string, status int) {
+		t.Helper()
+		res, body := get(t, c, "https://app.test"+path, "Authorization", "Bearer "+key)
+		if res.StatusCode != status {
+			t.Fatalf("%s: %d %s", what, res.StatusCode, body)
+		}
+		if status == 200 && seen(t, body).Get("X-Gatehouse-User") != "sam" {
+			t.Errorf("%s: the backend saw %s", what, body)
+		}
+	}
+	want("a key", "/x", 200)
+	want("a key of an administrator's", "/admin/x", 200)
+	want("a key proves no second factor", "/factor/x", 403)
+	as(t, g.Gateway, "app.test", "as=sam&roles=staff")
+	want("a role that they have lost since", "/admin/x", 403)
+	want("a role that they still have", "/x", 200)
+	g.ok("user", "disable", "voucher:sam")
+	want("of somebody disabled", "/x", 401)
+	g.ok("user", "enable", "voucher:sam")
+	want("of somebody enabled, who has not logged in since", "/x", 401)
+	as(t, g.Gateway, "app.test", "as=sam&roles=staff")
+	want("of somebody who has logged in since", "/x", 200)
+}
+
 // A key is nothing in another workspace than its own.
 func TestKeysAndWorkspaces(t *testing.T) {
 	i := newIssuer(t)

@@ -13,9 +13,6 @@ import (
 // them.
 const Ours = "__Host-gatehouse"
 
-// Link is the cookie of the short session that a signed link is exchanged for.
-const Link = Ours + "-link"
-
 // Prefix begins every name.
 const Prefix = "__Host-"
 

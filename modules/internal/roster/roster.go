@@ -4,11 +4,12 @@
 // # What
 //
 // An [Entry] for each person who has logged in, renewed with each login and each renewal of a session, in the store's bucket
-// roster, sealed. authn writes it.
+// roster, sealed: one for each tenant on whose sites they log in. authn writes it.
 //
 // # Invariants
 //
-// Whoever reads an entry decides how old it may be. An entry nobody has written for [KeptFor] is gone.
+// Whoever reads an entry decides how old it may be. An entry nobody has written for [KeptFor] is gone. When an administrator
+// ends somebody's sessions, what was said of them before counts no more: their next login says it anew.
 //
 // # Cost
 //
@@ -20,7 +21,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"gatehouse.internal/modules/internal/identity"
@@ -50,31 +53,38 @@ type Roster struct{ *ledger.Ledger[Entry] }
 func Open(st store.Store, keys *keyring.Ring) (Roster, error) {
 	l, err := ledger.Open(st, keys, ledger.Config[Entry]{
 		Bucket: bucket, Most: 16384, TTL: func(*Entry) time.Duration { return KeptFor },
+		Index: func(e *Entry) []string { return []string{idOf(e.Who.Provider, e.Who.Subject)} },
 	})
 	return Roster{l}, err
 }
 
-// Saw notes what a provider says of a person now.
+// Saw notes what a provider says of a person now, who uses the sites of a tenant ("": of no one's).
 func (r Roster) Saw(ctx context.Context, who identity.Identity) error {
-	now, id := time.Now().UTC().Truncate(time.Second), idOf(who.Provider, who.Subject)
+	now, id := time.Now().UTC().Truncate(time.Second), idOf(who.Provider, who.Subject, who.Tenant)
 	old, err := r.Get(ctx, id)
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return err
 	}
 	who.Normalize()
-	if err == nil && now.Sub(old.Seen) < again && old.Who.Name == who.Name && old.Who.Email == who.Email && old.Who.Tenant == who.Tenant &&
-		slices.Equal(old.Who.Roles, who.Roles) {
+	if err == nil && now.Sub(old.Seen) < again && old.Who.Name == who.Name && old.Who.Email == who.Email &&
+		slices.Equal(old.Who.Roles, who.Roles) && slices.Equal(old.Who.Groups, who.Groups) && maps.EqualFunc(old.Who.Claims, who.Claims, slices.Equal) {
 		return nil
 	}
 	return r.Put(ctx, id, &Entry{Who: who, Seen: now})
 }
 
-// Last returns what was last said of a person, or ledger.ErrNotFound. It is shared and must not be written.
-func (r Roster) Last(ctx context.Context, provider, subject string) (*Entry, error) {
-	return r.Get(ctx, idOf(provider, subject))
+// Last returns what was last said of a person on a tenant's sites, or ledger.ErrNotFound. It is shared and must not be written.
+func (r Roster) Last(ctx context.Context, provider, subject, tenant string) (*Entry, error) {
+	return r.Get(ctx, idOf(provider, subject, tenant))
 }
 
-func idOf(provider, subject string) string {
-	sum := sha256.Sum256([]byte(provider + "\x00" + subject))
+// Forget removes what was said of a person, on whosever sites.
+func (r Roster) Forget(ctx context.Context, provider, subject string) error {
+	_, err := r.DeleteIndexed(ctx, idOf(provider, subject))
+	return err
+}
+
+func idOf(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:])
 }
