@@ -6,6 +6,7 @@ import (
 
 	"gatehouse.internal/modules/waf/rx"
 	"gatehouse.internal/modules/waf/seclang"
+	"gatehouse.internal/modules/waf/symbol"
 	"gatehouse.internal/modules/waf/transform"
 
 	"github.com/corazawaf/coraza/v3/types/variables"
@@ -18,6 +19,8 @@ type link struct {
 	argument template // of op.withArg
 	need     int      // which need of the scanner op.lits is, if the link asks about values as they are; -1: none
 	chain    *transform.Chain
+	ways     []way      // of a link that decodes base64; else none
+	spoilt   symbol.Set // symbols that what it decodes must not have for ways to be asked
 	multi    bool
 	capture  bool
 	asks     []question
@@ -114,6 +117,7 @@ func (st *chainState) link(s *seclang.Rule) *link {
 		l.maybe = l.maybe || !ok
 		l.asks = append(l.asks, q)
 	}
+	l.decodes()
 	l.sets = readAssignments(s)
 	st.assignments = append(st.assignments[:len(st.assignments):len(st.assignments)], l.sets...)
 	if l.maybe && l.capture {
@@ -221,6 +225,9 @@ func (t *target) mayName(key template) bool {
 	}
 	return t.key == "" || strings.HasPrefix(strings.ToLower(t.key), prefix)
 }
+
+// asksMatched reports whether the link asks about the matched values and nothing else.
+func (l *link) asksMatched() bool { return len(l.asks) == 1 && l.asks[0].kind == ofMatched }
 
 // local reports whether the link can match follows from one match of the first condition, taken by itself. Two
 // captures come from one match if nothing else captured in between, which alone makes the only link's argument local.

@@ -92,6 +92,7 @@ func (p *plan) judge(pf *Proof, value string) *found {
 	}
 	pf.allow(len(value))
 	pf.base.set(value, m, p.scanner)
+	pf.noise.done = false
 	if len(w.own) > 0 {
 		pf.look(p, &pf.base, w.own, p.weak, p.strong)
 	}
@@ -168,7 +169,7 @@ func (pf *Proof) look(p *plan, t *text, rules []*rule, weak, strong *union) {
 	left := pf.left[:0]
 	nWeak, nStrong := 0, 0
 	for _, r := range rules {
-		if !r.op.wants(t.symbols, len(t.s)) || p.gated && pf.shut(p, r) {
+		if !r.op.wants(t.symbols, len(t.s)) || !r.op.fits(t.symbols) || p.gated && pf.shut(p, r) {
 			continue
 		}
 		if r.need >= 0 {
@@ -209,7 +210,7 @@ func (pf *Proof) look(p *plan, t *text, rules []*rule, weak, strong *union) {
 			return
 		}
 		if last == nil || r.op.pattern == nil || r.op.pattern != last.pattern || r.op.negated != last.negated {
-			last, twin = &r.op, r.op.may(t.s, &pf.budget)
+			last, twin = &r.op, r.op.sure.matches(t.symbols, len(t.s)) || r.op.may(t.s, &pf.budget)
 		}
 		if twin {
 			pf.note(r, t.s)
@@ -257,6 +258,9 @@ func (pf *Proof) begin(r *rule, s string) {
 	f, i := &pf.found, uint16(r.index)
 	h := hit{r, s, r.blind}
 	if r.local {
+		if len(r.links) == 1 && r.links[0].asksMatched() && pf.dismisses(r.links[0], s, r) {
+			return
+		}
 		switch pf.satisfied(h) {
 		case 0:
 			return

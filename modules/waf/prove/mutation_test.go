@@ -254,6 +254,13 @@ func TestEveryShortcutIsWatched(t *testing.T) {
 				}
 			}
 		}, byRequests},
+		{"nothing, by noise", 0, func(*testing.T, *Prover) {}, byNoise},
+		{"pieces that a match need not have", 0, func(t *testing.T, p *Prover) { p.byID(t, 934100).piece++ }, byNoise},
+		{"an alternative that is not asked", 0, func(t *testing.T, p *Prover) {
+			l := p.byID(t, 90402).links[0]
+			l.ways = l.ways[1:]
+		}, byNoise},
+		{"symbols of texts that have others", 0, func(t *testing.T, p *Prover) { p.byID(t, 90401).links[0].op.only &^= symbol.Digit }, byNoise},
 		{"a collection that is not read", 0, func(t *testing.T, p *Prover) { p.phases[4].reads = nil }, byRequests},
 	}
 	for _, row := range rows {
@@ -271,6 +278,15 @@ func TestEveryShortcutIsWatched(t *testing.T) {
 			}
 		})
 	}
+}
+
+// byNoise looks at what is dismissed after decoding base64.
+func byNoise(t *testing.T, _ *engines, p *Prover, _, tries int) bool {
+	_, _, err := p.misjudged(rand.New(rand.NewPCG(5, 5)), tries)
+	if err != nil {
+		t.Log(err)
+	}
+	return err != nil
 }
 
 func (p *Prover) identity(t *testing.T) *transform.Chain {

@@ -36,7 +36,9 @@ type operator struct {
 	phrases bool     // having one of lits *is* the match
 	part    string   // a match has it, byte for byte; "": not known
 	pattern *rx.Pattern
-	counts  bool // pattern counts far: it makes a state for each number, times those of any pattern beside it
+	only    symbol.Set // a match is made of these symbols alone; 0: not known. Not of what a value may become: of what it is
+	sure    sure       // what matches for certain
+	counts  bool       // pattern counts far: it makes a state for each number, times those of any pattern beside it
 }
 
 // may reports whether the operator, negation included, may be true of s. It is exact where the operator is modelled.
@@ -64,6 +66,9 @@ func (o *operator) wants(m symbol.Set, n int) bool {
 	}
 	return true
 }
+
+// fits reports whether a text with exactly these symbols may match.
+func (o *operator) fits(m symbol.Set) bool { return o.only == 0 || o.only.Holds(m) }
 
 // operator models an operator as Coraza's internal/operators has it. What it does not know, or cannot compile, is not
 // modelled.
@@ -114,7 +119,7 @@ func (c *compiler) operator(r *seclang.Rule) operator {
 		o.compare(r.Op.Name, arg)
 	}
 	if o.negated {
-		o.sets, o.minLen, o.lits, o.part = nil, 0, nil, ""
+		o.sets, o.minLen, o.lits, o.part, o.only, o.sure = nil, 0, nil, "", 0, sure{}
 	}
 	return o
 }
@@ -147,6 +152,9 @@ func (o *operator) regexp(p *rx.Pattern) {
 	} else if re := p.Syntax(); re != nil {
 		need := literal.Analyse(re)
 		o.sets, o.minLen, o.lits = need.Sets, need.MinLen, usable(need.Any)
+		if raw, err := syntax.Parse("(?sm)"+p.String(), syntax.Perl); err == nil {
+			o.only, o.sure = onlyOf(raw), sureOf(raw)
+		}
 	}
 }
 

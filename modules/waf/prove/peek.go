@@ -15,13 +15,17 @@ import (
 type base64Stage struct {
 	at     int  // index of base64Decode; 0: there is none, or nothing before it
 	spaces bool // removeWhitespace comes right before it
+	quiet  bool // what comes after it leaves the kept bytes alone (decoded.go), but for spoilt
+	spoilt symbol.Set
 }
 
 // base64In finds the first decoding of a chain.
 func base64In(names []string) (b base64Stage) {
 	for i, name := range names {
 		if name == "base64decode" && i > 0 {
-			return base64Stage{at: i, spaces: names[i-1] == "removewhitespace"}
+			b = base64Stage{at: i, spaces: names[i-1] == "removewhitespace"}
+			b.spoilt, b.quiet = spoilt(names[i+1:])
+			return b
 		}
 	}
 	return b

@@ -206,6 +206,9 @@ func (pf *Proof) linkRequest(p *pool, l *link, t *target, from int) (may bool) {
 
 // linkTest asks a link's operator about one value.
 func (pf *Proof) linkTest(p *pool, l *link, v string, from int) (may bool) {
+	if pf.dismisses(l, v, p.rule) {
+		return false
+	}
 	if !l.multi {
 		if l.chain.Active() == 0 {
 			if pf.without(v, l, p.rule) {
@@ -243,7 +246,7 @@ func (pf *Proof) linkSees(p *pool, l *link, s string, m symbol.Set, from int) bo
 		return true
 	}
 	if l.op.withArg == nil {
-		may = l.op.wants(m, len(s)) && l.op.may(s, &pf.budget)
+		may = l.op.wants(m, len(s)) && l.op.fits(m) && l.op.may(s, &pf.budget)
 	} else {
 		if p.unknown && (l.argument.has(isCapture) || l.argument.has(isMatched)) {
 			return true

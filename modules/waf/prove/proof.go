@@ -46,6 +46,7 @@ type Proof struct {
 	// scratch space
 	found       found
 	base, other text
+	noise       noise
 	kept        text // what is known of the last long value: see without
 	left        []*rule
 	list        []string
@@ -78,10 +79,11 @@ func (pf *Proof) End() {
 	pf.found.reset()
 	pf.pool.reset(0)
 	pf.base.s, pf.other.s = "", ""
+	pf.noise.done, pf.noise.kept.s = false, ""
 	pf.kept = text{}
 	pf.linkChain, pf.linkFrom = nil, ""
-	if cap(pf.hits) > maxHits || cap(pf.room)+cap(pf.spare)+cap(pf.linkRoom) > 1<<20 { // not to keep what one request needed
-		pf.hits, pf.room, pf.spare, pf.linkRoom = nil, nil, nil, nil
+	if cap(pf.hits) > maxHits || cap(pf.room)+cap(pf.spare)+cap(pf.linkRoom)+cap(pf.noise.raw) > 1<<20 { // not to keep what one request needed
+		pf.hits, pf.room, pf.spare, pf.linkRoom, pf.noise = nil, nil, nil, nil, noise{}
 	}
 	pf.known = pf.known[:0]
 	pf.hits, pf.doubts, pf.list, pf.room, pf.ids = pf.hits[:0], pf.doubts[:0], pf.list[:0], pf.room[:0], pf.ids[:0]

@@ -155,12 +155,20 @@ func (c *compiler) number(p *Prover) {
 		if len(r.op.lits) > 0 {
 			add(kind, r.op.lits, &r.need)
 		}
+		if p := pieces(r.op.lits); p != nil && r.multi && base64In(r.chain.Names()).quiet {
+			add(kind, p, &r.piece)
+		}
 		if r.gate != nil {
 			add(kind, r.gate.lits, &r.gate.need)
 		}
 		for _, l := range r.links {
 			if len(l.op.lits) > 0 && l.chain.Active() == 0 {
 				add(kind, l.op.lits, &l.need)
+			}
+			for i := range l.ways {
+				if w := &l.ways[i]; w.pieces != nil {
+					add(kind, w.pieces, &w.need)
+				}
 			}
 		}
 	}
@@ -174,12 +182,15 @@ func (c *compiler) number(p *Prover) {
 			if kindOf(r) != kind {
 				continue
 			}
-			fields := []*int{&r.need}
+			fields := []*int{&r.need, &r.piece}
 			if r.gate != nil {
 				fields = append(fields, &r.gate.need)
 			}
 			for _, l := range r.links {
 				fields = append(fields, &l.need)
+				for i := range l.ways {
+					fields = append(fields, &l.ways[i].need)
+				}
 			}
 			for _, field := range fields {
 				if n, ok := numbers[field]; ok {

@@ -20,6 +20,7 @@ type rule struct {
 	united  bool // unions answer for it
 	blind   bool // what its transformations do is not known
 	need    int  // which need of the scanner op.lits is; -1: none
+	piece   int  // and which the pieces of op.lits are, if the rule decodes base64: see decoded.go
 	gate    *gate
 
 	targets                []target
@@ -55,7 +56,7 @@ func unitable(r *rule) bool {
 // rule compiles an obligation. Parts that are not understood make it match whatever they would have asked.
 func (c *compiler) rule(o *obligation.Obligation) *rule {
 	s := o.Rule
-	r := &rule{id: s.ID, index: len(c.rules), phase: s.Phase, pinned: o.Pinned, need: -1, reads: o.Reads, multi: s.MultiMatch, capture: s.Capture}
+	r := &rule{id: s.ID, index: len(c.rules), phase: s.Phase, pinned: o.Pinned, need: -1, piece: -1, reads: o.Reads, multi: s.MultiMatch, capture: s.Capture}
 	r.op = c.operator(s)
 	if s.Op.Name == "" { // SecAction
 		r.op = operator{}

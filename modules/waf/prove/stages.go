@@ -109,6 +109,9 @@ func anyWants(rules []*rule, m symbol.Set) bool {
 func (pf *Proof) stages(p *plan, st *step) {
 	g := st.group
 	pf.look(p, &pf.base, st.rules, g.weak, g.strong)
+	if pf.onlyNoise(&g.walker, st.rules, p.scanner) {
+		return
+	}
 	if len(g.walker.stages) > 0 {
 		pf.walk(&g.walker, pf.base.s, pf.base.symbols, st.rules, func(s string, m symbol.Set) bool {
 			pf.other.set(s, m, p.scanner)

@@ -61,7 +61,11 @@ func (p *plan) newWork(m symbol.Set) *work {
 	w := &work{symbols: m}
 	for _, g := range p.groups {
 		if idle(g.chain, m) {
-			w.own = append(w.own, possible(g.rules, m)...)
+			for _, r := range possible(g.rules, m) {
+				if r.op.fits(m) { // these are the value's symbols, not more
+					w.own = append(w.own, r)
+				}
+			}
 			continue
 		}
 		image := g.chain.Image
