@@ -109,6 +109,7 @@ func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.
 		e.User, e.Session = proof.Name(), proof.Session()
 		state.Bus.Publish(e)
 	}
+	logins.WithLabelValues(proof.Provider(), "succeeded").Inc()
 	req.Note("login", proof.Name())
 	if h, err := p.hops(); err == nil {
 		h.note(browserOf(r), time.Now())
@@ -170,6 +171,13 @@ func (p *Portal) publishFailed(req *gatehouse.Request, reason verdict.Reason, de
 	if err != nil {
 		return // the access log still says it
 	}
+	provider := ""
+	for _, a := range attrs {
+		if a.Key == "provider" { // one that is configured: metrics stay bounded
+			provider = a.Value
+		}
+	}
+	logins.WithLabelValues(provider, string(reason)).Inc()
 	e := req.Event(event.LoginFailed)
 	e.Reason, e.Status, e.Detail, e.Attrs = reason, reason.Status(), detail, attrs
 	state.Bus.Publish(e)

@@ -431,3 +431,145 @@ func TestOwnPassword(t *testing.T) {
 	there.mustLogin("ada", another)
 	h.event("user.password_changed", `"session":"`)
 }
+
+// TestImport: people of another system come with their hashes, wait for approval like everybody, and are hashed anew when
+// they log in (CAL-04).
+func TestImport(t *testing.T) {
+	// Of libxcrypt: the phrase, and a password that would not be accepted here.
+	const rasmus, weak = "$2y$08$abcdefghijklmnopqrstuuybg2IdwwIm5aBKq31AVVaBlhpMs8y0W", "$2y$07$BCryptRequires22Chrcte/VlQH0piJtjXl.0t1XkA8pw9dMXTpOq"
+	h := open(t)
+	file := func(name, text string) string {
+		path := filepath.Join(h.Dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	h.ok("made local:ada", "user", "add", "ada")
+	users := file("users", "rasmus:"+rasmus+"\nbob:\n")
+	h.ok("would import 2 accounts", "user", "import", users, "--dry-run")
+	h.no("line 2 (bob): MD5", "user", "import", file("old", "rasmus:"+rasmus+"\nbob:$apr1$x$y\n"))
+	h.no("ada: the user exists", "user", "import", file("more.csv", "name\nada\neve\n"))
+	if out := h.ok("STATE", "user", "list"); strings.Contains(out, "eve") || strings.Contains(out, "rasmus") {
+		t.Fatalf("something was imported: %s", out)
+	}
+	h.ok("1 of them have no password", "user", "import", users, "--role", "staff")
+	h.ok("imported 1 accounts, skipped 1", "user", "import", file("more.json", `[{"name":"ada"},{"name":"eve","roles":["a","b"]}]`), "--skip-existing", "--approve")
+	h.ok("local:rasmus  pending   staff  bcrypt", "user", "list")
+	h.browser().login("rasmus", phrase).want(t, 403, "waiting for approval")
+	h.ok("is approved", "user", "approve", "rasmus")
+	b := h.browser().mustLogin("rasmus", phrase)
+	b.get("/").want(t, 200, "for rasmus with staff")
+	h.ok("local:rasmus  approved  staff  argon2id", "user", "list")
+	h.ok("imported 1", "user", "import", file("weak", "lerdorf:"+weak), "--approve")
+	h.browser().login("lerdorf", "rasmuslerdorf").want(t, 200, "shorter or easier to guess than what is asked for here")
+	h.event("user.imported", `"user":"local:rasmus"`, `"operator":"olga"`)
+}
+
+// TestRegister: people may ask for an account where the operator lets them, and learn nothing about others.
+func TestRegister(t *testing.T) {
+	h := open(t, "{{local}}", "register")
+	h.person("ada", "staff")
+	b := h.browser()
+	b.get("/.gatehouse/login").want(t, 200, `href="/.gatehouse/login/local/register"`)
+	form := b.get("/.gatehouse/login/local/register").want(t, 200, "Ask for an account")
+	ask := func(name, password string) answer {
+		t.Helper()
+		return b.submit(form, "username", name, "name", "Eve\r\nAdmin", "email", "eve@example.com", "password", password, "password_again", password)
+	}
+	ask("e v e", phrase).want(t, 422, "another user name")
+	ask("eve", "eveeveeveeve").want(t, 422, "too easy")
+	taken, free := ask("ada", another), ask("eve", another)
+	for _, a := range []answer{taken, free} {
+		a.want(t, 200, "Your request was taken")
+	}
+	h.event("user.pending", `"user":"local:eve"`, `"client_ip":"127.0.0.1"`)
+	h.browser().login("ada", another).want(t, 403, "do not belong together") // nobody's password was changed
+	h.browser().login("eve", another).want(t, 403, "waiting for approval")
+	if out := h.ok("EveAdmin", "user", "list", "--state", "pending"); strings.Contains(out, "ada") {
+		t.Errorf("pending: %s", out)
+	}
+	ask("eve", phrase).want(t, 200, "was taken") // once more, with another password: the first one counts
+	h.ok("local:eve is rejected", "user", "reject", "eve")
+	h.browser().login("eve", another).want(t, 403, "cannot be used")
+	var last answer
+	for i := range 12 {
+		if last = ask(fmt.Sprint("user", i), phrase); last.StatusCode != 200 {
+			break
+		}
+	}
+	if last.want(t, 429, ""); last.Header.Get("Retry-After") == "" {
+		t.Error("how long to wait is not said")
+	}
+	if strings.Contains(h.browser().get("/.gatehouse/login/local/register").body, "<script") {
+		t.Error("a script")
+	}
+
+	closed := open(t)
+	closed.browser().get("/.gatehouse/login/local/register").want(t, 404, "")
+}
+
+// TestKnownDevice: whoever guesses at a victim's password, from the same network even, keeps nobody out of the browser in
+// which they have logged in before (NAT-10); there, failures count for themselves.
+func TestKnownDevice(t *testing.T) {
+	h := open(t)
+	h.person("ada", "staff")
+	h.person("eve", "staff")
+	home := h.browser().mustLogin("ada", phrase)
+	eve := h.browser().mustLogin("eve", phrase)
+	attempt := func(b *browser, password string) int {
+		t.Helper()
+		return b.submit(b.get("/.gatehouse/login"), "username", "ada", "password", password).StatusCode
+	}
+	home.submit(home.get("/.gatehouse/logout").want(t, 200, "")).want(t, 200, "")
+	eve.submit(eve.get("/.gatehouse/logout").want(t, 200, "")).want(t, 200, "")
+	for _, guess := range []struct {
+		b    *browser
+		want int
+	}{{h.browser(), 403}, {h.browser(), 429}, {eve, 429}} { // a device of one's own opens no further lane
+		if got := attempt(guess.b, "wrong wrong wrong"); got != guess.want {
+			t.Fatalf("a guess: status %d, want %d", got, guess.want)
+		}
+	}
+	if got := attempt(h.browser(), phrase); got != 429 {
+		t.Errorf("from an unknown browser, in the pause: status %d", got)
+	}
+	if got := attempt(home, phrase); got != 303 {
+		t.Errorf("from the known browser: status %d", got)
+	}
+	home.submit(home.get("/.gatehouse/logout"))
+	if got := attempt(home, "a slip of the hand"); got != 403 {
+		t.Errorf("status %d", got)
+	}
+	if got := attempt(home, phrase); got != 429 {
+		t.Errorf("failures in a known browser do not count: status %d", got)
+	}
+	for _, c := range home.http.Jar.Cookies(&url.URL{Scheme: "https", Host: "app.test"}) {
+		if strings.Contains(c.Value, "ada") {
+			t.Errorf("%s names the user", c.Name)
+		}
+	}
+}
+
+// TestEachFailureIsAnEvent: failures are events of their own, each, and counted (NAT-08).
+func TestEachFailureIsAnEvent(t *testing.T) {
+	h := open(t)
+	h.person("ada", "staff")
+	for i := range 20 {
+		b := h.browser()
+		b.submit(b.get("/.gatehouse/login"), "username", []string{"ada", "nobody"}[i%2], "password", "wrong wrong wrong")
+	}
+	eventually(t, "20 events", func() bool { return h.events("login.failed", `"provider":"local"`) == 20 })
+	if ada, nobody := h.events("login.failed", `"attempted_user":"ada"`), h.events("login.failed", `"attempted_user":"nobody"`); ada != 10 || nobody != 10 {
+		t.Errorf("%d and %d", ada, nobody)
+	}
+	res, err := http.Get("http://" + h.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, _ := io.ReadAll(res.Body)
+	if !regexp.MustCompile(`gatehouse_logins_total\{outcome="(login_failed|too_many_attempts)",provider="local"\} [1-9]`).Match(text) {
+		t.Error("no metric counts failed logins")
+	}
+}
