@@ -93,6 +93,9 @@ func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.
 	if err := errors.Join(err, <-seen); err != nil { // nobody has the session then, and it ends by itself
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
+	if err := p.bound(r, req, state, sessions, token, proof); err != nil {
+		return err
+	}
 	err = cookie.Set(w.Header(), sessionCookie, token, cookie.Options{SameSite: http.SameSiteLaxMode})
 	if err != nil {
 		return req.Deny(verdict.Internal, err.Error())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"gatehouse.internal/modules/gatehouse"
@@ -60,6 +61,44 @@ func clip(s string) string {
 		return string(r[:most])
 	}
 	return s
+}
+
+// bound keeps the number of the person's sessions, of which one has just begun, within what the site allows, and tells of
+// those that are in use far away. In the refusing mode it ends the one that has begun, and refuses the request.
+func (p *Portal) bound(r *http.Request, req *gatehouse.Request, state *gatehouse.State, sessions *Sessions, token string, proof identity.Proof) error {
+	who, most := proof.Identity(), p.policy.MaxSessions
+	here := network(req.ClientIP)
+	crowd, err := sessions.Crowd(r.Context(), who.Provider, who.Subject, here, proof.Session(), req.Identity.Session())
+	if err != nil {
+		return req.Deny(verdict.Unavailable, err.Error())
+	}
+	tell := func(kind event.Kind, session string, attrs ...event.Attr) {
+		e := req.Event(kind)
+		e.User, e.Session, e.Attrs = proof.Name(), session, attrs
+		state.Bus.Publish(e)
+	}
+	limit := event.Attr{Key: "limit", Value: strconv.Itoa(most)}
+	if p.policy.RefuseSessions && crowd.refused(most, proof.Session(), proof.Since()) {
+		if err := sessions.End(r.Context(), token); err != nil {
+			return req.Deny(verdict.Unavailable, err.Error())
+		}
+		tell(event.SessionLimit, proof.Session(), event.Attr{Key: "action", Value: "refused"}, limit)
+		p.publishFailed(req, verdict.TooManySessions, proof.Name()+" has "+limit.Value+" sessions already",
+			event.Attr{Key: "provider", Value: who.Provider}, event.Attr{Key: "attempted_user", Value: who.Subject})
+		return req.Deny(verdict.TooManySessions, proof.Name()+" has "+limit.Value+" sessions already")
+	}
+	for _, other := range crowd.surplus(most) {
+		if _, err := sessions.EndNamed(r.Context(), who.Provider, who.Subject, other.Name); err != nil {
+			return req.Deny(verdict.Unavailable, err.Error())
+		}
+		tell(event.SessionLimit, other.Name, event.Attr{Key: "action", Value: "evicted"}, limit)
+		p.publishEnd(req, other.Name, "more than "+limit.Value+" sessions")
+	}
+	for _, other := range crowd.Far {
+		tell(event.SessionsApart, proof.Session(), event.Attr{Key: "network", Value: here},
+			event.Attr{Key: "other_session", Value: other.Name}, event.Attr{Key: "other_network", Value: other.Network})
+	}
+	return nil
 }
 
 // EndSessions implements [gatehouse.SessionEnder].

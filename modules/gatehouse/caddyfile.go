@@ -26,6 +26,7 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseHouse) }
 //			max <duration>
 //			admin_roles <role...>
 //			renewal_grace <duration>
+//			max_sessions <n> [evict|refuse]
 //			clear_site_data
 //			provider_logout
 //		}
@@ -146,6 +147,8 @@ func (s *SessionPolicy) Parse(d *caddyfile.Dispenser) error {
 			}
 		case "renewal_grace":
 			err = duration(d, &s.RenewalGrace)
+		case "max_sessions":
+			err = maxSessions(d, s)
 		case "clear_site_data":
 			if s.ClearSiteData = true; d.NextArg() {
 				err = d.ArgErr()
@@ -155,12 +158,26 @@ func (s *SessionPolicy) Parse(d *caddyfile.Dispenser) error {
 				err = d.ArgErr()
 			}
 		default:
-			err = d.Errf("unknown session option %q: the options are idle, admin_idle, max, admin_roles, renewal_grace, clear_site_data, provider_logout", d.Val())
+			err = d.Errf("unknown session option %q: the options are idle, admin_idle, max, admin_roles, renewal_grace, max_sessions, clear_site_data, provider_logout", d.Val())
 		}
 		if err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// maxSessions reads the number of sessions that a person may have, and what becomes of one more.
+func maxSessions(d *caddyfile.Dispenser, s *SessionPolicy) error {
+	args := d.RemainingArgs()
+	if len(args) == 0 || len(args) > 2 || len(args) == 2 && args[1] != "evict" && args[1] != "refuse" {
+		return d.Err("max_sessions: write `max_sessions <number>`, and perhaps what becomes of one more: evict (the oldest ends) or refuse")
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil || n < 1 {
+		return d.Errf("max_sessions: %q is not a number of sessions, 1 or more", args[0])
+	}
+	s.MaxSessions, s.RefuseSessions = n, len(args) == 2 && args[1] == "refuse"
 	return nil
 }
 

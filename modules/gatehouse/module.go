@@ -102,6 +102,10 @@ type SessionPolicy struct {
 	AdminRoles []string `json:"admin_roles,omitempty"`
 	// For how long sessions go on whose identity provider should have renewed them and does not answer. Default: 10m.
 	RenewalGrace caddy.Duration `json:"renewal_grace,omitempty"`
+	// How many sessions a person may have at a time; zero: any number. One more ends the oldest.
+	MaxSessions int `json:"max_sessions,omitempty"`
+	// One more than MaxSessions is refused, rather than ending the oldest.
+	RefuseSessions bool `json:"refuse_sessions,omitempty"`
 	// Have browsers forget what the site stored in them when somebody logs out (Clear-Site-Data).
 	ClearSiteData bool `json:"clear_site_data,omitempty"`
 	// Lead browsers on to the identity provider's own logout, where it has one, without asking.
@@ -115,6 +119,9 @@ func (p SessionPolicy) Or(other SessionPolicy) SessionPolicy {
 	if len(p.AdminRoles) == 0 {
 		p.AdminRoles = other.AdminRoles
 	}
+	if p.MaxSessions == 0 {
+		p.MaxSessions, p.RefuseSessions = other.MaxSessions, other.RefuseSessions
+	}
 	p.ClearSiteData = p.ClearSiteData || other.ClearSiteData
 	p.ProviderLogout = p.ProviderLogout || other.ProviderLogout
 	return p
@@ -124,6 +131,9 @@ func (p SessionPolicy) Or(other SessionPolicy) SessionPolicy {
 func (p SessionPolicy) Validate() error {
 	if p.AdminIdle <= 0 || p.AdminIdle > p.Idle || p.Idle > p.Max {
 		return errors.New("session: want admin_idle <= idle <= max, all positive")
+	}
+	if p.MaxSessions < 0 {
+		return errors.New("session: max_sessions cannot be negative")
 	}
 	if p.RenewalGrace <= 0 {
 		return errors.New("session: want a positive renewal_grace")

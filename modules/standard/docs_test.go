@@ -64,7 +64,12 @@ func TestExamplesLoad(t *testing.T) {
 			if err := os.WriteFile(secret, []byte("s3cret"), 0o600); err != nil {
 				t.Fatal(err)
 			}
+			leaked := filepath.Join(g.Dir, "leaked")
+			if err := os.WriteFile(leaked, []byte("correct horse battery staple\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
 			text := strings.NewReplacer(
+				"/etc/gatehouse/leaked-passwords", leaked,
 				"/etc/gatehouse/app.crt", filepath.Join(g.Dir, "cert.pem"),
 				"/etc/gatehouse/app.key", filepath.Join(g.Dir, "key.pem"),
 				"/run/secrets/oidc", secret,

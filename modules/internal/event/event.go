@@ -16,6 +16,8 @@ const (
 	RequestRefused  Kind = "request.refused"
 	SessionCreated  Kind = "session.created"
 	SessionEnded    Kind = "session.ended"
+	SessionLimit    Kind = "session.limit_exceeded" // Attrs say what was done about it
+	SessionsApart   Kind = "session.far_apart"      // a person's sessions are in use from networks far from each other
 	LoginSucceeded  Kind = "login.succeeded"
 	LoginFailed     Kind = "login.failed"
 	UserCreated     Kind = "user.created"

@@ -261,6 +261,12 @@ var english = tongue{
 			next:  "Come back later and sign in again. If you are in a hurry, give your administrator this request number.",
 			login: "Sign in again",
 		},
+		verdict.TooManySessions: {
+			title: "You are signed in elsewhere",
+			what:  "This account is signed in as often as it may be, so that nothing was opened here.",
+			next:  "Sign out in one of the other places, then try again. If it was not you who signed in there, tell your administrator.",
+			login: "Try again",
+		},
 		verdict.AccountDisabled: {
 			title: "This account cannot be used",
 			what:  "We know who you are, but an administrator has closed this account.",

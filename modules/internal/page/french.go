@@ -290,6 +290,12 @@ var french = tongue{
 			next:  "Revenez plus tard et connectez-vous de nouveau. Si c’est urgent, donnez ce numéro de demande à votre administrateur.",
 			login: "Se connecter de nouveau",
 		},
+		verdict.TooManySessions: {
+			title: "Vous êtes connecté ailleurs",
+			what:  "Ce compte est déjà connecté autant de fois qu’il est permis, et rien n’a été ouvert ici.",
+			next:  "Déconnectez-vous à l’un des autres endroits, puis réessayez. Si ce n’était pas vous, prévenez votre administrateur.",
+			login: "Réessayer",
+		},
 		verdict.AccountDisabled: {
 			title: "Ce compte ne peut pas être utilisé",
 			what:  "Nous savons qui vous êtes, mais un administrateur a fermé ce compte.",

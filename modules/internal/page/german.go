@@ -285,6 +285,12 @@ var german = tongue{
 			next:  "Kommen Sie später wieder und melden Sie sich noch einmal an. Wenn es eilt, nennen Sie Ihrer Administration diese Anfragenummer.",
 			login: "Noch einmal anmelden",
 		},
+		verdict.TooManySessions: {
+			title: "Sie sind anderswo angemeldet",
+			what:  "Dieses Konto ist schon so oft angemeldet, wie es sein darf; hier wurde deshalb nichts geöffnet.",
+			next:  "Melden Sie sich an einer der anderen Stellen ab und versuchen Sie es dann noch einmal. Waren nicht Sie das, sagen Sie es Ihrer Administration.",
+			login: "Noch einmal versuchen",
+		},
 		verdict.AccountDisabled: {
 			title: "Dieses Konto kann nicht benutzt werden",
 			what:  "Wir wissen, wer Sie sind, aber die Administration hat dieses Konto gesperrt.",

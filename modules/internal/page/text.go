@@ -58,6 +58,7 @@ var reasons = map[verdict.Reason]technical{
 	verdict.LoginExpired:     {detail: "The login flow is unknown, used up, expired or bound to another browser. Start a new one; never repeat a callback.", step: stepHome},
 	verdict.ProviderDown:     {detail: "The identity provider cannot be reached. Repeat with growing pauses; existing sessions and tokens stay valid.", step: stepAgain},
 	verdict.AccountPending:   {detail: "The login was good, but an administrator has to approve the account first: `gatehouse user approve`.", step: stepHome},
+	verdict.TooManySessions:  {detail: "The person has as many sessions as session { max_sessions } allows. One of them has to end first.", step: stepHome},
 	verdict.AccountDisabled:  {detail: "The account may not be used: it was rejected, disabled or deleted. Operators: `gatehouse user list` says why.", step: stepHome},
 	verdict.ClockDiffers:     {detail: "The identity provider's answer comes from another time: its clock and the gateway's differ by more than is tolerated. Operators: set both by NTP; the log says which one is ahead.", step: stepAgain},
 	verdict.GroupsMissing:    {detail: "The identity provider left the groups out of its answer, since there are too many. Operators: have it send only those assigned to this client, or configure groups_overage.", step: stepAgain},

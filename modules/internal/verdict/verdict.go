@@ -40,6 +40,7 @@ const (
 	TooManyAttempts  Reason = "too_many_attempts"  // identity providers
 	RateLimited      Reason = "rate_limited"       // ratelimit: more requests than the site takes from one client, user or session
 	AccountPending   Reason = "account_pending"    // portal: an administrator has not approved the account yet
+	TooManySessions  Reason = "too_many_sessions"  // portal: the person is logged in as often as they may be
 	AccountDisabled  Reason = "account_disabled"   // portal: the account was rejected, disabled or deleted
 	Banned           Reason = "banned"             // ban: the client's network has offended too often
 	UpstreamDown     Reason = "upstream_down"      // the application did not answer
@@ -86,6 +87,7 @@ var status = map[Reason]int{
 	AccountPending:   http.StatusForbidden,
 	AccountDisabled:  http.StatusForbidden,
 	Banned:           http.StatusForbidden,
+	TooManySessions:  http.StatusForbidden,
 	UpstreamDown:     http.StatusBadGateway,
 	UpstreamTimeout:  http.StatusGatewayTimeout,
 	Unavailable:      http.StatusServiceUnavailable,
