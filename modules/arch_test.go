@@ -18,12 +18,12 @@ const module = "gatehouse.internal/"
 
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
-	"secret", "clientip", "reqpath", "prefixset", "cookie", "identity", "verdict", "event", "page", "scope", "recent",
+	"secret", "clientip", "reqpath", "prefixset", "cookie", "identity", "verdict", "event", "page", "backoff", "scope", "recent",
 	"store", "store/storetest", "keyring", "standing", "ledger", "service", "roster", "gatetest",
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "waf", "authn", "apikey", "idp/oidc", "idp/local", "authz", "ban", "ratelimit", "forward"}
+var rooms = []string{"admit", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "authz", "ban", "ratelimit", "forward"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}

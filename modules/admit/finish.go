@@ -42,7 +42,10 @@ func (l accessLog) write(w *writer, r *http.Request, req *gatehouse.Request, v v
 	}
 	count(l.site, status, v.Reason, took)
 	if v.Given() && !w.told {
-		l.publish(req, r, v, status)
+		l.publish(event.RequestRefused, req, r, v, status)
+	}
+	if kind := req.Watched(); kind != "" {
+		l.publish(kind, req, r, v, status)
 	}
 	line := l.logger.Check(zapcore.InfoLevel, "request")
 	if line == nil {
@@ -85,12 +88,12 @@ func (l accessLog) write(w *writer, r *http.Request, req *gatehouse.Request, v v
 	line.Write(fields...)
 }
 
-func (l accessLog) publish(req *gatehouse.Request, r *http.Request, v verdict.Verdict, status int) {
+func (l accessLog) publish(kind event.Kind, req *gatehouse.Request, r *http.Request, v verdict.Verdict, status int) {
 	state, err := l.house.State()
 	if err != nil {
 		return // the access log still says it
 	}
-	e := req.Event(event.RequestRefused)
+	e := req.Event(kind)
 	e.Method, e.Path, e.Status = clip(r.Method, 32), loggedPath(r, req), status
 	e.Reason, e.Detail, e.Attrs = v.Reason, clip(v.Detail, 512), req.Notes()
 	if rule := req.Grant.Rule(); rule != "" {

@@ -109,8 +109,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // identify says who makes the request, unless they may not use the house any more, or the configuration has given up
 // the provider: its word counts no more.
 func (h *Handler) identify(req *gatehouse.Request, proof identity.Proof) {
-	if h.find(proof.Provider()) != nil && h.allowed(proof) {
-		req.Identity = proof
+	idp := h.find(proof.Provider())
+	if idp == nil || !h.allowed(proof) {
+		return
+	}
+	req.Identity = proof
+	if e, ok := idp.(gatehouse.Emergency); ok {
+		req.Watch(e.Watched())
+		req.Note("break_glass", proof.Subject())
 	}
 }
 

@@ -63,6 +63,8 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return p.password(w, r, req)
 	case path == keptPath:
 		return p.kept(w, r, req)
+	case path == gatehouse.EmergencyPath:
+		return p.emergency(w, r, req)
 	case path == logoutPath:
 		return p.logout(w, r, req)
 	case path == loginPath:
@@ -84,7 +86,7 @@ func (p *Portal) login(w http.ResponseWriter, r *http.Request, req *gatehouse.Re
 		seeOther(w, p.afterLogin(f))
 		return nil
 	}
-	providers := p.providers()
+	providers := p.usual()
 	if len(providers) == 0 {
 		return req.Deny(verdict.Unavailable, "no identity provider is configured")
 	}
@@ -142,7 +144,10 @@ func (p *Portal) stopLoop(w http.ResponseWriter, r *http.Request, req *gatehouse
 
 // showLogin completes the view by the ways to log in.
 func (p *Portal) showLogin(w http.ResponseWriter, r *http.Request, status int, view page.Login, user string) {
-	for _, idp := range p.providers() {
+	if p.rescue() != nil {
+		view.EmergencyURL = gatehouse.EmergencyPath
+	}
+	for _, idp := range p.usual() {
 		base := loginPath + "/" + idp.Name()
 		if r, ok := idp.(gatehouse.Registrar); ok && r.RegisterPath() != "" {
 			view.RegisterURL = base + r.RegisterPath()

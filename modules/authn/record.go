@@ -46,6 +46,7 @@ type record struct {
 
 	Vouched time.Time `json:"vouched"`        // when the provider last vouched
 	Renew   time.Time `json:"renew,omitzero"` // when it wants to be asked again; zero: never
+	Until   time.Time `json:"until,omitzero"` // when the session ends at the latest, by its provider's word; zero: it said none
 	Keep    []byte    `json:"keep,omitempty"`
 	SID     string    `json:"sid,omitempty"`
 

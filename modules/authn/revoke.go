@@ -181,7 +181,7 @@ func (s *Sessions) Remaining(ctx context.Context, token, host string, l Limits) 
 		return 0, 0, false
 	}
 	now := s.clock.now()
-	absolute = max(l.Max-time.Duration(now-e.created), 0)
+	absolute = max(time.Duration(e.end(l)-now), 0)
 	return min(max(l.idle(e.roles)-time.Duration(now-e.seen.Load()), 0), absolute), absolute, true
 }
 
@@ -201,7 +201,7 @@ func (s *Sessions) Expired(ctx context.Context, token, host string, l Limits) (i
 		return identity.Identity{}, false
 	}
 	e, now := s.enliven(id, rec, item), s.clock.now()
-	end := min(e.seen.Load()+int64(l.idle(e.roles)), e.created+int64(l.Max))
+	end := min(e.seen.Load()+int64(l.idle(e.roles)), e.end(l))
 	if now <= end || now-end > int64(tombLife) {
 		return identity.Identity{}, false
 	}

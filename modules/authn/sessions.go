@@ -66,6 +66,7 @@ type live struct {
 	roles     []string
 	span      time.Duration // as recorded
 	created   int64
+	until     int64 // when it ends at the latest, whatever the site says; 0: as the site says
 	renew     int64 // when the provider wants to be asked again; 0: never
 	renewFrom int64 // when that may begin
 
@@ -89,10 +90,19 @@ func (e *live) over(l Limits, now int64) string {
 	switch {
 	case now-e.seen.Load() > int64(l.idle(e.roles)):
 		return "idle"
-	case now-e.created > int64(l.Max):
+	case now > e.end(l):
 		return "max"
 	}
 	return ""
+}
+
+// end is when the session ends, used or not.
+func (e *live) end(l Limits) int64 {
+	end := e.created + int64(l.Max)
+	if e.until != 0 {
+		end = min(end, e.until)
+	}
+	return end
 }
 
 // inherit takes over what this node knew of the session before it read it again.
@@ -184,6 +194,9 @@ func (s *Sessions) Create(ctx context.Context, v vouching, host string, meta Met
 	rec := record{
 		Host: host, Created: time.Unix(0, now).UTC(), Span: l.Idle + storeSlack,
 		Idle: l.idle(v.Identity.Roles), Max: l.Max, Agent: meta.Agent, Network: meta.Network,
+	}
+	if !v.Until.IsZero() { // by the wall clock, which need not be ours
+		rec.Until = rec.Created.Add(max(time.Until(v.Until), 0))
 	}
 	rec.Who.Tenant = l.Tenant
 	rec.vouched(v, now)
@@ -330,6 +343,9 @@ func (s *Sessions) enliven(id sessionID, rec *record, item store.Item) *live {
 	proof := identity.Prove(rec.Who, logName(id), rec.Created)
 	e := &live{
 		proof: proof, host: rec.Host, roles: rec.Who.Roles, span: rec.Span, created: min(rec.Created.UnixNano(), now),
+	}
+	if !rec.Until.IsZero() {
+		e.until = rec.Until.UnixNano()
 	}
 	if !rec.Renew.IsZero() {
 		e.renew = rec.Renew.UnixNano()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -52,6 +53,37 @@ func (p *Portal) mayLogIn(r *http.Request, req *gatehouse.Request, state *gateho
 	}
 	p.publishFailed(req, v.Reason, v.Detail, event.Attr{Key: "provider", Value: who.Provider}, event.Attr{Key: "attempted_user", Value: who.Subject})
 	return v, false
+}
+
+// usual returns the identity providers that the login offers.
+func (p *Portal) usual() []gatehouse.IdentityProvider {
+	return slices.DeleteFunc(slices.Clone(p.providers()), func(idp gatehouse.IdentityProvider) bool {
+		_, ok := idp.(gatehouse.Emergency)
+		return ok
+	})
+}
+
+// rescue returns the identity provider for emergencies, or nil.
+func (p *Portal) rescue() gatehouse.IdentityProvider {
+	for _, idp := range p.providers() {
+		if _, ok := idp.(gatehouse.Emergency); ok {
+			return idp
+		}
+	}
+	return nil
+}
+
+// emergency leads to the provider for emergencies.
+func (p *Portal) emergency(w http.ResponseWriter, r *http.Request, req *gatehouse.Request) error {
+	idp := p.rescue()
+	if idp == nil {
+		return req.Deny(verdict.NotFound, "there is no emergency access")
+	}
+	if !onlyMethods(w, r, http.MethodGet, http.MethodHead) {
+		return req.Deny(verdict.BadMethod, "")
+	}
+	seeOther(w, loginPath+"/"+idp.Name())
+	return nil
 }
 
 // clip bounds what a provider says of a person.

@@ -91,7 +91,7 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 			return app.parseRoom(d, word)
 		}
 		if _, err := caddy.GetModule("gatehouse.identity_providers." + word); err != nil {
-			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, roles, tenant, ban, local, oidc", word)
+			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, roles, tenant, ban, local, oidc, break_glass", word)
 		}
 		raw, err := guest(d, "gatehouse.identity_providers.", word, "provider")
 		if err != nil {

@@ -10,7 +10,11 @@ import (
 // newEventLog returns a bus subscriber that writes each event as one log line. Fields that do not apply are left out.
 func newEventLog(logger *zap.Logger) func(event.Event) {
 	return func(e event.Event) {
-		line := logger.Check(zapcore.InfoLevel, string(e.Kind))
+		level := zapcore.InfoLevel
+		if e.Kind == event.BreakGlassUsed { // somebody has to hear of it now
+			level = zapcore.ErrorLevel
+		}
+		line := logger.Check(level, string(e.Kind))
 		if line == nil {
 			return
 		}

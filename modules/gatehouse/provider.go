@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/verdict"
 )
@@ -48,6 +49,8 @@ type Vouching struct {
 	Keep []byte
 	// SID is the provider's own name of its session, which a back-channel logout may give; may be empty.
 	SID string
+	// Until is when the session ends at the latest; zero: as the site says. It is taken once, at the login.
+	Until time.Time
 	// Renew is when the provider wants to be asked again; zero: never.
 	Renew time.Time
 }
@@ -104,6 +107,17 @@ type AccountVisit struct {
 	Request *Request
 	CSRF    string // goes into each form as csrf
 	Account string // the path of the account page
+}
+
+// EmergencyPath is where somebody gets in when the usual ways are shut.
+const EmergencyPath = PortalPrefix + "break-glass"
+
+// Emergency is implemented by the identity provider for when the usual ones are of no use. It is not offered among them, and
+// each request of whom it vouches for is an event.
+type Emergency interface {
+	IdentityProvider
+	// Watched is the kind of these events.
+	Watched() event.Kind
 }
 
 // Registrar is implemented by identity providers where people may ask for an account.

@@ -38,6 +38,7 @@ type Request struct {
 
 	verdict verdict.Verdict
 	attrs   []event.Attr
+	watched event.Kind
 	probe   bool
 }
 
@@ -104,6 +105,12 @@ func (q *Request) Note(key, value string) {
 
 // Notes returns what was noted, in order. The slice must not be changed.
 func (q *Request) Notes() []event.Attr { return q.attrs }
+
+// Watch has an event of this kind published when the request has ended, whatever became of it.
+func (q *Request) Watch(kind event.Kind) { q.watched = kind }
+
+// Watched returns what Watch was told, or "".
+func (q *Request) Watched() event.Kind { return q.watched }
 
 // String names the request by its id, so that a stray placeholder cannot print who made it.
 func (q *Request) String() string { return q.ID }

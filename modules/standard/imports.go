@@ -5,6 +5,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	// The identity providers; the rooms are imported by the directive.
+	_ "gatehouse.internal/modules/idp/breakglass"
 	_ "gatehouse.internal/modules/idp/local"
 	_ "gatehouse.internal/modules/idp/oidc"
 )

@@ -1,13 +1,9 @@
 package local_test
 
 import (
-	"bytes"
 	"fmt"
-	"html"
 	"io"
-	"net"
 	"net/http"
-	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -17,9 +13,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-	"github.com/spf13/cobra"
 
 	"gatehouse.internal/modules/internal/gatetest"
 	_ "gatehouse.internal/modules/standard"
@@ -59,7 +52,7 @@ type gate struct {
 
 func open(t testing.TB, pairs ...string) *gate {
 	t.Helper()
-	h := &gate{t: t, admin: freeAddr(t)}
+	h := &gate{t: t, admin: gatetest.FreeAddr(t)}
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.mu.Lock()
 		h.seen = append(h.seen, r.URL.Path)
@@ -78,28 +71,10 @@ func open(t testing.TB, pairs ...string) *gate {
 	return h
 }
 
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 // run runs `gatehouse <args>` and returns what it wrote.
 func (h *gate) run(args ...string) (string, error) {
 	h.t.Helper()
-	root := &cobra.Command{Use: "gatehouse", SilenceErrors: true, SilenceUsage: true}
-	sub := &cobra.Command{Use: args[0]}
-	caddycmd.Commands()[args[0]].CobraFunc(sub)
-	root.AddCommand(sub)
-	var out bytes.Buffer
-	root.SetOut(&out)
-	root.SetArgs(append(args, "--address", h.admin, "--operator", "olga"))
-	err := root.Execute()
-	return out.String(), err
+	return gatetest.Run(h.t, "", append(args, "--address", h.admin, "--operator", "olga")...)
 }
 
 // ok runs a command that must succeed and say that.
@@ -120,137 +95,12 @@ func (h *gate) no(says string, args ...string) {
 	}
 }
 
-// events counts the events of a kind that name all of that.
-func (h *gate) events(kind string, has ...string) (n int) {
-	for line := range strings.Lines(h.Log()) {
-		all := strings.Contains(line, `"msg":"`+kind+`"`)
-		for _, s := range has {
-			all = all && strings.Contains(line, s)
-		}
-		if all {
-			n++
-		}
-	}
-	return n
-}
-
-func (h *gate) event(kind string, has ...string) {
+// as returns a browser in which somebody has logged in.
+func (h *gate) as(user, password string) *gatetest.Browser {
 	h.t.Helper()
-	eventually(h.t, fmt.Sprint("the event ", kind, has), func() bool { return h.events(kind, has...) > 0 })
-}
-
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-// browser is a person's; it follows no redirect.
-type browser struct {
-	t    testing.TB
-	http *http.Client
-}
-
-func (h *gate) browser() *browser {
-	c := h.Client()
-	c.Jar, _ = cookiejar.New(nil) // never fails
-	return &browser{h.t, c}
-}
-
-type answer struct {
-	*http.Response
-	body string
-}
-
-func (b *browser) send(method, path, body string) answer {
-	b.t.Helper()
-	r, err := http.NewRequest(method, "https://app.test"+path, strings.NewReader(body))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	r.Header.Set("Sec-Fetch-Mode", "navigate")
-	r.Header.Set("Sec-Fetch-Dest", "document")
-	r.Header.Set("Sec-Fetch-Site", "same-origin")
-	if method == http.MethodPost {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.Header.Set("Origin", "https://app.test")
-	}
-	res, err := b.http.Do(r)
-	if err != nil {
-		b.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	defer res.Body.Close()
-	got, err := io.ReadAll(res.Body)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return answer{res, string(got)}
-}
-
-func (b *browser) get(path string) answer {
-	b.t.Helper()
-	return b.send(http.MethodGet, path, "")
-}
-
-var (
-	formAction = regexp.MustCompile(`<form method="post" action="([^"]+)">`)
-	hidden     = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
-)
-
-// submit fills the page's last form in, and sends it.
-func (b *browser) submit(a answer, fields ...string) answer {
-	b.t.Helper()
-	forms := formAction.FindAllStringSubmatchIndex(a.body, -1)
-	if forms == nil {
-		b.t.Fatalf("status %d, no form:\n%s", a.StatusCode, a.body)
-	}
-	last := forms[len(forms)-1]
-	f := url.Values{}
-	for _, m := range hidden.FindAllStringSubmatch(a.body[last[0]:], -1) {
-		f.Set(m[1], html.UnescapeString(m[2]))
-	}
-	for i := 0; i < len(fields); i += 2 {
-		f.Set(fields[i], fields[i+1])
-	}
-	return b.send(http.MethodPost, html.UnescapeString(a.body[last[2]:last[3]]), f.Encode())
-}
-
-// login logs in, patiently: after a failure there is a pause.
-func (b *browser) login(user, password string) (a answer) {
-	b.t.Helper()
-	eventually(b.t, "the pause is over", func() bool {
-		a = b.submit(b.get("/.gatehouse/login"), "username", user, "password", password)
-		return a.StatusCode != http.StatusTooManyRequests
-	})
-	return a
-}
-
-// mustLogin logs in, and fails the test when that does not work.
-func (b *browser) mustLogin(user, password string) *browser {
-	b.t.Helper()
-	if a := b.login(user, password); a.StatusCode != http.StatusSeeOther {
-		b.t.Fatalf("logging in as %s: status %d\n%s", user, a.StatusCode, a.body)
-	}
+	b := h.Browser()
+	b.Login(user, password).Want(h.t, http.StatusSeeOther, "")
 	return b
-}
-
-func (b *browser) alive() bool {
-	b.t.Helper()
-	return b.get("/.gatehouse/session").StatusCode == http.StatusOK
-}
-
-// want fails the test unless the answer has this status and says that.
-func (a answer) want(t testing.TB, status int, says string) answer {
-	t.Helper()
-	if a.StatusCode != status || !strings.Contains(a.body, says) {
-		_, body, _ := strings.Cut(a.body, "<main>")
-		t.Fatalf("%s: status %d, want %d and %q:\n%s", a.Request.URL.Path, a.StatusCode, status, says, body)
-	}
-	return a
 }
 
 var linkIn = regexp.MustCompile(`https://\S+(/\.gatehouse/login/local/password\?token=[\w-]+)`)
@@ -277,8 +127,8 @@ func (h *gate) person(name string, roles ...string) {
 	for _, role := range roles {
 		args = append(args, "--role", role)
 	}
-	b, path := h.browser(), link(h.t, h.ok("made local:"+name, args...))
-	b.submit(b.get(path).want(h.t, 200, "Choose a password"), "password", phrase, "password_again", phrase).want(h.t, 303, "")
+	b, path := h.Browser(), link(h.t, h.ok("made local:"+name, args...))
+	b.Submit(b.Get(path).Want(h.t, 200, "Choose a password"), "password", phrase, "password_again", phrase).Want(h.t, 303, "")
 }
 
 // TestAccountLife tells an account's story, from the administrator's command to its end (CER-10, CER-14).
@@ -288,15 +138,15 @@ func TestAccountLife(t *testing.T) {
 	h.no("the user exists", "user", "add", "ada")
 	h.no("not a user name", "user", "add", "a b")
 	h.no("user list", "user", "approve", "eve")
-	b, path := h.browser(), link(t, said)
+	b, path := h.Browser(), link(t, said)
 
 	// The link sets a password; that alone lets nobody in.
-	form := b.get(path).want(t, 200, `value="ada"`)
-	b.submit(form, "password", "short", "password_again", "short").want(t, 422, "too short")
-	b.submit(form, "password", phrase, "password_again", another).want(t, 422, "not the same")
-	b.submit(form, "password", phrase, "password_again", phrase).want(t, 403, "waiting for approval")
-	b.get(path).want(t, 400, "does not work any more")
-	h.browser().login("ada", phrase).want(t, 403, "waiting for approval")
+	form := b.Get(path).Want(t, 200, `value="ada"`)
+	b.Submit(form, "password", "short", "password_again", "short").Want(t, 422, "too short")
+	b.Submit(form, "password", phrase, "password_again", another).Want(t, 422, "not the same")
+	b.Submit(form, "password", phrase, "password_again", phrase).Want(t, 403, "waiting for approval")
+	b.Get(path).Want(t, 400, "does not work any more")
+	h.Browser().Login("ada", phrase).Want(t, 403, "waiting for approval")
 	if len(h.seen) != 0 {
 		t.Errorf("the application saw %q", h.seen)
 	}
@@ -304,20 +154,20 @@ func TestAccountLife(t *testing.T) {
 
 	h.ok("local:ada is approved", "user", "approve", "ada", "--note", "asked by the team lead")
 	h.no("decided already", "user", "approve", "local:ada")
-	b = h.browser().mustLogin("ADA", phrase)
-	b.get("/").want(t, 200, "for ada with staff")
-	b.get("/.gatehouse/account").want(t, 200, "Ada L.")
+	b = h.as("ADA", phrase)
+	b.Get("/").Want(t, 200, "for ada with staff")
+	b.Get("/.gatehouse/account").Want(t, 200, "Ada L.")
 
 	// Other roles end the session, which carries them.
 	h.ok("has the roles: guest staff; 1 sessions ended", "user", "change", "ada", "--role", "guest", "--role", "staff")
-	if b.alive() {
+	if b.Alive() {
 		t.Error("a session has the roles of before")
 	}
-	b = h.browser().mustLogin("ada", phrase)
-	b.get("/").want(t, 200, "with guest,staff")
+	b = h.as("ada", phrase)
+	b.Get("/").Want(t, 200, "with guest,staff")
 
 	// Disabling ends everything at once, also what streams.
-	stream, err := b.http.Get("https://app.test/stream")
+	stream, err := b.HTTP.Get("https://app.test/stream")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,28 +181,28 @@ func TestAccountLife(t *testing.T) {
 	if took := time.Since(began); err == nil || took > time.Second {
 		t.Errorf("the stream went on for %v: %v", took, err)
 	}
-	if b.alive() {
+	if b.Alive() {
 		t.Error("the session lives")
 	}
-	h.browser().login("ada", phrase).want(t, 403, "cannot be used")
+	h.Browser().Login("ada", phrase).Want(t, 403, "cannot be used")
 	h.no("does not wait for approval", "user", "reject", "ada")
 	h.ok(`"left"`, "user", "list")
 	h.ok("local:ada is approved", "user", "enable", "ada")
 	h.no("is not disabled", "user", "enable", "ada")
-	b = h.browser().mustLogin("ada", phrase)
+	b = h.as("ada", phrase)
 
 	h.no("--yes", "user", "delete", "ada")
 	h.ok("local:ada is deleted; 1 sessions ended", "user", "delete", "ada", "--yes")
-	h.browser().login("ada", phrase).want(t, 403, "do not belong together")
+	h.Browser().Login("ada", phrase).Want(t, 403, "do not belong together")
 	if out := h.ok("STATE", "user", "list"); strings.Contains(out, "ada") {
 		t.Errorf("a deleted account is listed: %s", out)
 	}
 	h.ok("deleted", "user", "list", "--state", "deleted")
 	h.ok("made local:ada, pending", "user", "add", "ada")
 	for _, kind := range []string{"created", "pending", "approved", "changed", "disabled", "enabled", "deleted"} {
-		h.event("user."+kind, `"user":"local:ada"`, `"operator":"olga"`)
+		h.WantEvent("user."+kind, `"user":"local:ada"`, `"operator":"olga"`)
 	}
-	h.event("user.password_changed", `"user":"local:ada"`)
+	h.WantEvent("user.password_changed", `"user":"local:ada"`)
 	if log := h.Log(); strings.Contains(log, phrase) || strings.Contains(log, strings.Split(path, "=")[1]) {
 		t.Error("a secret is in the log")
 	}
@@ -362,34 +212,34 @@ func TestAccountLife(t *testing.T) {
 func TestLostPasswords(t *testing.T) {
 	h := open(t)
 	h.person("ada", "staff")
-	here, there := h.browser().mustLogin("ada", phrase), h.browser().mustLogin("ada", phrase)
+	here, there := h.as("ada", phrase), h.as("ada", phrase)
 	h.ok("must choose a new password at the next login; 3 sessions ended", "user", "compromise", "ada", "--note", "phished")
-	if here.alive() || there.alive() {
+	if here.Alive() || there.Alive() {
 		t.Error("sessions live")
 	}
-	here = h.browser()
-	form := here.login("ada", phrase).want(t, 200, "Somebody else may know your password")
-	if here.alive() {
+	here = h.Browser()
+	form := here.Login("ada", phrase).Want(t, 200, "Somebody else may know your password")
+	if here.Alive() {
 		t.Fatal("logged in without a new password")
 	}
-	here.submit(form, "password", phrase, "password_again", phrase).want(t, 422, "have already")
-	here.submit(form, "password", another, "password_again", another).want(t, 303, "")
-	here.get("/").want(t, 200, "for ada")
-	here.submit(form, "password", phrase, "password_again", phrase).want(t, 400, "") // the ticket is for the old one
-	h.browser().login("ada", phrase).want(t, 403, "do not belong together")
-	h.event("user.compromised", `"detail":"phished"`)
+	here.Submit(form, "password", phrase, "password_again", phrase).Want(t, 422, "have already")
+	here.Submit(form, "password", another, "password_again", another).Want(t, 303, "")
+	here.Get("/").Want(t, 200, "for ada")
+	here.Submit(form, "password", phrase, "password_again", phrase).Want(t, 400, "") // the ticket is for the old one
+	h.Browser().Login("ada", phrase).Want(t, 403, "do not belong together")
+	h.WantEvent("user.compromised", `"detail":"phished"`)
 
 	said := h.ok("has no password now; 1 sessions ended", "user", "reset-password", "ada")
-	if here.alive() {
+	if here.Alive() {
 		t.Error("the session lives")
 	}
-	eve := h.browser()
-	eve.login("ada", another).want(t, 403, "do not belong together")
+	eve := h.Browser()
+	eve.Login("ada", another).Want(t, 403, "do not belong together")
 	first := link(t, said)
 	second := link(t, h.ok("has no password", "user", "reset-password", "ada"))
-	eve.get(first).want(t, 400, "does not work any more")
-	here = h.browser()
-	here.submit(here.get(second), "password", phrase, "password_again", phrase).want(t, 303, "")
+	eve.Get(first).Want(t, 400, "does not work any more")
+	here = h.Browser()
+	here.Submit(here.Get(second), "password", phrase, "password_again", phrase).Want(t, 303, "")
 	h.no("keeps no second factors", "user", "reset-mfa", "ada")
 }
 
@@ -401,35 +251,35 @@ func TestOwnPassword(t *testing.T) {
 	}
 	h := open(t, "{{local}}", "breached_list "+list)
 	h.person("ada", "staff")
-	here, there := h.browser().mustLogin("ada", phrase), h.browser().mustLogin("ada", phrase)
-	h.browser().get("/.gatehouse/account/password").want(t, 302, "")
-	here.get("/.gatehouse/account").want(t, 200, `href="/.gatehouse/account/password"`)
-	form := here.get("/.gatehouse/account/password").want(t, 200, "Change your password")
-	change := func(current, fresh, again string) answer {
+	here, there := h.as("ada", phrase), h.as("ada", phrase)
+	h.Browser().Get("/.gatehouse/account/password").Want(t, 302, "")
+	here.Get("/.gatehouse/account").Want(t, 200, `href="/.gatehouse/account/password"`)
+	form := here.Get("/.gatehouse/account/password").Want(t, 200, "Change your password")
+	change := func(current, fresh, again string) gatetest.Answer {
 		t.Helper()
-		return here.submit(form, "current", current, "password", fresh, "password_again", again)
+		return here.Submit(form, "current", current, "password", fresh, "password_again", again)
 	}
-	change(phrase, "short", "short").want(t, 422, "too short")
-	change(phrase, "tiger bicycle marmalade", "tiger bicycle marmalade").want(t, 422, "known in a leak")
-	change(phrase, another, phrase).want(t, 422, "not the same")
-	change(phrase, phrase, phrase).want(t, 422, "have already")
-	change("not the password", another, another).want(t, 422, "current password is not right")
+	change(phrase, "short", "short").Want(t, 422, "too short")
+	change(phrase, "tiger bicycle marmalade", "tiger bicycle marmalade").Want(t, 422, "known in a leak")
+	change(phrase, another, phrase).Want(t, 422, "not the same")
+	change(phrase, phrase, phrase).Want(t, 422, "have already")
+	change("not the password", another, another).Want(t, 422, "current password is not right")
 	if a := change(phrase, another, another); a.StatusCode != 429 || a.Header.Get("Retry-After") == "" {
 		t.Errorf("guessing on: status %d", a.StatusCode)
 	}
-	h.event("login.failed", "change of password", `"attempted_user":"ada"`)
-	if !there.alive() {
+	h.WantEvent("login.failed", "change of password", `"attempted_user":"ada"`)
+	if !there.Alive() {
 		t.Error("the other session ended too early")
 	}
-	foreign := there.submit(form, "current", phrase, "password", another, "password_again", another)
-	foreign.want(t, 403, "") // another session's form
-	eventually(t, "the pause is over", func() bool { return change(phrase, another, another).StatusCode == 303 })
-	here.get("/.gatehouse/account/password?done=1").want(t, 200, "was changed")
-	if !here.alive() || there.alive() {
-		t.Errorf("this session lives: %v, the other one: %v", here.alive(), there.alive())
+	foreign := there.Submit(form, "current", phrase, "password", another, "password_again", another)
+	foreign.Want(t, 403, "") // another session's form
+	gatetest.Eventually(t, "the pause is over", func() bool { return change(phrase, another, another).StatusCode == 303 })
+	here.Get("/.gatehouse/account/password?done=1").Want(t, 200, "was changed")
+	if !here.Alive() || there.Alive() {
+		t.Errorf("this session lives: %v, the other one: %v", here.Alive(), there.Alive())
 	}
-	there.mustLogin("ada", another)
-	h.event("user.password_changed", `"session":"`)
+	there.Login("ada", another).Want(t, 303, "")
+	h.WantEvent("user.password_changed", `"session":"`)
 }
 
 // TestImport: people of another system come with their hashes, wait for approval like everybody, and are hashed anew when
@@ -456,57 +306,57 @@ func TestImport(t *testing.T) {
 	h.ok("1 of them have no password", "user", "import", users, "--role", "staff")
 	h.ok("imported 1 accounts, skipped 1", "user", "import", file("more.json", `[{"name":"ada"},{"name":"eve","roles":["a","b"]}]`), "--skip-existing", "--approve")
 	h.ok("local:rasmus  pending   staff  bcrypt", "user", "list")
-	h.browser().login("rasmus", phrase).want(t, 403, "waiting for approval")
+	h.Browser().Login("rasmus", phrase).Want(t, 403, "waiting for approval")
 	h.ok("is approved", "user", "approve", "rasmus")
-	b := h.browser().mustLogin("rasmus", phrase)
-	b.get("/").want(t, 200, "for rasmus with staff")
+	b := h.as("rasmus", phrase)
+	b.Get("/").Want(t, 200, "for rasmus with staff")
 	h.ok("local:rasmus  approved  staff  argon2id", "user", "list")
 	h.ok("imported 1", "user", "import", file("weak", "lerdorf:"+weak), "--approve")
-	h.browser().login("lerdorf", "rasmuslerdorf").want(t, 200, "shorter or easier to guess than what is asked for here")
-	h.event("user.imported", `"user":"local:rasmus"`, `"operator":"olga"`)
+	h.Browser().Login("lerdorf", "rasmuslerdorf").Want(t, 200, "shorter or easier to guess than what is asked for here")
+	h.WantEvent("user.imported", `"user":"local:rasmus"`, `"operator":"olga"`)
 }
 
 // TestRegister: people may ask for an account where the operator lets them, and learn nothing about others.
 func TestRegister(t *testing.T) {
 	h := open(t, "{{local}}", "register")
 	h.person("ada", "staff")
-	b := h.browser()
-	b.get("/.gatehouse/login").want(t, 200, `href="/.gatehouse/login/local/register"`)
-	form := b.get("/.gatehouse/login/local/register").want(t, 200, "Ask for an account")
-	ask := func(name, password string) answer {
+	b := h.Browser()
+	b.Get("/.gatehouse/login").Want(t, 200, `href="/.gatehouse/login/local/register"`)
+	form := b.Get("/.gatehouse/login/local/register").Want(t, 200, "Ask for an account")
+	ask := func(name, password string) gatetest.Answer {
 		t.Helper()
-		return b.submit(form, "username", name, "name", "Eve\r\nAdmin", "email", "eve@example.com", "password", password, "password_again", password)
+		return b.Submit(form, "username", name, "name", "Eve\r\nAdmin", "email", "eve@example.com", "password", password, "password_again", password)
 	}
-	ask("e v e", phrase).want(t, 422, "another user name")
-	ask("eve", "eveeveeveeve").want(t, 422, "too easy")
+	ask("e v e", phrase).Want(t, 422, "another user name")
+	ask("eve", "eveeveeveeve").Want(t, 422, "too easy")
 	taken, free := ask("ada", another), ask("eve", another)
-	for _, a := range []answer{taken, free} {
-		a.want(t, 200, "Your request was taken")
+	for _, a := range []gatetest.Answer{taken, free} {
+		a.Want(t, 200, "Your request was taken")
 	}
-	h.event("user.pending", `"user":"local:eve"`, `"client_ip":"127.0.0.1"`)
-	h.browser().login("ada", another).want(t, 403, "do not belong together") // nobody's password was changed
-	h.browser().login("eve", another).want(t, 403, "waiting for approval")
+	h.WantEvent("user.pending", `"user":"local:eve"`, `"client_ip":"127.0.0.1"`)
+	h.Browser().Login("ada", another).Want(t, 403, "do not belong together") // nobody's password was changed
+	h.Browser().Login("eve", another).Want(t, 403, "waiting for approval")
 	if out := h.ok("EveAdmin", "user", "list", "--state", "pending"); strings.Contains(out, "ada") {
 		t.Errorf("pending: %s", out)
 	}
-	ask("eve", phrase).want(t, 200, "was taken") // once more, with another password: the first one counts
+	ask("eve", phrase).Want(t, 200, "was taken") // once more, with another password: the first one counts
 	h.ok("local:eve is rejected", "user", "reject", "eve")
-	h.browser().login("eve", another).want(t, 403, "cannot be used")
-	var last answer
+	h.Browser().Login("eve", another).Want(t, 403, "cannot be used")
+	var last gatetest.Answer
 	for i := range 12 {
 		if last = ask(fmt.Sprint("user", i), phrase); last.StatusCode != 200 {
 			break
 		}
 	}
-	if last.want(t, 429, ""); last.Header.Get("Retry-After") == "" {
+	if last.Want(t, 429, ""); last.Header.Get("Retry-After") == "" {
 		t.Error("how long to wait is not said")
 	}
-	if strings.Contains(h.browser().get("/.gatehouse/login/local/register").body, "<script") {
+	if strings.Contains(h.Browser().Get("/.gatehouse/login/local/register").Body, "<script") {
 		t.Error("a script")
 	}
 
 	closed := open(t)
-	closed.browser().get("/.gatehouse/login/local/register").want(t, 404, "")
+	closed.Browser().Get("/.gatehouse/login/local/register").Want(t, 404, "")
 }
 
 // TestKnownDevice: whoever guesses at a victim's password, from the same network even, keeps nobody out of the browser in
@@ -515,36 +365,36 @@ func TestKnownDevice(t *testing.T) {
 	h := open(t)
 	h.person("ada", "staff")
 	h.person("eve", "staff")
-	home := h.browser().mustLogin("ada", phrase)
-	eve := h.browser().mustLogin("eve", phrase)
-	attempt := func(b *browser, password string) int {
+	home := h.as("ada", phrase)
+	eve := h.as("eve", phrase)
+	attempt := func(b *gatetest.Browser, password string) int {
 		t.Helper()
-		return b.submit(b.get("/.gatehouse/login"), "username", "ada", "password", password).StatusCode
+		return b.Submit(b.Get("/.gatehouse/login"), "username", "ada", "password", password).StatusCode
 	}
-	home.submit(home.get("/.gatehouse/logout").want(t, 200, "")).want(t, 200, "")
-	eve.submit(eve.get("/.gatehouse/logout").want(t, 200, "")).want(t, 200, "")
+	home.Submit(home.Get("/.gatehouse/logout").Want(t, 200, "")).Want(t, 200, "")
+	eve.Submit(eve.Get("/.gatehouse/logout").Want(t, 200, "")).Want(t, 200, "")
 	for _, guess := range []struct {
-		b    *browser
+		b    *gatetest.Browser
 		want int
-	}{{h.browser(), 403}, {h.browser(), 429}, {eve, 429}} { // a device of one's own opens no further lane
+	}{{h.Browser(), 403}, {h.Browser(), 429}, {eve, 429}} { // a device of one's own opens no further lane
 		if got := attempt(guess.b, "wrong wrong wrong"); got != guess.want {
 			t.Fatalf("a guess: status %d, want %d", got, guess.want)
 		}
 	}
-	if got := attempt(h.browser(), phrase); got != 429 {
+	if got := attempt(h.Browser(), phrase); got != 429 {
 		t.Errorf("from an unknown browser, in the pause: status %d", got)
 	}
 	if got := attempt(home, phrase); got != 303 {
 		t.Errorf("from the known browser: status %d", got)
 	}
-	home.submit(home.get("/.gatehouse/logout"))
+	home.Submit(home.Get("/.gatehouse/logout"))
 	if got := attempt(home, "a slip of the hand"); got != 403 {
 		t.Errorf("status %d", got)
 	}
 	if got := attempt(home, phrase); got != 429 {
 		t.Errorf("failures in a known browser do not count: status %d", got)
 	}
-	for _, c := range home.http.Jar.Cookies(&url.URL{Scheme: "https", Host: "app.test"}) {
+	for _, c := range home.HTTP.Jar.Cookies(&url.URL{Scheme: "https", Host: "app.test"}) {
 		if strings.Contains(c.Value, "ada") {
 			t.Errorf("%s names the user", c.Name)
 		}
@@ -556,11 +406,11 @@ func TestEachFailureIsAnEvent(t *testing.T) {
 	h := open(t)
 	h.person("ada", "staff")
 	for i := range 20 {
-		b := h.browser()
-		b.submit(b.get("/.gatehouse/login"), "username", []string{"ada", "nobody"}[i%2], "password", "wrong wrong wrong")
+		b := h.Browser()
+		b.Submit(b.Get("/.gatehouse/login"), "username", []string{"ada", "nobody"}[i%2], "password", "wrong wrong wrong")
 	}
-	eventually(t, "20 events", func() bool { return h.events("login.failed", `"provider":"local"`) == 20 })
-	if ada, nobody := h.events("login.failed", `"attempted_user":"ada"`), h.events("login.failed", `"attempted_user":"nobody"`); ada != 10 || nobody != 10 {
+	gatetest.Eventually(t, "20 events", func() bool { return h.Events("login.failed", `"provider":"local"`) == 20 })
+	if ada, nobody := h.Events("login.failed", `"attempted_user":"ada"`), h.Events("login.failed", `"attempted_user":"nobody"`); ada != 10 || nobody != 10 {
 		t.Errorf("%d and %d", ada, nobody)
 	}
 	res, err := http.Get("http://" + h.admin + "/metrics")

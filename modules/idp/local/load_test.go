@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gatehouse.internal/modules/idp/local"
+	"gatehouse.internal/modules/internal/gatetest"
 )
 
 // crowded is a gate with n accounts, whose password is the phrase.
@@ -54,18 +55,19 @@ type rush struct {
 func (h *gate) rush(n int) (r rush) {
 	h.t.Helper()
 	var done, busy atomic.Int32
-	posts := make([]func() answer, n)
+	posts := make([]func() gatetest.Answer, n)
 	for i := range posts { // everybody has the form before
-		b := h.browser()
-		form := b.get("/.gatehouse/login")
-		posts[i] = func() answer { return b.submit(form, "username", fmt.Sprint("user", i), "password", phrase) }
+		b := h.Browser()
+		form := b.Get("/.gatehouse/login")
+		posts[i] = func() gatetest.Answer { return b.Submit(form, "username", fmt.Sprint("user", i), "password", phrase) }
 	}
-	ordinary := h.browser()
+	ordinary := h.Browser()
 	sample := func(until func() bool) (times []time.Duration) {
 		for !until() {
 			began := time.Now()
-			ordinary.get("/open/page").want(h.t, 200, "")
+			ordinary.Get("/open/page").Want(h.t, 200, "")
 			times = append(times, time.Since(began))
+			time.Sleep(3 * time.Millisecond) // as a person would, not as a load does
 		}
 		slices.Sort(times)
 		return times

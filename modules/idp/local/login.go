@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/backoff"
 	"gatehouse.internal/modules/internal/clientip"
 	"gatehouse.internal/modules/internal/cookie"
 	"gatehouse.internal/modules/internal/identity"
@@ -80,11 +81,11 @@ func deviceOf(r *http.Request) device {
 
 // lane is where failures are counted: of this user from this network; or in this browser, if they have logged in there
 // before, so that nobody else's failures keep them out (control NAT-10).
-func (p *Provider) lane(r *http.Request, req *gatehouse.Request, e engine, name string) streakKey {
+func (p *Provider) lane(r *http.Request, req *gatehouse.Request, e engine, name string) backoff.Key {
 	if d := deviceOf(r); d.knows(e.users.Keys, p.ProviderName, name) {
-		return keyOf(p.ProviderName, name, "device "+d.id)
+		return backoff.KeyOf(p.ProviderName, name, "device "+d.id)
 	}
-	return keyOf(p.ProviderName, name, clientip.Network(req.ClientIP).String())
+	return backoff.KeyOf(p.ProviderName, name, clientip.Network(req.ClientIP).String())
 }
 
 func unavailable(err error) error {
@@ -124,23 +125,23 @@ func (p *Provider) authenticate(r *http.Request, req *gatehouse.Request, e engin
 	// Only what can be a name is repeated: people type their password into the wrong field.
 	name, _ := CanonicalName(typed)
 	key := p.lane(r, req, e, cmp.Or(name, typed))
-	if wait := e.streaks.begin(key); wait > 0 {
+	if wait := e.streaks.Begin(key); wait > 0 {
 		return User{}, tooMany(name, wait)
 	}
 	u, err := e.users.Authenticate(r.Context(), typed, password)
 	switch {
 	case err == nil:
-		e.streaks.succeeded(key)
+		e.streaks.Succeeded(key)
 		return u, nil
 	case errors.Is(err, ErrWrong):
 		return User{}, &gatehouse.LoginError{
-			Reason: verdict.LoginFailed, Message: string(page.BadCredentials), User: name, Err: err, After: e.streaks.pause(key),
+			Reason: verdict.LoginFailed, Message: string(page.BadCredentials), User: name, Err: err, After: e.streaks.Pause(key),
 		}
 	case errors.Is(err, ErrBusy):
-		e.streaks.undo(key)
+		e.streaks.Undo(key)
 		return User{}, tooMany(name, waitFor)
 	}
-	e.streaks.undo(key)
+	e.streaks.Undo(key)
 	return User{}, unavailable(err)
 }
 

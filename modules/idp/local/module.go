@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/backoff"
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/standing"
 )
@@ -36,6 +37,9 @@ const (
 const (
 	// issuer is who vouches for local identities.
 	issuer = "urn:gatehouse:local"
+	// Failures are counted of so many users and networks, with pauses up to so long.
+	maxStreaks = 1 << 16
+	maxPause   = 15 * time.Minute
 	// startFor bounds what Start does with the store.
 	startFor = 30 * time.Second
 )
@@ -72,7 +76,7 @@ type Provider struct {
 // kept is what outlives a configuration: one for all local providers of a house, as they share its processors.
 type kept struct {
 	hasher  *Hasher
-	streaks *streaks
+	streaks *backoff.Table
 
 	mu     sync.Mutex
 	issued map[string]string // guarded by mu; provider -> the set-up token this process issued
@@ -159,7 +163,7 @@ func (p *Provider) engine() (engine, error) {
 	}
 	v, err := state.Keep("idp.local", func() (caddy.Destructor, error) {
 		// Half of the processors, so that logins leave the others to requests.
-		return &kept{hasher: NewHasher(runtime.GOMAXPROCS(0) / 2), streaks: newStreaks(maxStreaks), issued: map[string]string{}}, nil
+		return &kept{hasher: NewHasher(runtime.GOMAXPROCS(0) / 2), streaks: backoff.New(maxStreaks, maxPause), issued: map[string]string{}}, nil
 	})
 	if err != nil {
 		return engine{}, err

@@ -33,6 +33,12 @@ const (
 	PasswordChanged Kind = "user.password_changed"
 	PasswordReset   Kind = "user.password_reset" // the old one is worthless; a link sets another
 	FactorsReset    Kind = "user.factors_reset"
+
+	BreakGlassSealed   Kind = "break_glass.sealed"
+	BreakGlassUsed     Kind = "break_glass.used"     // Attrs have the seal's name and the purpose
+	BreakGlassRequest  Kind = "break_glass.request"  // one request of a session that a seal opened
+	BreakGlassUnsealed Kind = "break_glass.unsealed" // there is no code left
+
 	BreachedUnread  Kind = "breached_list.unreadable" // Detail says why; the list before goes on serving
 	SetupLinkIssued Kind = "setup_link.issued"
 	BanAdded        Kind = "ban.added"         // a network is shut out; Detail and Attrs say why and until when

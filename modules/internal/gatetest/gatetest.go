@@ -43,7 +43,7 @@ type Gateway struct {
 // needs; further pairs are replaced as given.
 func Start(t testing.TB, caddyfile string, pairs ...string) *Gateway {
 	t.Helper()
-	g := &Gateway{Dir: t.TempDir(), t: t, Addr: freeAddr(t)}
+	g := &Gateway{Dir: t.TempDir(), t: t, Addr: FreeAddr(t)}
 	g.makeCert()
 	if err := g.Load(caddyfile, pairs...); err != nil {
 		t.Fatalf("loading the configuration: %v", err)
@@ -59,7 +59,7 @@ func Start(t testing.TB, caddyfile string, pairs ...string) *Gateway {
 // New prepares a gateway without loading anything: for configurations that must be refused.
 func New(t testing.TB) *Gateway {
 	t.Helper()
-	g := &Gateway{Dir: t.TempDir(), t: t, Addr: freeAddr(t)}
+	g := &Gateway{Dir: t.TempDir(), t: t, Addr: FreeAddr(t)}
 	g.makeCert()
 	t.Cleanup(func() { _ = caddy.Stop() })
 	return g
@@ -131,7 +131,8 @@ func (g *Gateway) Client() *http.Client {
 	}
 }
 
-func freeAddr(t testing.TB) string {
+// FreeAddr returns an address of this machine where nobody listens.
+func FreeAddr(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -49,7 +49,8 @@ var english = tongue{
 		BreakLasts: "The access ends after %s.", BreakNone: "There are no sealed codes. They are made on the machine that this site runs on.",
 		BreakCode: "Sealed code", BreakCodeHint: "As it was printed; dashes and spaces do not matter.",
 		BreakPurpose: "Why it is needed", BreakPurposeHint: "In a few words, such as what has failed and who asked you.",
-		BreakNow: "Break the seal and sign in", BreakCancel: "Back to the usual way in",
+		BreakRecorded: "Everything that you do is recorded, and the administrators have been told.",
+		BreakNow:      "Break the seal and sign in", BreakCancel: "Back to the usual way in",
 
 		AccountTitle: "Your account", Name: "Name", Email: "E-mail",
 		SignedInWith: "Signed in with", SignedInSince: "Signed in since", Roles: "Roles", SignOut: "Sign out",

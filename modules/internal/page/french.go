@@ -56,7 +56,8 @@ var french = tongue{
 		BreakLasts: "L’accès prend fin après %s.", BreakNone: "Il n’y a pas de code scellé. On les crée sur la machine où tourne ce site.",
 		BreakCode: "Code scellé", BreakCodeHint: "Tel qu’il est imprimé, avec ou sans tirets et espaces.",
 		BreakPurpose: "Pourquoi il est nécessaire", BreakPurposeHint: "En quelques mots, par exemple ce qui est en panne et qui vous l’a demandé.",
-		BreakNow: "Briser le sceau et se connecter", BreakCancel: "Retour à la connexion habituelle",
+		BreakRecorded: "Tout ce que vous faites est enregistré, et les administrateurs ont été avertis.",
+		BreakNow:      "Briser le sceau et se connecter", BreakCancel: "Retour à la connexion habituelle",
 
 		AccountTitle:   "Votre compte",
 		Name:           "Nom",

@@ -56,7 +56,8 @@ var german = tongue{
 		BreakLasts: "Der Zugang endet nach %s.", BreakNone: "Es gibt keine versiegelten Codes. Sie werden auf dem Rechner gemacht, auf dem diese Seite läuft.",
 		BreakCode: "Versiegelter Code", BreakCodeHint: "Wie gedruckt; Striche und Leerzeichen spielen keine Rolle.",
 		BreakPurpose: "Wozu er gebraucht wird", BreakPurposeHint: "In wenigen Worten, etwa was ausgefallen ist und wer Sie gebeten hat.",
-		BreakNow: "Siegel brechen und anmelden", BreakCancel: "Zur gewohnten Anmeldung",
+		BreakRecorded: "Alles, was Sie tun, wird aufgezeichnet, und die Administration hat davon erfahren.",
+		BreakNow:      "Siegel brechen und anmelden", BreakCancel: "Zur gewohnten Anmeldung",
 
 		AccountTitle:   "Ihr Konto",
 		Name:           "Name",

@@ -148,6 +148,7 @@ type words struct {
 	BreakTitle, BreakLead, BreakLasts, BreakNone string // -; -; how long; -
 	BreakCode, BreakCodeHint                     string
 	BreakPurpose, BreakPurposeHint               string
+	BreakRecorded                                string
 	BreakNow, BreakCancel                        string
 
 	AccountTitle, Name, Email        string

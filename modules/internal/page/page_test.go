@@ -89,6 +89,7 @@ func samples() []sample {
 		show("password_set", Notice{Site: sampleSite, RequestID: sampleID, Of: PasswordSet, URL: "/.gatehouse/account"}),
 		show("link_over", Notice{Site: sampleSite, RequestID: sampleID, Of: LinkOver}),
 		show("breakglass", seal),
+		show("breakopen", BreakOpen{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/login/break_glass/open", Flow: "f1", Token: "t1", Minutes: 30}),
 		show("breakglass_wrong", sealWrong),
 		show("breakglass_none", BreakGlass{Site: sampleSite, RequestID: sampleID, Action: seal.Action, LoginURL: "/.gatehouse/login"}),
 		show("login_local", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Local: local}),
@@ -260,6 +261,7 @@ func TestPageThatLeadsElsewhereIsNotShown(t *testing.T) {
 		{"register", Register{RequestID: "r", Action: "https://evil.example"}},
 		{"notice", Notice{RequestID: "r", URL: "//evil.example"}},
 		{"break glass", BreakGlass{RequestID: "r", Any: true, Action: "//evil.example"}},
+		{"break open", BreakOpen{RequestID: "r", Token: "secret", Action: "//evil.example"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -317,6 +319,7 @@ func TestWhatCallersPassIsEscaped(t *testing.T) {
 		Register{Site: evil, Action: "/x", Flow: evil, Username: evil, Name: evil, Email: evil, Error: evil},
 		Notice{Site: evil, URL: "/x?" + `"><script>`},
 		BreakGlass{Site: evil, Action: "/x", Flow: evil, Purpose: evil, Any: true, Error: evil},
+		BreakOpen{Site: evil, Action: "/x", Flow: evil, Token: evil},
 	}
 	for _, p := range pages {
 		t.Run(fmt.Sprintf("%T", p), func(t *testing.T) {

@@ -63,7 +63,7 @@ const (
 )
 
 // BreakGlass asks for a sealed code and for why it has to be used. It is posted to Action with the fields flow, code and
-// purpose. Left says how many codes there are; with none, the page says so and has no form.
+// purpose. Any says that there are codes; without, the page says so and has no form.
 type BreakGlass struct {
 	Site, RequestID string
 	Action          string
@@ -75,7 +75,16 @@ type BreakGlass struct {
 	Minutes         int // for how long the access lasts
 }
 
+// BreakOpen asks whether the session that a broken seal allows shall be opened now. It is posted to Action with the fields flow
+// and token.
+type BreakOpen struct {
+	Site, RequestID     string
+	Action, Flow, Token string
+	Minutes             int // for how long the access lasts
+}
+
 var (
+	breakOpenPage  = parse("breakopen")
 	passwordPage   = parse("password")
 	registerPage   = parse("register")
 	noticePage     = parse("notice")
@@ -142,6 +151,17 @@ func (p BreakGlass) content(l *tongue) (content, bool) {
 		Title:    l.words.BreakTitle, Site: p.Site, RequestID: p.RequestID, Alert: p.Error.alert(l),
 		Page: struct {
 			BreakGlass
+			Lasts string
+		}{p, fmt.Sprintf(l.words.BreakLasts, l.span(int64(p.Minutes)*60))},
+	}, local(p.Action)
+}
+
+func (p BreakOpen) content(l *tongue) (content, bool) {
+	return content{
+		template: breakOpenPage,
+		Title:    l.words.BreakTitle, Site: p.Site, RequestID: p.RequestID,
+		Page: struct {
+			BreakOpen
 			Lasts string
 		}{p, fmt.Sprintf(l.words.BreakLasts, l.span(int64(p.Minutes)*60))},
 	}, local(p.Action)
