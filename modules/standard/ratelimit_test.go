@@ -133,3 +133,17 @@ func handlerBackend(t *testing.T, h http.HandlerFunc) (address string) {
 	t.Cleanup(srv.Close)
 	return strings.TrimPrefix(srv.URL, "http://")
 }
+
+// A line for the gateway's own pages stands in the place of the limit that they have without a word, whether it says
+// whose requests it counts or not.
+func TestOwnLimitOfTheLoginPages(t *testing.T) {
+	for _, line := range []string{"rate_limit 500r/s /.gatehouse/*", "rate_limit 500r/s per client /.gatehouse/*"} {
+		c := openSite(t, "policy", "public /*\n "+line).Client()
+		for i := range 120 { // more than the 100 at once that there are otherwise
+			if res, _ := get(t, c, "https://app.test/.gatehouse/session"); res.StatusCode == 429 {
+				t.Errorf("%s: request %d was refused", line, i+1)
+				break
+			}
+		}
+	}
+}

@@ -28,7 +28,11 @@ https://app.test:{{addr}} {
 	{{tls}}
 	gatehouse {
 		allow role admin
+		forward user roles {
+			roles *
+		}
 		insecure_waf_off
+		rate_limit 1000r/s /.gatehouse/*
 	}
 	reverse_proxy {{backend}}
 }

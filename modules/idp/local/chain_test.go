@@ -33,6 +33,9 @@ https://app.test:{{addr}} {
 	{{tls}}
 	gatehouse {
 		allow role staff
+		forward user roles {
+			roles *
+		}
 		insecure_waf_off
 		rate_limit 1000r/s burst 1000 /.gatehouse/* # everybody here has one address, and knocks every 5 ms
 	}
