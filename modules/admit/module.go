@@ -16,6 +16,7 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/clientip"
+	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/page"
 	"gatehouse.internal/modules/internal/reqpath"
 	"gatehouse.internal/modules/internal/verdict"
@@ -145,7 +146,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 	}
 	if v.Given() && w.status == 0 {
 		// Before the answer: whoever acts on the event has done so when the client can send the next request.
-		h.log.publish(req, r, v, answers(r, req, v))
+		h.log.publish(event.RequestRefused, req, r, v, answers(r, req, v))
 		w.told = true
 		h.refuse(w, r, req, v)
 	}

@@ -132,7 +132,7 @@ func (r rush) String() string {
 // 200 logins at once neither exhaust memory nor keep ordinary requests waiting (NAT-09): unbounded they would take 4 GB.
 func TestManyLoginsAtOnce(t *testing.T) {
 	n := 200
-	if raceEnabled {
+	if local.RaceEnabled {
 		n = 30
 	}
 	r := crowded(t, n).rush(n)

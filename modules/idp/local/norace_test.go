@@ -1,5 +1,6 @@
 //go:build !race
 
-package local_test
+package local
 
-const raceEnabled = false
+// RaceEnabled says that everything takes ten times as long.
+const RaceEnabled = false
