@@ -124,7 +124,7 @@ func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.
 // see notes what the provider says of the person, while the session is stored: a slow store is not waited for twice.
 func (p *Portal) see(ctx context.Context, sessions *Sessions, who identity.Identity) <-chan error {
 	seen := make(chan error, 1)
-	if sessions.Saw == nil {
+	if _, ok := p.find(who.Provider).(gatehouse.Emergency); ok || sessions.Saw == nil { // no key outlives an emergency
 		seen <- nil
 		return seen
 	}
