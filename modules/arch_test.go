@@ -18,12 +18,12 @@ const module = "gatehouse.internal/"
 
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
-	"secret", "clientip", "reqpath", "prefixset", "cookie", "identity", "verdict", "event", "page", "backoff", "scope", "recent",
+	"secret", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "backoff", "scope", "recent",
 	"store", "store/storetest", "keyring", "standing", "ledger", "service", "roster", "gatetest",
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "authz", "ban", "ratelimit", "forward"}
+var rooms = []string{"admit", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "forward"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
@@ -53,6 +53,14 @@ var doors = map[string]string{
 	"idp/local/newpassword.go": "the provider's pages for passwords",
 	"idp/local/directory.go":   "tells the house who has an account",
 	"idp/local/register.go":    "the provider's page for who asks for an account",
+	"idp/oidc/stepup.go":       "what a login asks of the provider",
+	"authn/factor.go":          "the portal's door to the room of second factors",
+	"authz/need.go":            "says to the room of second factors what a policy asks for",
+	"authz/stepup.go":          "the words for that",
+	"mfa/judge.go":             "judges requests for authorize",
+	"mfa/visit.go":             "the room's pages",
+	"mfa/enrol.go":             "the room's pages on which factors are added",
+	"mfa/verify.go":            "the room's page on which they are proven",
 
 	"authn/directory.go": "tells the house who is logged in",
 	"authz/offline.go":   "reads a configuration that nobody has started",
@@ -66,6 +74,7 @@ var engines = map[string][]string{
 	"idp/oidc":  {"github.com/coreos/go-oidc/", "github.com/go-jose/go-jose/"},
 	"idp/local": nil,
 	"authz":     {"cel.dev/cel-go/"},
+	"mfa":       {"github.com/go-webauthn/webauthn/", "github.com/boombuler/barcode/"},
 }
 
 type file struct {
@@ -268,11 +277,12 @@ func TestFileSizes(t *testing.T) {
 
 // minters says who may call the constructors of capabilities. Whoever else could would let requests through.
 var minters = map[string]struct{ callers []string }{
-	"identity.Prove":   {[]string{"modules/authn"}},
-	"identity.Suppose": {[]string{"modules/authz"}},
-	"identity.ProveBy": {[]string{"modules/authn"}},
-	"verdict.Mint":     {[]string{"modules/authz"}},
-	"gatehouse.Attach": {[]string{"modules/admit"}},
+	"identity.Prove":       {[]string{"modules/authn"}},
+	"identity.Suppose":     {[]string{"modules/authz"}},
+	"identity.ProveBy":     {[]string{"modules/authn"}},
+	"identity.ProveFactor": {[]string{"modules/authn"}},
+	"verdict.Mint":         {[]string{"modules/authz"}},
+	"gatehouse.Attach":     {[]string{"modules/admit"}},
 }
 
 func TestWhoMintsCapabilities(t *testing.T) {

@@ -34,6 +34,7 @@ type config struct {
 	Caddyfile string   // the whole file; when empty, it is put together from what follows
 	Global    string   // further lines of the global options
 	House     string   // lines of the global gatehouse block; default: the local provider
+	MFA       string   // lines of its mfa block; default: administrators need no second factor, so that stories need not tell of one
 	Roles     string   // of the first user; default: admin staff
 	Site      string   // lines of the site's gatehouse block; default: see houseCaddyfile
 	Rest      string   // what follows in the site; default: reverse_proxy
@@ -61,7 +62,7 @@ func (c config) caddyfile() string {
 	}
 	global, site := "", ""
 	if !c.Plain {
-		global = "\tgatehouse {\n\t\tstate_dir {$STATE}\n\t\t" + or(c.House, defaultHouse) + "\n\t}\n"
+		global = "\tgatehouse {\n\t\tstate_dir {$STATE}\n\t\tmfa {\n\t\t\t" + or(c.MFA, "insecure_admins_without_factor") + "\n\t\t}\n\t\t" + or(c.House, defaultHouse) + "\n\t}\n"
 		words := or(c.Site, defaultSite)
 		if !strings.Contains(words, "rate_limit") {
 			words += "\n\t\t" + storyRate

@@ -219,6 +219,9 @@ const threeSites = `{
 	import {$COMMON}
 	gatehouse {
 		state_dir {$STATE}
+		mfa {
+			insecure_admins_without_factor
+		}
 		local {
 			first_user_roles {$ROLES}
 		}

@@ -151,7 +151,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 		h.refuse(w, r, req, v)
 	}
 	h.finish(w, r, req, v)
-	if v.Given() && w.status < 400 && w.status != 0 && v.Reason != verdict.LoginRequired {
+	if v.Given() && w.status < 400 && w.status != 0 && !leadsAway(v) {
 		panic(http.ErrAbortHandler) // the answer had begun: cut it, so that it cannot look complete
 	}
 	return nil
@@ -291,8 +291,10 @@ func (h *Handler) preflight(w *writer, r *http.Request, req *gatehouse.Request) 
 
 // answers is the status that tells the client of the verdict.
 func answers(r *http.Request, req *gatehouse.Request, v verdict.Verdict) int {
-	if v.Reason == verdict.LoginRequired && v.Location != "" && req.Navigation && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-		return http.StatusFound
+	if leadsAway(v) && v.Location != "" && req.Navigation {
+		if status := redirect(r.Method, v); status != 0 {
+			return status
+		}
 	}
 	return v.Reason.Status()
 }
@@ -313,15 +315,31 @@ func (h *Handler) refuse(w *writer, r *http.Request, req *gatehouse.Request, v v
 		// net/http would read the body to its end before it lets the answer go, for a client that may never send it.
 		w.Header()["Connection"] = []string{"close"}
 	}
-	if answers(r, req, v) == http.StatusFound {
+	if status := answers(r, req, v); status == http.StatusFound || status == http.StatusSeeOther {
 		w.Header().Set("Location", v.Location)
 		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(http.StatusFound)
+		w.WriteHeader(status)
 		return
 	}
 	page.WriteRefusal(w, r, page.Refusal{
-		Reason: v.Reason, RequestID: req.ID, Site: h.site.Name, LoginURL: v.Location, RetryAfter: v.RetryAfter, Apart: v.Apart,
+		Reason: v.Reason, RequestID: req.ID, Site: h.site.Name, LoginURL: v.Location, RetryAfter: v.RetryAfter, Apart: v.Apart, StepUp: v.StepUp,
 	})
+}
+
+// leadsAway reports whether a person can meet the verdict on another page of the site's.
+func leadsAway(v verdict.Verdict) bool {
+	return v.Reason == verdict.LoginRequired || v.Reason == verdict.MFARequired
+}
+
+// redirect is the status with which a person is led to where the verdict is met, 0 when that would lose what they sent.
+func redirect(method string, v verdict.Verdict) int {
+	switch {
+	case method == http.MethodGet || method == http.MethodHead:
+		return http.StatusFound
+	case v.StepUp != nil && v.StepUp.Kept:
+		return http.StatusSeeOther
+	}
+	return 0
 }
 
 // explain turns an error that no room gave into a verdict. When the client went away, that is the reason of every error

@@ -77,7 +77,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, req *gatehouse.
 	if err := all.counts(visit, time.Now()); err != nil {
 		return req.Deny(verdict.InvalidToken, string(proof.Method())+": "+err.Error())
 	}
-	req.Identity = proof
+	req.Identity = h.vouchedFor(proof)
 	req.Note("credential", string(proof.Method()))
 	return h.run(w, r, req, visit, next)
 }

@@ -45,7 +45,7 @@ func (p *Portal) account(w http.ResponseWriter, r *http.Request, req *gatehouse.
 	view := page.Account{
 		Site: req.Site.Name, RequestID: req.ID, Name: nameOf(req), Email: who.Email, Provider: p.label(who.Provider),
 		Roles: who.Roles, Since: req.Identity.Since(), LogoutURL: logoutPath, CSRF: csrf,
-		Action: accountPath, Done: r.Form.Get("done") != "", Now: time.Now(),
+		Action: accountPath, Done: r.Form.Get("done") != "", Now: time.Now(), FactorsURL: gatehouse.FactorPath,
 	}
 	if _, ok := p.find(who.Provider).(gatehouse.PasswordKeeper); ok {
 		view.PasswordURL = gatehouse.PasswordPath

@@ -20,6 +20,7 @@ const (
 	flowPurpose  = "authn.flow"
 	flowLifetime = 15 * time.Minute
 	maxReturnTo  = 2048
+	maxFactorTo  = 4096 // the page that asks for a second factor names the request that waits, sealed
 	maxToken     = 8 << 10
 	// flowRestart is how old a flow may be to be begun anew by itself: a login page that was left open over a long day.
 	flowRestart = 12 * time.Hour
@@ -42,6 +43,7 @@ type flow struct {
 	Secret   []byte    `json:"s"`
 	Fragment string    `json:"f,omitempty"` // under which key the browser's tab keeps the fragment of ReturnTo
 	Kept     string    `json:"k,omitempty"` // the id of a form that waits for its owner
+	Step     string    `json:"u,omitempty"` // a second factor is to be proven, for the request that this names
 	Again    bool      `json:"a,omitempty"` // begun by itself in place of one that was too old: that happens once
 }
 
@@ -54,7 +56,7 @@ func newFlow(host, returnTo string) flow {
 // again returns a flow that takes the place of this one, which is too old.
 func (f flow) again() flow {
 	fresh := newFlow(f.Host, f.ReturnTo)
-	fresh.Provider, fresh.Fragment, fresh.Kept, fresh.Again = f.Provider, f.Fragment, f.Kept, true
+	fresh.Provider, fresh.Fragment, fresh.Kept, fresh.Step, fresh.Again = f.Provider, f.Fragment, f.Kept, f.Step, true
 	return fresh
 }
 
@@ -104,17 +106,18 @@ func (f flow) derive(label string) string {
 }
 
 // returnPath returns where a login may lead back to: next, if it is a path on this site that some gate would accept and
-// that is none of the portal's pages but the account; otherwise the site's root. The site's own gate judges the
+// that is none of the portal's pages but the account and those of second factors; otherwise the site's root. The site's own gate judges the
 // request that follows as any other.
 func returnPath(next string) string {
-	if len(next) > maxReturnTo {
+	if len(next) > maxFactorTo {
 		return "/"
 	}
 	p, err := reqpath.Parse(next, reqpath.Options{AllowEncodedSlash: true, AllowEmptySegments: true})
 	if err != nil {
 		return "/"
 	}
-	if strings.HasPrefix(p.Folded+"/", gatehouse.PortalPrefix) && p.Escaped != accountPath {
+	factor := isFactorPath(p.Escaped)
+	if strings.HasPrefix(p.Folded+"/", gatehouse.PortalPrefix) && p.Escaped != accountPath && !factor || len(next) > maxReturnTo && !factor {
 		return "/"
 	}
 	if _, query, ok := strings.Cut(next, "?"); ok {

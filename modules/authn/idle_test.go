@@ -17,6 +17,9 @@ const idleSite = `{
 	gatehouse {
 		state_dir {{dir}}/state
 		witness witness
+		mfa {
+			insecure_admins_without_factor
+		}
 	}
 }
 https://app.test:{{addr}} {

@@ -15,6 +15,7 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/cookie"
+	"gatehouse.internal/modules/internal/form"
 	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/page"
 	"gatehouse.internal/modules/internal/store"
@@ -30,13 +31,13 @@ const (
 
 // kept is a form whose session had expired when it was sent: stored sealed, for its owner alone, to be shown once.
 type keptForm struct {
-	Provider string      `json:"p"`
-	Issuer   string      `json:"i"`
-	Subject  string      `json:"s"`
-	Host     string      `json:"h"`
-	Action   string      `json:"a"`
-	Enctype  string      `json:"e"`
-	Fields   []formField `json:"f"`
+	Provider string       `json:"p"`
+	Issuer   string       `json:"i"`
+	Subject  string       `json:"s"`
+	Host     string       `json:"h"`
+	Action   string       `json:"a"`
+	Enctype  string       `json:"e"`
+	Fields   []form.Field `json:"f"`
 }
 
 func (k *keptForm) of(who identity.Identity) bool {
@@ -50,7 +51,7 @@ func (k *keptForm) of(who identity.Identity) bool {
 // sends it, through every check that any request goes through. A session keeps eight forms at the most, so that a cookie
 // that was good once cannot fill the store.
 func (s *service) keepPost(r *http.Request, req *gatehouse.Request) (query string) {
-	if r.Method != http.MethodPost || r.ContentLength > maxKept || !req.Navigation || !topLevel(r) || !sameOrigin(r) ||
+	if r.Method != http.MethodPost || r.ContentLength > form.MaxBytes || !req.Navigation || !form.TopLevel(r) || !form.SameOrigin(r) ||
 		strings.HasPrefix(req.Path.Folded+"/", gatehouse.PortalPrefix) {
 		return ""
 	}
@@ -66,11 +67,11 @@ func (s *service) keepPost(r *http.Request, req *gatehouse.Request) (query strin
 	if !ok {
 		return ""
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxKept+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, form.MaxBytes+1))
 	if err != nil {
 		return ""
 	}
-	enctype, fields, err := parseTextForm(r.Header.Get("Content-Type"), body)
+	enctype, fields, err := form.Parse(r.Header.Get("Content-Type"), body)
 	if err != nil {
 		return ""
 	}
@@ -83,7 +84,7 @@ func (s *service) keepPost(r *http.Request, req *gatehouse.Request) (query strin
 		return ""
 	}
 	req.Note("form_kept", strconv.Itoa(len(body)))
-	return page.KeptParam + "=" + id + "&next=" + url.QueryEscape(cameFrom(r))
+	return page.KeptParam + "=" + id + "&next=" + url.QueryEscape(returnPath(form.CameFrom(r)))
 }
 
 // storeKept returns the id under which the form is stored. It is as secret as the cookie that it is made of.
@@ -146,7 +147,7 @@ func (p *Portal) kept(w http.ResponseWriter, r *http.Request, req *gatehouse.Req
 		return req.ChallengeLogin(r, "kept form")
 	}
 	id := keptID(r.Form.Get("id"))
-	if id == "" || !req.Navigation || !topLevel(r) { // a prefetch or a script must not use it up
+	if id == "" || !req.Navigation || !form.TopLevel(r) { // a prefetch or a script must not use it up
 		seeOther(w, next)
 		return nil
 	}
@@ -164,38 +165,4 @@ func (p *Portal) kept(w http.ResponseWriter, r *http.Request, req *gatehouse.Req
 	}
 	page.Write(w, r, http.StatusOK, view)
 	return nil
-}
-
-// topLevel reports whether the browser shows the answer in a tab of its own, as far as it says so.
-func topLevel(r *http.Request) bool {
-	dest := r.Header.Get("Sec-Fetch-Dest")
-	return (dest == "" || dest == "document") && r.Header.Get("Sec-Purpose") == ""
-}
-
-// sameOrigin reports whether the browser says that a page of this very site made the request, and nothing else.
-func sameOrigin(r *http.Request) bool {
-	site, origin := r.Header["Sec-Fetch-Site"], r.Header["Origin"]
-	if len(site) == 0 && len(origin) == 0 {
-		return false
-	}
-	for _, s := range site {
-		if s != "same-origin" {
-			return false
-		}
-	}
-	for _, o := range origin {
-		if !strings.EqualFold(strings.TrimSuffix(o, ":443"), "https://"+strings.TrimSuffix(r.Host, ":443")) {
-			return false
-		}
-	}
-	return true
-}
-
-// cameFrom returns the page of this site that holds the form, as far as the browser says so.
-func cameFrom(r *http.Request) string {
-	u, err := url.Parse(r.Referer())
-	if err != nil || u.Scheme != "https" || !strings.EqualFold(u.Host, r.Host) {
-		return "/"
-	}
-	return returnPath(u.RequestURI())
 }

@@ -217,7 +217,7 @@ func (s *service) Provision(ctx caddy.Context) (err error) {
 	}
 	s.limits = Limits{
 		Idle: time.Duration(s.policy.Idle), AdminIdle: time.Duration(s.policy.AdminIdle), Max: time.Duration(s.policy.Max),
-		Grace: time.Duration(s.policy.RenewalGrace), AdminRoles: s.policy.AdminRoles, Renewer: s.renewer,
+		Grace: time.Duration(s.policy.RenewalGrace), AdminRoles: s.policy.AdminRoles, Renewer: s.renewer, Vouched: s.house.Factors().Vouched,
 	}
 	if site := s.house.Entered(); site != nil { // without admit in the row, no request comes so far
 		s.limits.Tenant = site.Tenant

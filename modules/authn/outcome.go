@@ -73,7 +73,7 @@ func (p *Portal) again(w http.ResponseWriter, req *gatehouse.Request, f flow, er
 // another tab of the same person has logged in while this one was under way, its session is as good, and what already
 // runs in it is not cut.
 func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, v gatehouse.Vouching, f flow) error {
-	if before := req.Identity; before.Known() && before.Since().After(f.Started) && samePerson(before.Identity(), v.Identity) {
+	if before := req.Identity; f.Step == "" && before.Known() && before.Since().After(f.Started) && samePerson(before.Identity(), v.Identity) {
 		p.arrive(w, r, req, f)
 		return nil
 	}
@@ -88,8 +88,13 @@ func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
+	meta := metaOf(r, req.ClientIP)
+	meta.ProvenFor = provenFor(f, v.Identity)
+	if meta.Expected, err = p.greet(r, v.Identity, &f); err != nil {
+		return req.Deny(verdict.Unavailable, err.Error())
+	}
 	seen := p.see(r.Context(), sessions, v.Identity)
-	token, proof, err := sessions.Create(r.Context(), v, hostOf(r), metaOf(r, req.ClientIP), p.limits)
+	token, proof, err := sessions.Create(r.Context(), v, hostOf(r), meta, p.limits)
 	if err := errors.Join(err, <-seen); err != nil { // nobody has the session then, and it ends by itself
 		return req.Deny(verdict.Unavailable, err.Error())
 	}

@@ -54,7 +54,12 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		}
 		return req.Deny(verdict.BadRequest, "portal form cannot be read")
 	}
+	if err := p.whole(r, req); err != nil {
+		return err
+	}
 	switch {
+	case isFactorPath(path):
+		return p.factor(w, r, req)
 	case path == sessionPath:
 		return p.remains(w, r, req)
 	case path == accountPath:
@@ -233,7 +238,7 @@ func (p *Portal) step(w http.ResponseWriter, r *http.Request, provider string) (
 		}
 	}
 	f := newFlow(hostOf(r), returnPath(r.Form.Get("next")))
-	f.Provider = provider
+	f.Provider, f.Step = provider, stepOf(r)
 	token, err = p.begin(w, r, f)
 	return step{flow: f, token: token, fresh: true}, err
 }
@@ -266,6 +271,7 @@ func (p *Portal) provider(w http.ResponseWriter, r *http.Request, req *gatehouse
 		Flow: gatehouse.Flow{
 			ID: at.ID, Token: at.token, ReturnTo: at.ReturnTo, Started: at.Started, Fresh: at.fresh, Derive: at.derive,
 		},
+		StepUp: at.Step != "",
 	})
 	if err != nil {
 		return p.failed(w, r, req, idp, at, err)
@@ -294,7 +300,7 @@ func (p *Portal) before(w http.ResponseWriter, r *http.Request, req *gatehouse.R
 		return true, p.failed(w, r, req, idp, at, le)
 	case at.fresh || idp.Form():
 		return false, nil
-	case sub == "" && req.Identity.Known(): // another tab was first
+	case sub == "" && req.Identity.Known() && at.Step == "": // another tab was first
 		seeOther(w, p.afterLogin(at.flow))
 		return true, nil
 	case sub == "":

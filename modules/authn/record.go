@@ -53,6 +53,14 @@ type record struct {
 	Agent   string `json:"agent,omitempty"`
 	Network string `json:"network,omitempty"`
 
+	// Factor is how a second factor was last proven in this session, by us, and FactorAt when; "" and zero: it was not.
+	Factor   string    `json:"factor,omitempty"`
+	FactorAt time.Time `json:"factor_at,omitzero"`
+	// ProvenFor is the one request for which the provider had it proven; "" for none.
+	ProvenFor string `json:"proven_for,omitempty"`
+	// Expected says that the owner had a second factor when they logged in, so that the login is not complete without.
+	Expected bool `json:"expected,omitempty"`
+
 	// Ended marks what is left of a session that a compare-and-swap ended. It stands for nobody.
 	Ended bool `json:"ended,omitempty"`
 }

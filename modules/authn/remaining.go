@@ -7,6 +7,7 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/cookie"
+	"gatehouse.internal/modules/internal/form"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -29,7 +30,7 @@ func (p *Portal) remains(w http.ResponseWriter, r *http.Request, req *gatehouse.
 	if !req.Identity.Known() {
 		return req.ChallengeLogin(r, "remaining time")
 	}
-	if r.Method == http.MethodPost && !sameOrigin(r) { // another site's page is nobody at the keyboard
+	if r.Method == http.MethodPost && !form.SameOrigin(r) { // another site's page is nobody at the keyboard
 		return req.Deny(verdict.CrossOrigin, "a session is extended by its own site's pages only")
 	}
 	sessions, err := p.sessions()

@@ -36,6 +36,8 @@ type Limits struct {
 	Grace time.Duration
 	// Renewer returns who renews for the provider of this name, or nil when nobody does. A nil func: nobody.
 	Renewer func(provider string) renewer
+	// Vouched reports whether the provider's token proves a second factor. A nil func: none does.
+	Vouched func(who identity.Identity) bool
 }
 
 // idle returns how long this user's session may stay unused: the strictest limit that applies.
@@ -53,10 +55,13 @@ func (l Limits) renewer(provider string) renewer {
 	return l.Renewer(provider)
 }
 
-// Meta says where a session was begun, in words for the person whose it is.
+// Meta says how a session was begun: where, in words for the person whose it is, and with which second factor.
 type Meta struct {
 	Agent   string // such as "Firefox on Linux"
 	Network string // such as 192.0.2.0/24
+
+	Expected  bool   // the person has a second factor, so that the login is not complete without one
+	ProvenFor string // the one request for which the provider had one proven; "" for none
 }
 
 // live is a session this node has at hand. Times are readings of the node's clock.
@@ -70,12 +75,16 @@ type live struct {
 	renew     int64 // when the provider wants to be asked again; 0: never
 	renewFrom int64 // when that may begin
 
+	factor    *identity.Factor // what was proven to us; nil: nothing
+	vouchable bool             // a second factor could follow from what the provider says
+
 	seen    atomic.Int64 // last use by a person
 	written atomic.Int64 // the last use that the stored expiry knows of
 	retry   atomic.Int64 // no renewal is tried before
 	queued  atomic.Bool  // waits for the next flush
 	stale   atomic.Bool  // the record changed: read it again before the next use
 	rhythm  atomic.Pointer[rhythm]
+	vouched atomic.Pointer[identity.Factor] // what follows from it, once it was asked for
 
 	elsewhere atomic.Bool // when last tried, another node was renewing it
 }
@@ -186,14 +195,12 @@ func (s *Sessions) Create(ctx context.Context, v vouching, host string, meta Met
 	if len(v.Keep) > maxKeep {
 		return "", proof, fmt.Errorf("a session that keeps %d bytes for its provider, more than %d", len(v.Keep), maxKeep)
 	}
-	raw := make([]byte, tokenBytes)
-	rand.Read(raw) // never fails (crypto/rand)
-	token = base64.RawURLEncoding.EncodeToString(raw)
-	id, _ := sumOf(token)
+	token, id := newToken()
 	now := s.clock.now()
 	rec := record{
 		Host: host, Created: time.Unix(0, now).UTC(), Span: l.Idle + storeSlack,
 		Idle: l.idle(v.Identity.Roles), Max: l.Max, Agent: meta.Agent, Network: meta.Network,
+		Expected: meta.Expected, ProvenFor: meta.ProvenFor,
 	}
 	if !v.Until.IsZero() { // by the wall clock, which need not be ours
 		rec.Until = rec.Created.Add(max(time.Until(v.Until), 0))
@@ -215,6 +222,15 @@ func (s *Sessions) Create(ctx context.Context, v vouching, host string, meta Met
 	return token, proof, nil
 }
 
+// newToken returns a cookie's value, and the session that it stands for.
+func newToken() (token string, id sessionID) {
+	raw := make([]byte, tokenBytes)
+	rand.Read(raw) // never fails (crypto/rand)
+	token = base64.RawURLEncoding.EncodeToString(raw)
+	id, _ = sumOf(token)
+	return token, id
+}
+
 // vouched takes over what the provider says, at a reading of the node's clock. Whose site it is and what the gateway has
 // found out are no provider's to say.
 func (rec *record) vouched(v vouching, now int64) {
@@ -233,7 +249,7 @@ func (s *Sessions) Lookup(ctx context.Context, token, host string, l Limits, u U
 	if err != nil {
 		return identity.Proof{}, err
 	}
-	return e.proof, nil
+	return e.prove(l, s.clock.now()), nil
 }
 
 func (s *Sessions) find(ctx context.Context, token, host string, l Limits, u Use) (sessionID, *live, error) {
@@ -347,6 +363,7 @@ func (s *Sessions) enliven(id sessionID, rec *record, item store.Item) *live {
 	if !rec.Until.IsZero() {
 		e.until = rec.Until.UnixNano()
 	}
+	e.factor, e.vouchable = rec.factor(now), rec.vouchable()
 	if !rec.Renew.IsZero() {
 		e.renew = rec.Renew.UnixNano()
 		e.renewFrom = e.renew - int64(rec.lead())

@@ -118,7 +118,7 @@ func (s *Sessions) Enter(ctx context.Context, token, host string, l Limits, u Us
 			return nil, err
 		}
 	}
-	v.Proof = now.proof
+	v.Proof = now.prove(l, s.clock.now())
 	return v, nil
 }
 

@@ -18,8 +18,11 @@ import (
 //		allow ...
 //		deny ...
 //		sensitive
+//		mfa ...
 //	}
 //	policy_tests <file...>
+//	mfa [<max-age>]
+//	mfa each [any_method]
 //
 // A path is exact (/healthz) or a subtree (/assets/*). The conditions of a line must all hold; they may also stand in a
 // block, one or several a line. A condition is [not] and one of the words in rule.go, with values of which one must fit.
@@ -53,6 +56,11 @@ func (p *Policy) option(d *caddyfile.Dispenser) (bool, error) {
 		return true, err
 	case "route":
 		return true, p.routeOption(d)
+	case "mfa":
+		var o Obligation
+		err := o.option(d)
+		p.Require = append(p.Require, o)
+		return true, err
 	}
 	return false, nil
 }
@@ -90,8 +98,12 @@ func (p *Policy) routeOption(d *caddyfile.Dispenser) error {
 			if route.Sensitive = true; d.NextArg() {
 				err = d.ArgErr()
 			}
+		case "mfa":
+			var o Obligation
+			err = o.option(d)
+			route.Require = append(route.Require, o)
 		default:
-			err = d.Errf("unknown word %q in a route: the words are allow, deny, sensitive", d.Val())
+			err = d.Errf("unknown word %q in a route: the words are allow, deny, sensitive, mfa", d.Val())
 		}
 		if err != nil {
 			return err

@@ -39,12 +39,14 @@ type Obligation struct {
 	Kind ObligationKind `json:"kind"`
 	// MaxAge is how old the proof may be; zero: as old as the session.
 	MaxAge time.Duration `json:"max_age,omitempty"`
-	// Each asks for a proof of its own for every single request.
+	// Each asks for a proof of its own for every single request that changes something.
 	Each bool `json:"each,omitempty"`
+	// AnyMethod, with Each, asks for one of GET, HEAD and OPTIONS, too; without, they pass with one of the session.
+	AnyMethod bool `json:"any_method,omitempty"`
 }
 
 func (o Obligation) validate() error {
-	if o.Kind != MFA || o.MaxAge < 0 || o.Each && o.MaxAge != 0 {
+	if o.Kind != MFA || o.MaxAge < 0 || o.Each && o.MaxAge != 0 || o.AnyMethod && !o.Each {
 		return fmt.Errorf("an obligation of kind %q, max_age %v, each %v is none that can be met", o.Kind, o.MaxAge, o.Each)
 	}
 	return nil

@@ -31,8 +31,9 @@ type Handler struct {
 	// Where the site's directive stands, for error messages: file:line.
 	Source string `json:"source,omitempty"`
 
-	oracle oracle
-	house  *gatehouse.App
+	oracle  oracle
+	house   *gatehouse.App
+	factors gatehouse.SecondFactor
 }
 
 // CaddyModule returns the Caddy module information.
@@ -46,6 +47,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
+	h.factors = house.Factors()
 	if h.oracle, err = h.ready(Families(house.Roles.Families)); err != nil {
 		return h.at(err)
 	}
@@ -116,10 +118,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !d.Allowed {
 		return h.refuse(r, req, &d)
 	}
-	for _, o := range d.Obligations {
-		if err := h.meet(o, r, req); err != nil {
-			return err
-		}
+	if err := h.meet(&d, r, req); err != nil {
+		return err
 	}
 	req.Grant = verdict.Mint(d.Rule)
 	if d.Until.IsZero() {
@@ -135,12 +135,7 @@ func (h *Handler) allows(r *http.Request, req *gatehouse.Request) bool {
 		Path: req.Path, Method: r.Method, Host: r.Host, Client: req.ClientIP, Now: time.Now(),
 		Who: req.Identity, Tenant: req.Site.Tenant,
 	})
-	for _, o := range d.Obligations {
-		if h.meet(o, r, req) != nil {
-			return false
-		}
-	}
-	return d.Allowed
+	return d.Allowed && h.meets(&d, r.Method, req.Identity)
 }
 
 // refuse says no: with a login where that could help, with the reasons for whoever reads the log.
@@ -152,11 +147,6 @@ func (h *Handler) refuse(r *http.Request, req *gatehouse.Request, d *Decision) e
 		return req.Deny(verdict.Forbidden, d.Summary())
 	}
 	return req.Refuse(verdict.Verdict{Reason: verdict.Forbidden, Detail: d.Summary(), Location: gatehouse.PortalPrefix + "logout"})
-}
-
-// meet returns nil when the request meets the obligation, or the refusal that says how it can.
-func (h *Handler) meet(o Obligation, _ *http.Request, req *gatehouse.Request) error {
-	return req.Deny(verdict.Forbidden, fmt.Sprintf("the policy asks for %s, which nothing here can prove", o.Kind))
 }
 
 // serveUntil lets the request pass, but no longer than it is allowed.

@@ -61,7 +61,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return req.Deny(verdict.Internal, "forward was reached without a grant")
 	}
 	cookie.Strip(r.Header, cookie.Ours)
-	if err := apply(r.Header, h.Fields, h.known, req.Identity); err != nil {
+	delete(r.Header, gatehouse.StepUpHeader)
+	if err := apply(r.Header, h.Fields, h.known, req.Told()); err != nil {
 		req.Note("roles_not_forwarded", err.Error())
 	}
 	return next.ServeHTTP(w, r)

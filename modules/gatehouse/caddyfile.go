@@ -37,6 +37,9 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseHouse) }
 //		tenant <name> {
 //			providers <name...>
 //		}
+//		mfa {
+//			...
+//		}
 //		ban {
 //			...
 //		}
@@ -79,6 +82,13 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 		return app.parseTenant(d)
 	case "roles":
 		return app.Roles.Parse(d)
+	case "mfa":
+		if app.MFARaw != nil {
+			return d.Err("there are two mfa blocks: put everything into one")
+		}
+		unm, err := caddyfile.UnmarshalModule(d, factorModule)
+		app.MFARaw = caddyconfig.JSON(unm, nil)
+		return err
 	case "store":
 		if !d.NextArg() {
 			return d.ArgErr()
@@ -91,7 +101,7 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 			return app.parseRoom(d, word)
 		}
 		if _, err := caddy.GetModule("gatehouse.identity_providers." + word); err != nil {
-			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, roles, tenant, ban, local, oidc, break_glass", word)
+			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, mfa, roles, tenant, ban, local, oidc, break_glass", word)
 		}
 		raw, err := guest(d, "gatehouse.identity_providers.", word, "provider")
 		if err != nil {

@@ -63,6 +63,9 @@ type App struct {
 	// How long a login lasts.
 	Session SessionPolicy `json:"session,omitzero"`
 
+	// Second factors: a module gatehouse.mfa, which is loaded also when this is not given.
+	MFARaw json.RawMessage `json:"mfa,omitempty"`
+
 	ctx         caddy.Context
 	logger      *zap.Logger
 	access      *zap.Logger
@@ -79,7 +82,7 @@ type App struct {
 	judges      []judged             // written while provisioning only
 	before      *App                 // the house that ran before this one; written while Caddy changes configurations only
 	sessions    SessionEnder         // written while provisioning only
-	factors     FactorResetter       // written while provisioning only
+	factors     SecondFactor         // written while provisioning only
 	reads       reads                // written while provisioning only
 	directories map[string]Directory // written while provisioning only
 	rooms       map[string]any       // written while provisioning only
@@ -177,6 +180,9 @@ func (app *App) provision(ctx caddy.Context) error {
 		}
 		app.rooms = guests.(map[string]any)
 	}
+	if err := app.loadFactors(ctx); err != nil {
+		return err
+	}
 	if app.ProvidersRaw == nil {
 		return nil
 	}
@@ -215,6 +221,9 @@ func (app *App) validate() error {
 	}
 	if err := errors.Join(app.Session.Validate(), app.Roles.Validate()); err != nil {
 		return err
+	}
+	if err := app.factors.Open(app); err != nil {
+		return fmt.Errorf("mfa: %w", err)
 	}
 	names := map[string]bool{}
 	for _, p := range app.providers {
@@ -257,6 +266,11 @@ func (app *App) start() error {
 			if err := s.Start(); err != nil {
 				return fmt.Errorf("starting identity provider %s: %w", p.Name(), err)
 			}
+		}
+	}
+	if s, ok := app.factors.(Starter); ok {
+		if err := s.Start(); err != nil {
+			return fmt.Errorf("starting mfa: %w", err)
 		}
 	}
 	app.takeOver()

@@ -2,7 +2,6 @@ package gatehouse
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 
 	"gatehouse.internal/modules/internal/standing"
@@ -28,14 +27,8 @@ type FactorResetter interface {
 	ResetFactors(ctx context.Context, who standing.Person) (int, error)
 }
 
-// ErrNoFactors says that no room keeps second factors.
-var ErrNoFactors = errors.New("this gateway keeps no second factors")
-
 // UseSessions says who ends sessions. Only Provision may call it.
 func (app *App) UseSessions(s SessionEnder) { app.sessions = s }
-
-// UseFactors says who resets second factors. Only Provision may call it.
-func (app *App) UseFactors(f FactorResetter) { app.factors = f }
 
 // EndSessions is [SessionEnder.EndSessions]; without authn in any row there are no sessions.
 func (app *App) EndSessions(ctx context.Context, who standing.Person, except, why string) (int, error) {
@@ -45,11 +38,8 @@ func (app *App) EndSessions(ctx context.Context, who standing.Person, except, wh
 	return app.sessions.EndSessions(ctx, who, except, why)
 }
 
-// ResetFactors is [FactorResetter.ResetFactors], or ErrNoFactors.
+// ResetFactors is [FactorResetter.ResetFactors].
 func (app *App) ResetFactors(ctx context.Context, who standing.Person) (int, error) {
-	if app.factors == nil {
-		return 0, ErrNoFactors
-	}
 	return app.factors.ResetFactors(ctx, who)
 }
 

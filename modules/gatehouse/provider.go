@@ -133,6 +133,8 @@ type Login struct {
 	Base    string // absolute path of the provider in the portal, such as /.gatehouse/login/oidc
 	Origin  string // https://host[:port] of the site, as the browser sees it
 	Sub     string // what follows Base: "" for Base itself, or /callback and the like
+	// StepUp asks for a second factor, proven anew. Whether the provider's answer holds one is judged by what it proves.
+	StepUp bool
 }
 
 // Flow is one attempt to log in, begun by one browser. It is carried, sealed, in Token; the portal has checked that

@@ -95,6 +95,15 @@ func (q *Request) ChallengeLogin(r *http.Request, detail string) error {
 	return q.Refuse(v)
 }
 
+// Told returns whom the application may be told of: nobody while a login is not complete. Such a request comes so far on
+// public paths alone.
+func (q *Request) Told() identity.Proof {
+	if q.Site == nil || q.Site.House == nil || !q.Identity.Known() || q.Site.House.Factors().Complete(q.Identity) {
+		return q.Identity
+	}
+	return identity.Proof{}
+}
+
 // Verdict returns what was decided against the request, if anything.
 func (q *Request) Verdict() (verdict.Verdict, bool) { return q.verdict, q.verdict.Given() }
 

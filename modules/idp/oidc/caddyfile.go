@@ -25,6 +25,7 @@ import (
 //		prompt <login|consent|select_account...>
 //		groups_overage graph [<base URL>]
 //		approve_new
+//		step_up [<acr...>]
 //		trust_pem <file>
 //		insecure_http
 //	}
@@ -111,13 +112,15 @@ func (p *Provider) parseOption(d *caddyfile.Dispenser) error {
 			return d.ArgErr()
 		}
 		p.ApproveNew = true
+	case "step_up":
+		p.StepUp, p.StepUpACR = true, append(p.StepUpACR, args...)
 	case "insecure_http":
 		if len(args) != 0 {
 			return d.ArgErr()
 		}
 		p.InsecureHTTP = true
 	default:
-		return d.Errf("unknown oidc option %q: the options are name, label, scopes, roles_claim, role, refresh, client_key, client_key_id, client_key_audience, par, acr, max_age, prompt, groups_overage, approve_new, trust_pem, insecure_http", word)
+		return d.Errf("unknown oidc option %q: the options are name, label, scopes, roles_claim, role, refresh, client_key, client_key_id, client_key_audience, par, acr, max_age, prompt, groups_overage, approve_new, step_up, trust_pem, insecure_http", word)
 	}
 	return nil
 }

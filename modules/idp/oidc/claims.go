@@ -43,7 +43,7 @@ func (c *Client) identityOf(cl claims) (*identity.Identity, error) {
 		Provider: c.cfg.Name, Issuer: c.cfg.Issuer, Subject: subject,
 		Name: cl.shown("name"), Roles: roles, ACR: clean(acr), AuthTime: issued, Groups: groups, Claims: c.further(cl),
 	}
-	if known {
+	if who.Dated = known; known {
 		who.AuthTime = authTime
 	}
 	if cl.verified() {

@@ -92,6 +92,13 @@ type Provider struct {
 	// Whom the gateway does not know yet has to be approved by an administrator before their first session.
 	ApproveNew bool `json:"approve_new,omitempty"`
 
+	// The provider is asked, anew, when somebody must prove a second factor. What its tokens prove counts as they say.
+	StepUp bool `json:"step_up,omitempty"`
+
+	// The authentication context classes to ask for then (acr_values), the best first; a token with one of them proves a
+	// second factor. Default: none is asked for.
+	StepUpACR []string `json:"step_up_acr,omitempty"`
+
 	// A PEM file with certificate authorities to trust for the provider, besides the system's.
 	TrustPEM string `json:"trust_pem,omitempty"`
 
@@ -317,12 +324,7 @@ func (p *Provider) ServeLogin(w http.ResponseWriter, r *http.Request, l gatehous
 		w.Header().Set("Allow", http.MethodGet)
 		return nil, &gatehouse.LoginError{Reason: verdict.BadMethod}
 	}
-	attempt := Attempt{
-		// Derived for this provider alone: what one provider of the house sees of a flow is nothing at another.
-		State: l.Flow.Token, Nonce: l.Flow.Derive("nonce " + p.ProviderName), Verifier: l.Flow.Derive("pkce " + p.ProviderName),
-		RedirectURI: l.Origin + l.Base + callback, Started: l.Flow.Started,
-		ACR: p.ACR, MaxAge: time.Duration(p.MaxAge), Anew: slices.Contains(p.Prompt, "login"), Prompt: strings.Join(p.Prompt, " "),
-	}
+	attempt := p.attempt(l)
 	if l.Sub == callback {
 		return p.finish(r, l.Flow.Fresh, attempt)
 	}

@@ -155,7 +155,7 @@ func (k *kept) describe(who *identity.Identity) {
 // tokens. Roles are not carried over, since their absence may be what there is to say. A renewal is no login: when the
 // person proved who they are stays as it was.
 func (k *kept) carryOver(who *identity.Identity, cl claims) {
-	who.AuthTime = k.authTime
+	who.AuthTime, who.Dated = k.authTime, k.claimed
 	who.ACR = cmp.Or(who.ACR, k.acr)
 	if who.AMR == nil {
 		who.AMR = k.amr

@@ -41,8 +41,15 @@ const (
 
 	BreachedUnread  Kind = "breached_list.unreadable" // Detail says why; the list before goes on serving
 	SetupLinkIssued Kind = "setup_link.issued"
-	BanAdded        Kind = "ban.added"         // a network is shut out; Detail and Attrs say why and until when
-	BanLifted       Kind = "ban.lifted"        // by an operator
+	BanAdded        Kind = "ban.added"  // a network is shut out; Detail and Attrs say why and until when
+	BanLifted       Kind = "ban.lifted" // by an operator
+	FactorEnrolled  Kind = "factor.enrolled"
+	FactorUsed      Kind = "factor.used"
+	FactorFailed    Kind = "factor.failed"
+	FactorRemoved   Kind = "factor.removed"
+	BackupCodeUsed  Kind = "backup_code.used"
+	StepUpSucceeded Kind = "step_up.succeeded" // a factor was proven for one request, which Attrs name
+	StepUpRedeemed  Kind = "step_up.redeemed"  // that request came, and passed
 	ClockRolledBack Kind = "clock.rolled_back" // the wall clock lies behind what it said before
 	WAFCanaryFailed Kind = "waf.canary_failed" // a known attack was not refused
 	WAFDetected     Kind = "waf.detected"      // in detect mode: the request, or its answer, would have been refused

@@ -5,7 +5,8 @@
 // Identity is plain data: what an identity provider vouched for. Credential is what it was proven with: a session, a
 // token, a key, a link, and what that may be used for. Proof is the capability that the rest of the
 // gateway decides with. It can be made in one place only, [Prove], and the architecture test allows one room to
-// call that place, or [ProveBy]: authn, after it has verified a credential.
+// call that place, [ProveBy] and [ProveFactor]: authn, after it has verified a credential. [Factor] is what a proof
+// knows of a second factor.
 //
 // # Invariants
 //
@@ -13,5 +14,5 @@
 //
 // # Cost
 //
-// Copying a Proof copies two words; reading it allocates nothing.
+// Copying a Proof copies four words; reading it allocates nothing.
 package identity

@@ -11,7 +11,8 @@ import (
 // Name and Email are for people to read: no decision may rest on them alone, since providers let users change them.
 // Roles holds the house's role names, sorted and without duplicates (see [Identity.Normalize]).
 // Kind tells people from programs and guests; Tenant is whose customer it is, where there are several; "" where not.
-// AuthTime is when the user last proved who they are; AMR holds RFC 8176 method names as the provider gave them.
+// AuthTime is when the user last proved who they are, which the provider itself says if Dated, and otherwise is when it
+// vouched; AMR holds RFC 8176 method names as the provider gave them.
 type Identity struct {
 	Provider string    `json:"provider"`
 	Issuer   string    `json:"issuer"`
@@ -24,6 +25,7 @@ type Identity struct {
 	AMR      []string  `json:"amr,omitempty"`
 	ACR      string    `json:"acr,omitempty"`
 	AuthTime time.Time `json:"auth_time"`
+	Dated    bool      `json:"dated,omitempty"`
 
 	// Groups are the provider's own names, and Claims what else it says: of both, only what the house's policies ask for.
 	// Groups are sorted and without duplicates.
@@ -71,8 +73,10 @@ func ordered(names []string) bool {
 // Proof is the fact that this request's credential was verified. The zero Proof is nobody.
 // It is safe for concurrent use.
 type Proof struct {
-	who *Identity
-	by  *Credential
+	who    *Identity
+	by     *Credential
+	factor *Factor // nil: nothing is known
+	age    time.Duration
 }
 
 // Prove makes a Proof from a session. Only authn may call it (kept by the architecture test), and only after it has

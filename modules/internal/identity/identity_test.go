@@ -83,3 +83,32 @@ func TestCredential(t *testing.T) {
 		t.Error("a credential of nobody proves somebody")
 	}
 }
+
+func TestFactor(t *testing.T) {
+	totp := identity.Factor{Method: identity.TOTP, At: time.Now(), Age: time.Minute}
+	if p := identity.ProveFactor(identity.Proof{}, &totp, time.Minute); p.Known() || p.Factor().Given() {
+		t.Errorf("nobody has proven %+v", p.Factor())
+	}
+	p := identity.ProveFactor(identity.Prove(identity.Identity{Provider: "local", Subject: "ada"}, "s1", time.Now()), &totp, time.Minute)
+	if f := p.Factor(); f != totp || p.Name() != "local:ada" || p.Session() != "s1" {
+		t.Errorf("the proof is %+v", p)
+	}
+	undated := identity.Factor{Method: identity.ByProvider}
+	future := identity.Factor{Method: identity.TOTP, At: time.Now(), Age: -time.Hour}
+	for _, tt := range []struct {
+		name string
+		f    identity.Factor
+		age  time.Duration
+		want bool
+	}{
+		{"young enough", totp, time.Minute, true},
+		{"too old", totp, time.Minute - 1, false},
+		{"none", identity.Factor{Expected: true}, time.Hour, false},
+		{"of unknown time", undated, time.Hour, false},
+		{"of the future", future, time.Hour, false},
+	} {
+		if got := tt.f.Within(tt.age); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}

@@ -104,6 +104,10 @@ func TestFormFields(t *testing.T) {
 		{"setup with a token that was not valid", Setup{Action: "/x", Token: "t", Error: TokenInvalid}, map[string]string{"flow": "hidden", "token": "one-time-code", "username": "username", "password": "new-password", "password_again": "new-password"}},
 		{"account", Account{LogoutURL: "/x"}, map[string]string{"csrf": "hidden"}},
 		{"account without logout", Account{}, map[string]string{}},
+		{"an app", EnrolApp{Action: "/x"}, map[string]string{"csrf": "hidden", "flow": "hidden", "next": "hidden", "code": "one-time-code"}},
+		{"a passkey", EnrolPasskey{Action: "/x"}, map[string]string{"csrf": "hidden", "flow": "hidden", "next": "hidden", "credential": "hidden", "name": "off"}},
+		{"a code", Verify{Action: "/x", Code: true, Challenge: "c"}, map[string]string{"csrf": "hidden", "next": "hidden", "challenge": "hidden", "code": "one-time-code"}},
+		{"nudge", Nudge{Action: "/x", SetupURL: "/y"}, map[string]string{"csrf": "hidden", "next": "hidden"}},
 		{"logout", Logout{Action: "/x"}, map[string]string{"csrf": "hidden"}},
 		{"a new password", Password{Action: "/x", Flow: "f", Ticket: "t"}, map[string]string{"flow": "hidden", "ticket": "hidden", "username": "username", "password": "new-password", "password_again": "new-password"}},
 		{"another password", Password{Action: "/x", CSRF: "c", AskCurrent: true}, map[string]string{"csrf": "hidden", "username": "username", "current": "current-password", "password": "new-password", "password_again": "new-password"}},
@@ -171,6 +175,8 @@ func pageWith(key Message) Page {
 	switch {
 	case messages[key].On("current"):
 		return Password{Action: "/x", Error: key, AskCurrent: true}
+	case key == CodeWrong, key == CodeUsed:
+		return Verify{Action: "/x", Code: true, Error: key}
 	case key == SealWrong, key == PurposeMissing:
 		return BreakGlass{Action: "/x", Any: true, Error: key}
 	}

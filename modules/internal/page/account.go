@@ -24,6 +24,7 @@ type Account struct {
 	CSRF      string
 
 	PasswordURL string // where the person changes their password; "": not here
+	FactorsURL  string // where the person has their second factors; "": nowhere
 
 	Sessions []Session
 	Action   string
@@ -59,6 +60,9 @@ func (p Account) content(l *tongue) (content, bool) {
 	p.Provider = l.label(p.Provider)
 	if !local(p.PasswordURL) {
 		p.PasswordURL = ""
+	}
+	if !local(p.FactorsURL) {
+		p.FactorsURL = ""
 	}
 	v := accountView{Account: p, SinceText: l.moment(p.Since), SinceTime: stamp(p.Since)}
 	for _, s := range p.Sessions {
@@ -134,8 +138,21 @@ func (p Kept) content(l *tongue) (content, bool) {
 	if u, err := url.ParseRequestURI(p.Action); err == nil {
 		v.Path = u.Path
 	}
+	v.Rows, v.More = fieldRows(p.Fields, l)
+	if !local(v.CancelURL) {
+		v.CancelURL = "/"
+	}
+	formType := p.Enctype == "application/x-www-form-urlencoded" || p.Enctype == "multipart/form-data"
+	return content{
+		template: keptPage,
+		Title:    l.words.KeptTitle, Site: p.Site, RequestID: p.RequestID, Page: v,
+	}, local(p.Action) && formType
+}
+
+// fieldRows names the first fields and their sizes, and says how many more there are.
+func fieldRows(fields []Field, l *tongue) (rows []keptRow, more string) {
 	named := 0
-	for _, f := range p.Fields {
+	for _, f := range fields {
 		if f.Name == "" || f.Empty {
 			continue
 		}
@@ -146,17 +163,10 @@ func (p Kept) content(l *tongue) (content, bool) {
 		if n := len([]rune(f.Value)); n > 0 {
 			size = fmt.Sprintf(l.words.KeptSize, l.number(n))
 		}
-		v.Rows = append(v.Rows, keptRow{f.Name, size})
+		rows = append(rows, keptRow{f.Name, size})
 	}
 	if named > keptRows {
-		v.More = fmt.Sprintf(l.words.KeptMore, named-keptRows)
+		more = fmt.Sprintf(l.words.KeptMore, named-keptRows)
 	}
-	if !local(v.CancelURL) {
-		v.CancelURL = "/"
-	}
-	formType := p.Enctype == "application/x-www-form-urlencoded" || p.Enctype == "multipart/form-data"
-	return content{
-		template: keptPage,
-		Title:    l.words.KeptTitle, Site: p.Site, RequestID: p.RequestID, Page: v,
-	}, local(p.Action) && formType
+	return rows, more
 }

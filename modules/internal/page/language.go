@@ -175,4 +175,25 @@ type words struct {
 	LoopNext, TryAgain               string
 	HopTitle, HopLead, BackTitle     string // -, provider, -
 	BackLead, Continue               string
+
+	FactorsTitle, FactorsLead, FactorsMust string // of second factors
+	AppTitle, PasskeysTitle, CodesTitle    string
+	AddedAgo, NeverUsed, WorksAt           string // when; -; site
+	SetUpApp, ReplaceApp, AddPasskey       string
+	Remove, NewCodes, NewCodesHint         string
+	CodesLeft, BackToAccount, SetUpFactor  string // number, of number
+	AppLead, AppByHand, QRLabel            string
+	CodeLabel, CodeHint, Confirm, Cancel   string
+	PasskeyLead, PasskeyName               string
+	PasskeyNameHint, CreatePasskey         string
+	NeedsScript, PasskeyProblem            string
+	CodesPageTitle, CodesLead, CodesNoted  string
+	VerifyTitle, VerifyFor, VerifyWith     string // -; what is sent; provider
+	VerifyBoth, VerifyApp, VerifyBackup    string
+	UsePasskey, OrCode                     string
+	ProvenTitle, ProvenSend, ProvenOnce    string // -; what is sent; -
+	ProvenBack, CodeSpent, CodeSpentLast   string // -; number; -
+	ProvenAgain                            string
+	NudgeTitle, NudgeLead, NudgeNow        string
+	NudgeLater                             string
 }

@@ -55,6 +55,7 @@ func samples() []sample {
 		Since: now.Add(-4 * time.Hour)}
 	here := Session{ID: "s1", Agent: "Firefox on Linux", Network: "192.0.2.0/24", Site: sampleSite, Since: erika.Since, Used: now, This: true}
 	sessions := erika
+	sessions.FactorsURL = "/.gatehouse/mfa"
 	sessions.Now, sessions.Action, sessions.Done = now, "/.gatehouse/account", true
 	sessions.PasswordURL = "/.gatehouse/account/password"
 	sessions.Sessions = []Session{here,
@@ -64,6 +65,37 @@ func samples() []sample {
 	only.Now, only.Action, only.Sessions = now, "/.gatehouse/account", []Session{here}
 	kept := Kept{Site: sampleSite, RequestID: sampleID, Action: "/wiki/save?page=7", Enctype: "multipart/form-data", CancelURL: "/wiki/",
 		Fields: []Field{{Name: "title", Value: "Café"}, {Name: "text", Value: strings.Repeat("a\r\n", 600)}, {Name: "tags"}, {Name: "upload", Empty: true}}}
+	factors := Factors{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/mfa", CSRF: "c1", AppURL: "/.gatehouse/mfa/app",
+		PasskeyURL: "/.gatehouse/mfa/passkey", AccountURL: "/.gatehouse/account", Now: now}
+	must, many := factors, factors
+	must.Must, must.AccountURL = true, ""
+	many.App = &FactorRow{Added: now.Add(-50 * time.Hour), Used: now.Add(-5 * time.Minute)}
+	many.Passkeys = []FactorRow{{ID: "p1", Name: "office laptop", Site: sampleSite, Added: now.Add(-3 * time.Hour)},
+		{ID: "p2", Name: strings.Repeat("k", 64), Site: "wiki.example.com", Added: now.Add(-300 * time.Hour), Used: now.Add(-200 * time.Hour)}}
+	many.Codes, many.CodesOf, many.Done = 8, 10, FactorAdded
+	app := EnrolApp{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/mfa/app", CSRF: "c1", Flow: "f3", Next: "/reports",
+		Secret: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", QR: QR{Size: 21, Path: "M0 0h7v7h-7zM14 0h7v7h-7zM0 14h7v7h-7z"}, CancelURL: "/.gatehouse/mfa"}
+	appWrong := app
+	appWrong.Error = CodeWrong
+	passkey := EnrolPasskey{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/mfa/passkey", CSRF: "c1", Flow: "f4", Next: "/",
+		Options: `{"challenge":"AAAA","user":{"id":"AAAA"}}`, Name: "Firefox on Linux", CancelURL: "/.gatehouse/mfa"}
+	codes := BackupCodes{Site: sampleSite, RequestID: sampleID, ContinueURL: "/reports"}
+	for i := range 10 {
+		codes.Codes = append(codes.Codes, fmt.Sprintf("abcd-efgh-%04d", i))
+	}
+	verify := Verify{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/mfa/verify", CSRF: "c1", Next: "/reports", Code: true,
+		Backup: true, CancelURL: "/.gatehouse/logout"}
+	passkeyToo, errand, wrong, elsewhere := verify, verify, verify, verify
+	passkeyToo.Flow, passkeyToo.Options = "f5", `{"challenge":"AAAA"}`
+	errand.Challenge = "c9"
+	errand.For = &Errand{Method: "POST", URI: "/orders/17/approve?x=1", Fields: []Field{{Name: "amount", Value: "1200.00"}, {Name: "note"}}}
+	wrong.Error, wrong.Wait = Paused, 15*time.Second
+	elsewhere.Code, elsewhere.Backup = false, false
+	elsewhere.Elsewhere, elsewhere.EnrolURL = &Button{"Example Workspace", "/.gatehouse/login/workspace?step=1"}, "/.gatehouse/mfa"
+	proven := Proven{Site: sampleSite, RequestID: sampleID, Errand: errand.For, Enctype: "application/x-www-form-urlencoded", CodesLeft: -1}
+	spent := Proven{Site: sampleSite, RequestID: sampleID, URL: "/reports", CodesLeft: 2, CodesURL: "/.gatehouse/mfa"}
+	last := proven
+	last.CodesLeft, last.CodesURL = 0, "/.gatehouse/mfa"
 	base := Password{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/login/local/change", Flow: "f1", Username: "erika", MinPassword: 12}
 	password := func(change func(p *Password)) Password {
 		p := base
@@ -92,6 +124,23 @@ func samples() []sample {
 		show("breakopen", BreakOpen{Site: sampleSite, RequestID: sampleID, Action: "/.gatehouse/login/break_glass/open", Flow: "f1", Token: "t1", Minutes: 30}),
 		show("breakglass_wrong", sealWrong),
 		show("breakglass_none", BreakGlass{Site: sampleSite, RequestID: sampleID, Action: seal.Action, LoginURL: "/.gatehouse/login"}),
+		show("factors_none", must),
+		show("factors", many),
+		show("enrol_app", app),
+		show("enrol_app_wrong", appWrong),
+		show("enrol_passkey", passkey),
+		show("backup_codes", codes),
+		show("verify", verify),
+		show("verify_passkey", passkeyToo),
+		show("verify_errand", errand),
+		show("verify_paused", wrong),
+		show("verify_elsewhere", elsewhere),
+		show("proven", proven),
+		show("proven_spent", spent),
+		show("proven_last", last),
+		show("proven_window", Proven{Site: sampleSite, RequestID: sampleID, CodesLeft: -1}),
+		show("nudge", Nudge{Site: sampleSite, RequestID: sampleID, SetupURL: "/.gatehouse/mfa?next=%2Freports", Action: "/.gatehouse/mfa", CSRF: "c1", Next: "/reports"}),
+		refuse("mfa_required", Refusal{Reason: verdict.MFARequired, LoginURL: "/.gatehouse/mfa/verify?next=%2Freports"}),
 		show("login_local", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Local: local}),
 		show("login_providers", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Providers: providers}),
 		show("login_both", Login{Site: sampleSite, RequestID: sampleID, Flow: "f1", Providers: providers, Local: local}),
@@ -262,6 +311,14 @@ func TestPageThatLeadsElsewhereIsNotShown(t *testing.T) {
 		{"notice", Notice{RequestID: "r", URL: "//evil.example"}},
 		{"break glass", BreakGlass{RequestID: "r", Any: true, Action: "//evil.example"}},
 		{"break open", BreakOpen{RequestID: "r", Token: "secret", Action: "//evil.example"}},
+		{"factors", Factors{RequestID: "r", Action: "/x", AppURL: "//evil.example", PasskeyURL: "/y"}},
+		{"app", EnrolApp{RequestID: "r", Action: "//evil.example"}},
+		{"passkey", EnrolPasskey{RequestID: "r", Action: "https://evil.example"}},
+		{"backup codes", BackupCodes{RequestID: "r", ContinueURL: "//evil.example"}},
+		{"verify", Verify{RequestID: "r", Action: "//evil.example"}},
+		{"errand elsewhere", Proven{RequestID: "r", Errand: &Errand{URI: "//evil.example"}, Enctype: "multipart/form-data"}},
+		{"errand of another kind", Proven{RequestID: "r", Errand: &Errand{URI: "/x"}, Enctype: "text/plain"}},
+		{"nudge", Nudge{RequestID: "r", Action: "//evil.example", SetupURL: "/x"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -285,7 +342,9 @@ func TestBadLinksAreLeftOut(t *testing.T) {
 			Register{Action: "/x", LoginURL: link},
 			BreakGlass{Action: "/x", LoginURL: link},
 			Login{RegisterURL: link, EmergencyURL: link},
-			Account{PasswordURL: link},
+			Account{PasswordURL: link, FactorsURL: link},
+			EnrolApp{Action: "/x", CancelURL: link},
+			Verify{Action: "/x", CancelURL: link, Elsewhere: &Button{"evil", link}},
 			LoggedOut{LoginURL: link},
 		} {
 			w := httptest.NewRecorder()
@@ -320,6 +379,13 @@ func TestWhatCallersPassIsEscaped(t *testing.T) {
 		Notice{Site: evil, URL: "/x?" + `"><script>`},
 		BreakGlass{Site: evil, Action: "/x", Flow: evil, Purpose: evil, Any: true, Error: evil},
 		BreakOpen{Site: evil, Action: "/x", Flow: evil, Token: evil},
+		Factors{Action: "/x", AppURL: "/x", PasskeyURL: "/x", CSRF: evil, Passkeys: []FactorRow{{ID: evil, Name: evil, Site: evil}}},
+		EnrolApp{Action: "/x", CSRF: evil, Flow: evil, Next: evil, Secret: evil, QR: QR{Path: evil}},
+		EnrolPasskey{Action: "/x", CSRF: evil, Flow: evil, Next: evil, Options: evil, Name: evil},
+		BackupCodes{ContinueURL: "/x", Codes: []string{evil}},
+		Verify{Action: "/x", Next: evil, Challenge: evil, Code: true, Flow: evil, Options: evil, For: &Errand{Method: evil, URI: "/" + evil, Fields: []Field{{Name: evil}}}},
+		Proven{Errand: &Errand{Method: evil, URI: "/x?" + `"><script>`, Fields: []Field{{Name: evil, Value: evil}}}, Enctype: "multipart/form-data", CodesLeft: -1},
+		Nudge{Action: "/x", SetupURL: "/x", CSRF: evil, Next: evil},
 	}
 	for _, p := range pages {
 		t.Run(fmt.Sprintf("%T", p), func(t *testing.T) {

@@ -22,6 +22,8 @@ import (
 // [KeptParam], the person is told that what they typed is kept.
 // RetryAfter is told when positive: as the Retry-After header, in whole seconds rounded up, and in words.
 // Apart is told in words with [verdict.ClockDiffers], when it is a second or more.
+// StepUp, with [verdict.MFARequired], says what proof is missing: programs are told as RFC 9470 has it, and that LoginURL is
+// where it is given.
 type Refusal struct {
 	Reason     verdict.Reason
 	RequestID  string
@@ -29,6 +31,7 @@ type Refusal struct {
 	LoginURL   string
 	RetryAfter time.Duration
 	Apart      time.Duration
+	StepUp     *verdict.StepUp
 }
 
 // problem is the RFC 9457 document. Field names are part of the gateway's contract with programs.
@@ -42,6 +45,10 @@ type problem struct {
 	RequestID  string `json:"request_id,omitempty"`
 	LoginURL   string `json:"login_url,omitempty"`
 	RetryAfter int64  `json:"retry_after,omitempty"`
+
+	StepUpURL    string `json:"step_up_url,omitempty"`
+	StepUpTicket string `json:"step_up_ticket,omitempty"`
+	MaxAge       *int64 `json:"max_age,omitempty"`
 }
 
 // WriteRefusal answers a refused request, with the status of the reason: a page when it is a [Navigation], a problem
@@ -68,6 +75,9 @@ func WriteRefusal(w http.ResponseWriter, r *http.Request, ref Refusal) {
 		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
 	h.Set("Referrer-Policy", "no-referrer")
+	if ref.Reason == verdict.MFARequired {
+		h.Set("Www-Authenticate", ref.insufficient())
+	}
 	if Navigation(r) {
 		l := speak(r)
 		if body, nonce, ok := render(refused(ref, seconds, l), l); ok {
@@ -89,7 +99,14 @@ func (ref Refusal) document(status int, seconds int64) []byte {
 		RequestID:  ref.RequestID,
 		RetryAfter: seconds,
 	}
-	if ref.Reason != verdict.Forbidden {
+	switch ref.Reason {
+	case verdict.Forbidden:
+	case verdict.MFARequired:
+		p.StepUpURL = ref.LoginURL
+		if ref.StepUp != nil {
+			p.StepUpTicket, p.MaxAge = ref.StepUp.Ticket, ref.maxAge()
+		}
+	default:
 		p.LoginURL = ref.LoginURL
 	}
 	if ref.RequestID != "" {
@@ -100,6 +117,24 @@ func (ref Refusal) document(status int, seconds int64) []byte {
 		return []byte(`{"status":` + strconv.Itoa(status) + `}`)
 	}
 	return body
+}
+
+// insufficient is the challenge of RFC 9470 3.
+func (ref Refusal) insufficient() string {
+	s := challenge + `, error="insufficient_user_authentication", error_description="A second factor is required"`
+	if age := ref.maxAge(); age != nil {
+		s += `, max_age="` + strconv.FormatInt(*age, 10) + `"`
+	}
+	return s
+}
+
+// maxAge is how old a proof may be, in seconds; nil when that does not matter.
+func (ref Refusal) maxAge() *int64 {
+	if ref.StepUp == nil || ref.StepUp.MaxAge <= 0 && ref.StepUp.Ticket == "" {
+		return nil
+	}
+	age := int64(ref.StepUp.MaxAge / time.Second)
+	return &age
 }
 
 var refusalPage = parse("refusal")

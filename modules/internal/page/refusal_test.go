@@ -232,8 +232,8 @@ func TestPageAndProblemSayTheSame(t *testing.T) {
 		if reason == verdict.Forbidden { // the same user would get the same answer
 			told = ""
 		}
-		if p.LoginURL != told {
-			t.Errorf("%s: the problem's login_url is %q, want %q", reason, p.LoginURL, told)
+		if got := p.LoginURL + p.StepUpURL; got != told || (p.StepUpURL != "") != (reason == verdict.MFARequired) {
+			t.Errorf("%s: the problem says login_url %q, step_up_url %q, want %q", reason, p.LoginURL, p.StepUpURL, told)
 		}
 	}
 }
@@ -300,5 +300,29 @@ func benchmark(b *testing.B, r *http.Request) {
 	for b.Loop() {
 		clear(w.h)
 		WriteRefusal(w, r, Refusal{Reason: verdict.WAFBlocked, RequestID: sampleID})
+	}
+}
+
+// TestInsufficientAuthentication: programs are told as RFC 9470 has it.
+func TestInsufficientAuthentication(t *testing.T) {
+	const head = `Bearer realm="gatehouse", error="insufficient_user_authentication", error_description="A second factor is required"`
+	for _, tt := range []struct {
+		name    string
+		stepUp  *verdict.StepUp
+		header  string
+		members string
+	}{
+		{"whenever", nil, head, ""},
+		{"lately", &verdict.StepUp{MaxAge: 15 * time.Minute}, head + `, max_age="900"`, `"max_age":900`},
+		{"now", &verdict.StepUp{Ticket: "t1"}, head + `, max_age="0"`, `"step_up_ticket":"t1","max_age":0`},
+	} {
+		w := httptest.NewRecorder()
+		WriteRefusal(w, program("POST"), Refusal{Reason: verdict.MFARequired, LoginURL: "/s", StepUp: tt.stepUp})
+		if got := w.Header().Get("Www-Authenticate"); w.Code != 401 || got != tt.header {
+			t.Errorf("%s: status %d, %s", tt.name, w.Code, got)
+		}
+		if body := w.Body.String(); !strings.Contains(body, `"step_up_url":"/s"`) || !strings.Contains(body, tt.members) {
+			t.Errorf("%s: %s", tt.name, body)
+		}
 	}
 }

@@ -48,6 +48,7 @@ var reasons = map[verdict.Reason]technical{
 	verdict.ResponseBlocked:  {detail: "The application's answer looked like a leak of internals and was withheld. The application did act on the request; repeat it only if it is idempotent. Operators find the cause by the request id.", step: stepHome},
 	verdict.WAFFailed:        {detail: "Inspection could not be completed, so the request was refused and did not reach the application. It is safe to repeat.", step: stepAgain},
 	verdict.LoginRequired:    {detail: "Authenticate and repeat the request: send a valid bearer token, or have the user sign in at login_url where one is given."},
+	verdict.MFARequired:      {detail: "The user must prove a second factor: lead them to step_up_url. With max_age, repeat the request afterwards. With step_up_ticket, repeat it once, unchanged, with that value in the header Step-Up-Ticket."},
 	verdict.Forbidden:        {detail: "No rule allows this identity to make this request. Signing in again with the same account does not help; ask an operator for the role it needs.", step: stepHome},
 	verdict.InvalidToken:     {detail: "The credential is malformed, expired, revoked, or not for this site. Get a new one; do not repeat the request with this one."},
 	verdict.OutOfScope:       {detail: "The credential is valid, but not for this request: see the scope in WWW-Authenticate, or ask an operator what it may be used for."},
@@ -99,6 +100,14 @@ const (
 	CurrentWrong     Message = "current_wrong"   // the password that the person has now
 	SealWrong        Message = "seal_wrong"      // a code of break-glass is wrong or used
 	PurposeMissing   Message = "purpose_missing" // why break-glass is used
+	CodeWrong        Message = "code_wrong"
+	CodeUsed         Message = "code_used"       // right, and used before
+	PasskeyWrong     Message = "passkey_wrong"   // it did not prove anything
+	PasskeyUnknown   Message = "passkey_unknown" // of a kind that may not be used here
+	PasskeyMany      Message = "passkey_many"    // there are as many as there may be
+	FactorStale      Message = "factor_stale"    // this form is too old, or was used before
+	FactorAdded      Message = "factor_added"
+	FactorRemoved    Message = "factor_removed"
 )
 
 // alert is a message in words, and the inputs that it is about. A calm one tells of no mistake.
@@ -132,6 +141,14 @@ var messages = map[Message]alert{
 	CurrentWrong:     {inputs: []string{"current"}},
 	SealWrong:        {inputs: []string{"code"}},
 	PurposeMissing:   {inputs: []string{"purpose"}},
+	CodeWrong:        {inputs: []string{"code"}},
+	CodeUsed:         {inputs: []string{"code"}},
+	PasskeyWrong:     {},
+	PasskeyUnknown:   {},
+	PasskeyMany:      {},
+	FactorStale:      {},
+	FactorAdded:      {Calm: true},
+	FactorRemoved:    {Calm: true},
 }
 
 // alert returns the words for the message: none for "", and a general sentence for one that is not in the list.

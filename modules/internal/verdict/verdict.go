@@ -26,6 +26,7 @@ const (
 	ResponseBlocked  Reason = "response_blocked"   // waf: the application's answer would give away what it should not
 	WAFFailed        Reason = "waf_failed"         // waf: inspection could not be completed
 	LoginRequired    Reason = "login_required"     // authz
+	MFARequired      Reason = "mfa_required"       // authz, mfa: who it is must be proven once more, by a second factor
 	Forbidden        Reason = "forbidden"          // authz
 	InvalidToken     Reason = "invalid_token"      // authn: a token, key or certificate that does not count (RFC 6750 3.1)
 	OutOfScope       Reason = "insufficient_scope" // authn: it counts, but not for this request (RFC 6750 3.1)
@@ -71,6 +72,7 @@ var status = map[Reason]int{
 	ResponseBlocked:  http.StatusForbidden,
 	WAFFailed:        http.StatusServiceUnavailable,
 	LoginRequired:    http.StatusUnauthorized,
+	MFARequired:      http.StatusUnauthorized,
 	Forbidden:        http.StatusForbidden,
 	InvalidToken:     http.StatusUnauthorized,
 	OutOfScope:       http.StatusForbidden,
@@ -123,12 +125,24 @@ func All() []Reason {
 // Detail is for operators: it goes to the log and the event, never to the client.
 // Location is where a person is sent to meet a challenge; it must be a path on the same host.
 // RetryAfter is told to the client when positive; so is Apart with ClockDiffers: by how much two clocks differ.
+// StepUp, with mfa_required, says what proof is missing.
 type Verdict struct {
 	Reason     Reason
 	Detail     string
 	Location   string
 	RetryAfter time.Duration
 	Apart      time.Duration
+	StepUp     *StepUp
+}
+
+// StepUp is what a request lacks that comes without enough proof (RFC 9470).
+type StepUp struct {
+	// MaxAge is how old the proof may be; zero with Ticket: made for this very request; zero without: of any age.
+	MaxAge time.Duration
+	// Ticket, when the proof must be for this very request, is what a program sends with it once it was given.
+	Ticket string
+	// Kept says that the request was kept, so that a person can be led away from it and back to it.
+	Kept bool
 }
 
 // Given reports whether there is a verdict.

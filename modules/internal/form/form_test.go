@@ -1,4 +1,4 @@
-package authn
+package form
 
 import (
 	"bytes"
@@ -38,32 +38,32 @@ func parts(t testing.TB, pairs ...string) (contentType string, body []byte) {
 	return w.FormDataContentType(), buf.Bytes()
 }
 
-func TestParseTextForm(t *testing.T) {
-	form := func(body string) (string, []byte) { return typeForm, []byte(body) }
+func TestParse(t *testing.T) {
+	form := func(body string) (string, []byte) { return URLEncoded, []byte(body) }
 	multi := func(pairs ...string) (string, []byte) { return parts(t, pairs...) }
 	type in = func() (string, []byte)
 	tests := []struct {
 		name string
 		in   in
-		want []formField // nil: refused
+		want []Field // nil: refused
 	}{
 		{"a form, in its order", func() (string, []byte) { return form("b=1&a=%C3%A9+%26&b=2&empty=&bare") },
-			[]formField{{Name: "b", Value: "1"}, {Name: "a", Value: "é &"}, {Name: "b", Value: "2"}, {Name: "empty"}, {Name: "bare"}}},
-		{"lines", func() (string, []byte) { return form("t=a%0D%0Ab") }, []formField{{Name: "t", Value: "a\r\nb"}}},
-		{"with a charset", func() (string, []byte) { return typeForm + "; charset=utf-8", []byte("a=1") }, []formField{{Name: "a", Value: "1"}}},
+			[]Field{{Name: "b", Value: "1"}, {Name: "a", Value: "é &"}, {Name: "b", Value: "2"}, {Name: "empty"}, {Name: "bare"}}},
+		{"lines", func() (string, []byte) { return form("t=a%0D%0Ab") }, []Field{{Name: "t", Value: "a\r\nb"}}},
+		{"with a charset", func() (string, []byte) { return URLEncoded + "; charset=utf-8", []byte("a=1") }, []Field{{Name: "a", Value: "1"}}},
 		{"multipart", func() (string, []byte) { return multi("text", "a\r\nb", "file:upload", "") },
-			[]formField{{Name: "text", Value: "a\r\nb"}, {Name: "upload", Empty: true}}},
+			[]Field{{Name: "text", Value: "a\r\nb"}, {Name: "upload", Empty: true}}},
 		{"a lone line feed, which a browser would change", func() (string, []byte) { return form("t=a%0Ab") }, nil},
 		{"a NUL", func() (string, []byte) { return form("t=a%00b") }, nil},
 		{"another encoding", func() (string, []byte) { return form("t=%E9") }, nil},
 		{"a broken escape", func() (string, []byte) { return form("t=%zz") }, nil},
 		{"a file", func() (string, []byte) { return multi("file:upload", "photo.jpg") }, nil},
-		{"too many fields", func() (string, []byte) { return form(strings.Repeat("a&", maxFields+1)) }, nil},
-		{"too large", func() (string, []byte) { return form("a=" + strings.Repeat("b", maxKept)) }, nil},
+		{"too many fields", func() (string, []byte) { return form(strings.Repeat("a&", MaxFields+1)) }, nil},
+		{"too large", func() (string, []byte) { return form("a=" + strings.Repeat("b", MaxBytes)) }, nil},
 		{"json", func() (string, []byte) { return "application/json", []byte(`{"a":1}`) }, nil},
 		{"text/plain", func() (string, []byte) { return "text/plain", []byte("a=1") }, nil},
 		{"no type", func() (string, []byte) { return "", []byte("a=1") }, nil},
-		{"multipart without boundary", func() (string, []byte) { return typeMultipart, []byte("--x") }, nil},
+		{"multipart without boundary", func() (string, []byte) { return Multipart, []byte("--x") }, nil},
 		{"multipart cut off", func() (string, []byte) {
 			contentType, body := multi("text", "a")
 			return contentType, body[:len(body)-6]
@@ -73,7 +73,7 @@ func TestParseTextForm(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			contentType, body := tt.in()
-			enctype, fields, err := parseTextForm(contentType, body)
+			enctype, fields, err := Parse(contentType, body)
 			if (err == nil) != (tt.want != nil) {
 				t.Fatalf("error %v", err)
 			}
@@ -84,13 +84,13 @@ func TestParseTextForm(t *testing.T) {
 	}
 }
 
-func FuzzParseTextForm(f *testing.F) {
-	f.Add(typeForm, []byte("a=1&b=%20"))
+func FuzzParse(f *testing.F) {
+	f.Add(URLEncoded, []byte("a=1&b=%20"))
 	contentType, body := parts(f, "a", "b", "file:c", "")
 	f.Add(contentType, body)
 	f.Add("multipart/form-data; boundary=x", []byte("--x\r\nContent-Disposition: form-data; name*=utf-8''a\r\n\r\nb\r\n--x--"))
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
-		enctype, fields, err := parseTextForm(contentType, body)
+		enctype, fields, err := Parse(contentType, body)
 		if err != nil {
 			return
 		}
@@ -101,7 +101,7 @@ func FuzzParseTextForm(f *testing.F) {
 			}
 			size += len(field.Name) + len(field.Value)
 		}
-		if enctype != typeForm && enctype != typeMultipart || len(fields) > maxFields || size > 2*len(body) {
+		if enctype != URLEncoded && enctype != Multipart || len(fields) > MaxFields || size > 2*len(body) {
 			t.Errorf("%s with %d fields of %d bytes from %d", enctype, len(fields), size, len(body))
 		}
 	})
