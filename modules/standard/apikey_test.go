@@ -238,7 +238,7 @@ func TestKeysInBrowsersAreShielded(t *testing.T) {
 
 // A person's key is good for what they are, as of their latest login, and for nothing when they may not use the house.
 func TestKeysOfPeople(t *testing.T) {
-	g := operate(t, "idp", "voucher", "policy", "allow role staff\nroute /admin/* {\nallow role admin\n}\nroute /factor/* {\nallow cel `amr.exists(a, a == \"otp\")`\n}", "backend", "reverse_proxy "+backend(t))
+	g := operate(t, "idp", "voucher\n mfa {\n insecure_admins_without_factor\n}", "policy", "allow role staff\nroute /admin/* {\nallow role admin\n}\nroute /factor/* {\nallow cel `amr.exists(a, a == \"otp\")`\n}", "backend", "reverse_proxy "+backend(t))
 	g.no("has not logged in", "api-key", "create", "--user", "voucher:sam", "--host", "app.test")
 	as(t, g.Gateway, "app.test", "as=sam&roles=staff,admin")
 	g.no("--tenant goes with --user", "api-key", "create", "--account", "x", "--tenant", "y", "--host", "app.test")
