@@ -117,7 +117,10 @@ func (b *builder) make(t testing.TB, pkg, name string, race bool) (string, error
 			return "", err
 		}
 	}
-	own := filepath.Join(b.dir, name)
+	own := filepath.Join(b.dir, name+".d", filepath.Base(pkg)) // which scripts call by its name
+	if err := os.Mkdir(filepath.Dir(own), 0o700); err != nil {
+		return "", err
+	}
 	if err := os.Link(kept, own); err == nil {
 		return own, nil
 	}

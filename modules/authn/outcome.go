@@ -88,12 +88,12 @@ func (p *Portal) succeed(w http.ResponseWriter, r *http.Request, req *gatehouse.
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
+	seen := p.see(r.Context(), sessions, v.Identity)
 	meta := metaOf(r, req.ClientIP)
 	meta.ProvenFor = provenFor(f, v.Identity)
 	if meta.Expected, err = p.greet(r, v.Identity, &f); err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
-	seen := p.see(r.Context(), sessions, v.Identity)
 	token, proof, err := sessions.Create(r.Context(), v, hostOf(r), meta, p.limits)
 	if err := errors.Join(err, <-seen); err != nil { // nobody has the session then, and it ends by itself
 		return req.Deny(verdict.Unavailable, err.Error())

@@ -84,7 +84,7 @@ func gcPause() time.Duration {
 }
 
 // maxSession is what a session at hand may take, of a person with 21 groups (ABUSE: S, 100,000 sessions).
-const maxSession = 700
+const maxSession = 720
 
 func TestMemoryOfASession(t *testing.T) {
 	const n = 10_000
