@@ -17,7 +17,7 @@ const adminBans = "/gatehouse/bans"
 
 // Admin answers at Caddy's administration endpoint:
 //
-//	GET    /gatehouse/bans[?history=true]
+//	GET    /gatehouse/bans[?history=true|?lists=true|?check=<address>]
 //	POST   /gatehouse/bans {"network", "for", "detail", "by"}
 //	DELETE /gatehouse/bans?network=<network>&by=<operator>
 type Admin struct{}
@@ -53,6 +53,12 @@ func (Admin) serve(w http.ResponseWriter, r *http.Request) error {
 	switch q := r.URL.Query(); {
 	case r.Method == http.MethodGet && q.Get("history") == "true":
 		answer, err = desk.History(r.Context())
+	case r.Method == http.MethodGet && q.Get("lists") == "true":
+		answer = desk.Lists()
+	case r.Method == http.MethodGet && q.Has("check"):
+		if answer, err = desk.Check(q.Get("check")); err != nil {
+			err = gatehouse.AdminError(http.StatusBadRequest, err)
+		}
 	case r.Method == http.MethodGet:
 		answer = desk.List()
 	case r.Method == http.MethodPost:

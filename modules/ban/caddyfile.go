@@ -2,7 +2,9 @@ package ban
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -16,6 +18,12 @@ import (
 //		jail <name> off
 //		allow <address or CIDR...>
 //		honeypot <path...>
+//		blocklist <name> <file or https URL> {
+//			every       <duration>
+//			stale_after <duration>
+//			signed_by   <Ed25519 public key in base64>
+//			ca          <file>
+//		}
 //		include_private
 //	}
 func (s *Settings) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -32,18 +40,23 @@ func (s *Settings) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = s.parseAllow(d)
 		case "honeypot":
 			err = s.parseHoneypot(d)
+		case "blocklist":
+			err = s.parseBlocklist(d)
 		case "include_private":
 			if s.IncludePrivate = true; d.NextArg() {
 				err = d.ArgErr()
 			}
 		default:
-			err = d.Errf("unknown ban option %q: the options are jail, allow, honeypot, include_private", d.Val())
+			err = d.Errf("unknown ban option %q: the options are jail, allow, honeypot, blocklist, include_private", d.Val())
 		}
 		if err != nil {
 			return err
 		}
 	}
 	if _, err := jails(s.Jails); err != nil {
+		return d.Errf("ban: %v", err)
+	}
+	if err := checkLists(slices.Clone(s.Blocklists)); err != nil {
 		return d.Errf("ban: %v", err)
 	}
 	return nil
@@ -74,6 +87,31 @@ func (s *Settings) parseJail(d *caddyfile.Dispenser) error {
 		j.On = rest[1:]
 	}
 	s.Jails = append(s.Jails, j)
+	return nil
+}
+
+func (s *Settings) parseBlocklist(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) != 2 {
+		return d.Err("blocklist: write `blocklist <name> <file or https URL>`, such as `blocklist drop https://www.spamhaus.org/drop/drop.txt`")
+	}
+	b := Blocklist{Name: args[0]}
+	if strings.Contains(args[1], "://") {
+		b.URL = args[1]
+	} else {
+		b.File = args[1]
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		word := d.Val()
+		into := map[string]*string{"every": &b.Every, "stale_after": &b.StaleAfter, "signed_by": &b.SignedBy, "ca": &b.CAFile}[word]
+		if into == nil {
+			return d.Errf("unknown blocklist option %q: the options are every, stale_after, signed_by, ca", word)
+		}
+		if !d.AllArgs(into) {
+			return d.ArgErr()
+		}
+	}
+	s.Blocklists = append(s.Blocklists, b)
 	return nil
 }
 

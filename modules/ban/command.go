@@ -1,10 +1,12 @@
 package ban
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -17,13 +19,13 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "ban",
-		Usage: "add|remove|list|history",
+		Usage: "add|remove|list|check|blocklists|history",
 		Short: "Bans client networks, lifts bans and shows them",
 		Long: `
 Works over the administration endpoint of the running gateway, also while you are banned yourself. A ban is durable when
 the command says so.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range []*cobra.Command{addCommand(), removeCommand(), listCommand(), historyCommand()} {
+			for _, sub := range []*cobra.Command{addCommand(), removeCommand(), listCommand(), checkCommand(), blocklistsCommand(), historyCommand()} {
 				sub.SilenceUsage = true
 				gatehouse.AdminFlags(sub)
 				cmd.AddCommand(sub)
@@ -91,6 +93,66 @@ func listCommand() *cobra.Command {
 	}
 	cmd.Flags().Bool("json", false, "Write JSON")
 	return cmd
+}
+
+func checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "check <address>", Args: cobra.ExactArgs(1),
+		Short: "Says whether an address is shut out, why, and whether it is one that never is",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var f Finding
+			if err := gatehouse.AskAdmin(cmd, http.MethodGet, adminBans+"?check="+url.QueryEscape(args[0]), nil, &f); err != nil {
+				return err
+			}
+			_, err := fmt.Fprint(cmd.OutOrStdout(), f.String())
+			return err
+		},
+	}
+}
+
+// String is for people: a line for each thing there is to say, the conclusion first.
+func (f Finding) String() string {
+	var b strings.Builder
+	switch out := f.Ban != nil || len(f.Lists) > 0; {
+	case f.Allowed && out:
+		fmt.Fprintf(&b, "%s is let in: it is on the allow-list, in spite of:\n", f.Address)
+	case f.Allowed:
+		fmt.Fprintf(&b, "%s is let in, and never banned: it is on the allow-list\n", f.Address)
+	case out:
+		fmt.Fprintf(&b, "%s is shut out:\n", f.Address)
+	default:
+		fmt.Fprintf(&b, "%s is let in: it is neither banned nor in a blocklist\n", f.Address)
+	}
+	if f.Ban != nil {
+		fmt.Fprintf(&b, "  network %s, jail %s, until %s, request %s: %q\n", f.Ban.Network, f.Ban.Jail, f.Ban.Until.Format(time.DateTime),
+			cmp.Or(f.Ban.Request, "none"), f.Ban.Detail)
+	}
+	for _, name := range f.Lists {
+		fmt.Fprintf(&b, "  blocklist %s\n", name)
+	}
+	return b.String()
+}
+
+func blocklistsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "blocklists", Args: cobra.NoArgs, Short: "Shows the blocklists, how many networks they have and when they were last good",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var all []Listing
+			if err := gatehouse.AskAdmin(cmd, http.MethodGet, adminBans+"?lists=true", nil, &all); err != nil {
+				return err
+			}
+			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(table, "LIST\tNETWORKS\tLAST GOOD\tFROM")
+			for _, l := range all {
+				good := "never"
+				if !l.Confirmed.IsZero() {
+					good = l.Confirmed.Format(time.DateTime)
+				}
+				fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", l.Name, l.Entries, good, l.From)
+			}
+			return table.Flush()
+		},
+	}
 }
 
 func historyCommand() *cobra.Command {

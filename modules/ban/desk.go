@@ -72,6 +72,10 @@ type Desk struct {
 	rules atomic.Pointer[Rules]
 	bans  prefixset.Table[*Ban]
 
+	listing sync.Mutex // held while the lists to follow are changed
+	lists   atomic.Pointer[[]*running]
+	life    context.Context // ends with the desk
+
 	mu      sync.Mutex
 	counter *counter   // guarded by mu
 	waiting []*waiting // guarded by mu; pronounced and not written yet
@@ -88,7 +92,7 @@ type Desk struct {
 // out until there are rules to go by.
 func Open(st store.Store, bus *event.Bus) (*Desk, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &Desk{store: st, bus: bus, counter: newCounter(maxCounted), wake: make(chan struct{}, 1), stop: cancel}
+	d := &Desk{store: st, bus: bus, counter: newCounter(maxCounted), wake: make(chan struct{}, 1), life: ctx, stop: cancel}
 	feed, err := st.Watch(ctx, bucket)
 	if err == nil {
 		err = d.read(ctx)
@@ -111,17 +115,21 @@ func (d *Desk) Destruct() error {
 	atHandshake.CompareAndSwap(d, nil)
 	d.untap()
 	d.stop()
+	d.unfollow()
 	d.done.Wait()
 	return nil
 }
 
-// Banned returns the ban that shuts the address out, if there is one. Who is allowed never is.
+// Banned returns the ban that shuts the address out, if there is one; of who is in a blocklist, one is made up. Who is
+// allowed never is banned.
 func (d *Desk) Banned(addr netip.Addr) (*Ban, bool) {
-	b, ok := d.bans.Lookup(addr)
-	if !ok || !time.Now().Before(b.Until) || d.allowed(addr) {
-		return nil, false
+	if b, ok := d.bans.Lookup(addr); ok && time.Now().Before(b.Until) {
+		return b, !d.allowed(addr)
 	}
-	return b, true
+	if f := d.listed(addr); f != nil && !d.allowed(addr) {
+		return f.ban(addr), true
+	}
+	return nil, false
 }
 
 func (d *Desk) allowed(addr netip.Addr) bool {

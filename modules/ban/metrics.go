@@ -11,4 +11,16 @@ var (
 		Namespace: "gatehouse", Subsystem: "ban", Name: "dropped_handshakes_total",
 		Help: "TLS handshakes of banned clients that were broken off.",
 	})
+	listEntries = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "gatehouse", Subsystem: "ban", Name: "blocklist_entries",
+		Help: "Networks in a blocklist.",
+	}, []string{"list"})
+	listUnread = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "gatehouse", Subsystem: "ban", Name: "blocklist_unread_lines",
+		Help: "Lines of a blocklist that are neither an address nor a network.",
+	}, []string{"list"})
+	listConfirmed = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "gatehouse", Subsystem: "ban", Name: "blocklist_confirmed_timestamp_seconds",
+		Help: "When a blocklist was last known to be good.",
+	}, []string{"list"})
 )

@@ -35,6 +35,8 @@ type Settings struct {
 	Allow []netip.Prefix `json:"allow,omitempty"`
 	// Paths that nobody has a reason to ask for.
 	Honeypot []reqpath.Pattern `json:"honeypot,omitempty"`
+	// Lists of networks that others have found hostile: who is in one is shut out too.
+	Blocklists []Blocklist `json:"blocklists,omitempty"`
 	// Ban clients with loopback, private and link-local addresses too.
 	IncludePrivate bool `json:"include_private,omitempty"`
 
@@ -48,7 +50,10 @@ func (*Settings) CaddyModule() caddy.ModuleInfo {
 
 // Provision checks the words.
 func (s *Settings) Provision(caddy.Context) (err error) {
-	if s.jails, err = jails(s.Jails); err != nil {
+	if s.jails, err = jails(s.Jails); err == nil {
+		err = checkLists(s.Blocklists)
+	}
+	if err != nil {
 		return fmt.Errorf("ban: %w", err)
 	}
 	for _, p := range s.Allow {
@@ -111,9 +116,13 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 		}
 		if err != nil { // nobody is shut out, and the log says so
 			ctx.Logger().Error("bans are not in force", zap.Error(err))
+			return
+		}
+		if err := desk.Follow(h.settings.Blocklists, h.house.Dir()); err != nil {
+			ctx.Logger().Error("the blocklists are those of the configuration before", zap.Error(err))
 		}
 	})
-	return gatehouse.RegisterMetrics(ctx, pronounced, dropped)
+	return gatehouse.RegisterMetrics(ctx, pronounced, dropped, listEntries, listUnread, listConfirmed)
 }
 
 func (h *Handler) use(desk *Desk) error {

@@ -2,9 +2,12 @@ package standard_test
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse.internal/modules/internal/gatetest"
 )
@@ -95,4 +98,43 @@ func TestPrivateAddressesAreNotBannedByDefault(t *testing.T) {
 	if res, _ := get(t, c, "https://app.test/"); res.StatusCode != 200 {
 		t.Errorf("%d", res.StatusCode)
 	}
+}
+
+// Who is in a blocklist meets no handshake; the allow-list holds here too.
+func TestBlocklist(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "hostile.txt")
+	if err := os.WriteFile(name, []byte("127.0.0.0/8 ; everybody here\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open := openSite(t)
+	if res, _ := get(t, open.Client(), "https://app.test/"); res.StatusCode != 200 {
+		t.Fatalf("without a list: %d", res.StatusCode)
+	}
+	house := func(words string) string {
+		return fill(newcomer, pairs("policy", "public /*", "idp", "voucher\n ban {\n "+words+"\n blocklist hostile "+name+"\n }"))
+	}
+	if err := open.Load(house("include_private")); err != nil {
+		t.Fatal(err)
+	}
+	awaitDropped(t, open)
+	if err := open.Load(house("allow 127.0.0.0/8\n include_private")); err != nil {
+		t.Fatal(err)
+	}
+	if res, _ := get(t, open.Client(), "https://app.test/"); res.StatusCode == 403 {
+		t.Errorf("who is allowed: %d", res.StatusCode)
+	}
+}
+
+// awaitDropped waits until new connections are broken off.
+func awaitDropped(t *testing.T, g *gatetest.Gateway) {
+	t.Helper()
+	for range 200 {
+		res, err := g.Client().Get("https://app.test/")
+		if err != nil {
+			return
+		}
+		_ = res.Body.Close()
+		time.Sleep(25 * time.Millisecond)
+	}
+	t.Fatal("new connections are still answered")
 }

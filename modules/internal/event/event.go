@@ -39,24 +39,26 @@ const (
 	BreakGlassRequest  Kind = "break_glass.request"  // one request of a session that a seal opened
 	BreakGlassUnsealed Kind = "break_glass.unsealed" // there is no code left
 
-	BreachedUnread  Kind = "breached_list.unreadable" // Detail says why; the list before goes on serving
-	SetupLinkIssued Kind = "setup_link.issued"
-	BanAdded        Kind = "ban.added"  // a network is shut out; Detail and Attrs say why and until when
-	BanLifted       Kind = "ban.lifted" // by an operator
-	FactorEnrolled  Kind = "factor.enrolled"
-	FactorUsed      Kind = "factor.used"
-	FactorFailed    Kind = "factor.failed"
-	FactorRemoved   Kind = "factor.removed"
-	BackupCodeUsed  Kind = "backup_code.used"
-	StepUpSucceeded Kind = "step_up.succeeded" // a factor was proven for one request, which Attrs name
-	StepUpRedeemed  Kind = "step_up.redeemed"  // that request came, and passed
-	ClockRolledBack Kind = "clock.rolled_back" // the wall clock lies behind what it said before
-	WAFCanaryFailed Kind = "waf.canary_failed" // a known attack was not refused
-	WAFDetected     Kind = "waf.detected"      // in detect mode: the request, or its answer, would have been refused
-	WAFFailedOpen   Kind = "waf.failed_open"   // a request passed that nobody could judge (insecure_waf_fail_open)
-	WAFProverOff    Kind = "waf.prover_off"    // its proof was wrong: all rules judge every request again
-	RulesLoaded     Kind = "waf.rules_loaded"
-	RulesRejected   Kind = "waf.rules_rejected" // Detail has file, line and reason; the rules before stay
+	BreachedUnread    Kind = "breached_list.unreadable" // Detail says why; the list before goes on serving
+	SetupLinkIssued   Kind = "setup_link.issued"
+	BanAdded          Kind = "ban.added"          // a network is shut out; Detail and Attrs say why and until when
+	BanLifted         Kind = "ban.lifted"         // by an operator
+	BlocklistRejected Kind = "blocklist.rejected" // Detail says which, and why; the list before stays in force
+	BlocklistStale    Kind = "blocklist.stale"    // Detail says which has not been good for too long; it stays in force
+	FactorEnrolled    Kind = "factor.enrolled"
+	FactorUsed        Kind = "factor.used"
+	FactorFailed      Kind = "factor.failed"
+	FactorRemoved     Kind = "factor.removed"
+	BackupCodeUsed    Kind = "backup_code.used"
+	StepUpSucceeded   Kind = "step_up.succeeded" // a factor was proven for one request, which Attrs name
+	StepUpRedeemed    Kind = "step_up.redeemed"  // that request came, and passed
+	ClockRolledBack   Kind = "clock.rolled_back" // the wall clock lies behind what it said before
+	WAFCanaryFailed   Kind = "waf.canary_failed" // a known attack was not refused
+	WAFDetected       Kind = "waf.detected"      // in detect mode: the request, or its answer, would have been refused
+	WAFFailedOpen     Kind = "waf.failed_open"   // a request passed that nobody could judge (insecure_waf_fail_open)
+	WAFProverOff      Kind = "waf.prover_off"    // its proof was wrong: all rules judge every request again
+	RulesLoaded       Kind = "waf.rules_loaded"
+	RulesRejected     Kind = "waf.rules_rejected" // Detail has file, line and reason; the rules before stay
 )
 
 // The kinds that tell of programs.

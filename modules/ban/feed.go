@@ -1,0 +1,310 @@
+package ban
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/prefixset"
+)
+
+const (
+	fetchFor   = time.Minute
+	firstRetry = 10 * time.Second // doubled with each failure, up to the list's period
+	listFolder = "blocklists"     // in the state directory
+)
+
+// errUnchanged says that the list is the one that we have.
+var errUnchanged = errors.New("unchanged")
+
+// feed keeps one blocklist fresh. What it has loaded last stays in force until there is a better one: also over a restart.
+type feed struct {
+	Blocklist
+	folder  string // for the last good list
+	client  *http.Client
+	publish func(event.Event)
+
+	set       prefixset.Atomic
+	confirmed atomic.Int64 // when the list was last known to be good, in Unix seconds; 0: never
+
+	// Only the goroutine that runs it uses these.
+	etag, modified string // of HTTP
+	stamp          string // of the file
+	failing        string // what was told last of what is wrong
+	told           bool   // that it is stale
+	began          time.Time
+}
+
+// newFeed returns a feed with the last good list of an earlier process, if there is one.
+func newFeed(b Blocklist, folder string, publish func(event.Event)) (*feed, error) {
+	f := &feed{Blocklist: b, folder: folder, publish: publish, began: time.Now()}
+	if b.URL != "" {
+		roots, err := rootsOf(b.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		f.client = &http.Client{
+			Timeout: fetchFor,
+			Transport: &http.Transport{
+				Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+				TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true, IdleConnTimeout: 30 * time.Second,
+			},
+			CheckRedirect: func(r *http.Request, via []*http.Request) error {
+				if r.URL.Scheme != "https" || len(via) > 3 {
+					return errors.New("redirected to what is not https, or too often")
+				}
+				return nil
+			},
+		}
+	}
+	f.restore()
+	return f, nil
+}
+
+func rootsOf(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("ca %s: there is no certificate in it", file)
+	}
+	return roots, nil
+}
+
+// run keeps the list fresh until ctx ends.
+func (f *feed) run(ctx context.Context) {
+	defer f.closeIdle()
+	failures := 0
+	for {
+		err := f.refresh(ctx)
+		wait := f.every
+		if err != nil {
+			wait = min(firstRetry<<min(failures, 16), f.every)
+			failures++
+		} else {
+			failures = 0
+		}
+		f.report(err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait + rand.N(wait/10+1)): // not everybody at once
+		}
+	}
+}
+
+func (f *feed) closeIdle() {
+	if f.client != nil {
+		f.client.CloseIdleConnections()
+	}
+}
+
+// refresh loads the list if there is another one.
+func (f *feed) refresh(ctx context.Context) error {
+	text, sig, remember, err := f.get(ctx)
+	if errors.Is(err, errUnchanged) {
+		f.confirm(time.Now())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := f.load(text, sig); err != nil {
+		return err
+	}
+	remember()
+	f.confirm(time.Now())
+	if err := f.keep(text, sig); err != nil {
+		return fmt.Errorf("the list is in force, but was not kept for the next start: %w", err)
+	}
+	return nil
+}
+
+// load judges a list and puts it in force.
+func (f *feed) load(text, sig []byte) error {
+	if err := f.verify(text, sig); err != nil {
+		return err
+	}
+	set, unread, err := parseList(text)
+	if err != nil {
+		return err
+	}
+	f.set.Store(set)
+	listEntries.WithLabelValues(f.Name).Set(float64(set.Len()))
+	listUnread.WithLabelValues(f.Name).Set(float64(unread))
+	return nil
+}
+
+// confirm says that the list in force was good at a time.
+func (f *feed) confirm(at time.Time) {
+	f.confirmed.Store(at.Unix())
+	listConfirmed.WithLabelValues(f.Name).Set(float64(at.Unix()))
+	if f.URL != "" {
+		_ = os.Chtimes(f.kept(), at, at) // else it seems older after a restart
+	}
+}
+
+// report tells of what is wrong, once for as long as it stays the same, and of a list that has grown old.
+func (f *feed) report(err error) {
+	now := time.Now()
+	if err == nil {
+		f.failing, f.told = "", false
+		return
+	}
+	if detail := f.Name + ": " + err.Error(); detail != f.failing && !errors.Is(err, context.Canceled) {
+		f.failing = detail
+		f.publish(event.Event{Time: now, Kind: event.BlocklistRejected, Detail: detail})
+	}
+	since := f.began
+	if at := f.confirmed.Load(); at != 0 {
+		since = time.Unix(at, 0)
+	}
+	if now.Sub(since) > f.stale && !f.told {
+		f.told = true
+		f.publish(event.Event{Time: now, Kind: event.BlocklistStale, Detail: fmt.Sprintf("%s: no good list since %s; the last one stays in force", f.Name, since.UTC().Format(time.RFC3339))})
+	}
+}
+
+// get returns the list and its signature; remember notes that it need not be read again while it is the same.
+func (f *feed) get(ctx context.Context) (text, sig []byte, remember func(), err error) {
+	if f.File != "" {
+		return f.read()
+	}
+	text, header, err := f.fetch(ctx, f.URL, true)
+	if err == nil && f.key != nil {
+		sig, _, err = f.fetch(ctx, f.URL+".sig", false)
+	}
+	remember = func() { f.etag, f.modified = header.Get("ETag"), header.Get("Last-Modified") }
+	return text, sig, remember, err
+}
+
+// read reads the file, if its time or size are other than when it was last good.
+func (f *feed) read() (text, sig []byte, remember func(), err error) {
+	file, err := os.Open(f.File)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	stamp := fmt.Sprint(info.ModTime().UnixNano(), " ", info.Size())
+	if stamp == f.stamp {
+		return nil, nil, nil, errUnchanged
+	}
+	if text, err = io.ReadAll(io.LimitReader(file, maxListSize+1)); err != nil {
+		return nil, nil, nil, err
+	}
+	if f.key != nil {
+		if sig, err = os.ReadFile(f.File + ".sig"); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	return text, sig, func() { f.stamp = stamp }, nil
+}
+
+func (f *feed) fetch(ctx context.Context, url string, conditional bool) ([]byte, http.Header, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.Header.Set("User-Agent", "Gatehouse")
+	if conditional && f.etag != "" {
+		r.Header.Set("If-None-Match", f.etag)
+	} else if conditional && f.modified != "" {
+		r.Header.Set("If-Modified-Since", f.modified)
+	}
+	res, err := f.client.Do(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer res.Body.Close()
+	switch {
+	case res.StatusCode == http.StatusNotModified && conditional:
+		return nil, nil, errUnchanged
+	case res.StatusCode != http.StatusOK:
+		return nil, nil, fmt.Errorf("%s answers %s", url, res.Status)
+	}
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxListSize+1))
+	return text, res.Header, err
+}
+
+func (f *feed) kept() string { return filepath.Join(f.folder, f.Name+".list") }
+
+// keep writes the list down for the next start.
+func (f *feed) keep(text, sig []byte) error {
+	if err := os.MkdirAll(f.folder, 0o700); err != nil {
+		return err
+	}
+	if sig != nil {
+		if err := replaceFile(f.kept()+".sig", sig); err != nil {
+			return err
+		}
+	}
+	return replaceFile(f.kept(), text)
+}
+
+// restore puts the list of an earlier process in force, if it is still good in the eyes of this configuration.
+func (f *feed) restore() {
+	info, err := os.Stat(f.kept())
+	if err != nil {
+		return
+	}
+	text, err := os.ReadFile(f.kept())
+	if err != nil {
+		return
+	}
+	sig, _ := os.ReadFile(f.kept() + ".sig") // verify minds
+	if f.load(text, sig) == nil {
+		f.confirm(info.ModTime())
+	}
+}
+
+// replaceFile writes a file so that it is whole at any time.
+func replaceFile(name string, text []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(name), ".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(text)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name())
+	}
+	return err
+}
+
+// forget takes a list out of the metrics.
+func (f *feed) forget() {
+	listEntries.DeleteLabelValues(f.Name)
+	listUnread.DeleteLabelValues(f.Name)
+	listConfirmed.DeleteLabelValues(f.Name)
+}
+
+// ban is what who is in the list is told.
+func (f *feed) ban(addr netip.Addr) *Ban {
+	now := time.Now()
+	return &Ban{
+		Network: netip.PrefixFrom(addr, addr.BitLen()), Jail: "blocklist " + f.Name, Since: time.Unix(f.confirmed.Load(), 0), Until: now.Add(f.every),
+		Detail: "the address is in the list",
+	}
+}
