@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -100,7 +101,7 @@ func (v *visit) enrolled(method string, codes []string, err error) (*gatehouse.F
 	v.publish(event.FactorEnrolled, "", event.Attr{Key: "factor", Value: method})
 	proofs.WithLabelValues(method, "proven").Inc()
 	then := func(w http.ResponseWriter, r *http.Request, fv gatehouse.FactorVisit) error {
-		to := v.next()
+		to := v.beyond(v.next())
 		if to == "/" && len(codes) == 0 {
 			to = gatehouse.FactorPath + "?done=added"
 		}
@@ -115,6 +116,20 @@ func (v *visit) enrolled(method string, codes []string, err error) (*gatehouse.F
 		return nil
 	}
 	return &gatehouse.FactorProven{Method: method, Then: then}, nil
+}
+
+// beyond is where the page that asks for a factor would lead on to: whoever has just added one has proven it. What waits there
+// for a proof of its own still asks.
+func (v *visit) beyond(to string) string {
+	u, err := url.Parse(to)
+	if err != nil || u.Path != verifyPath {
+		return to
+	}
+	q := u.Query()
+	if q.Get("challenge") != "" || q.Get("window") != "" {
+		return to
+	}
+	return v.Next(q.Get("next"))
 }
 
 // showPasskey shows the form from which a script has the browser make a passkey.
