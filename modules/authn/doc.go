@@ -3,8 +3,8 @@
 // # What
 //
 // The session cookie, the sessions behind it, the login flows, and the portal at /.gatehouse/ that drives the identity
-// providers. A session is renewed at its provider while it lasts, and whatever runs in it ends with it. `gatehouse
-// session` and the administration endpoint list and revoke.
+// providers and the room of second factors. A session is renewed at its provider while it lasts, and whatever runs in it
+// ends with it. `gatehouse session` and the administration endpoint list and revoke.
 //
 // # Place
 //
@@ -18,6 +18,9 @@
 // what providers say of people into the roster, at each login and renewal.
 //
 // # Invariants
+//
+// A second factor is noted in the session whose owner proved it; the first one gives the session another cookie. While the
+// login of somebody who has a factor, or must have one, is not complete, they see no page but those that complete it.
 //
 // The only place that mints identity.Proof. A cookie is 256 random bits, known to the browser alone; the store holds
 // its hash. A session is of one host and of no other. A session that ended never comes back. It ages on a clock that

@@ -26,7 +26,8 @@
 //
 // # Fails
 //
-// 401 login_required (a page load goes to the login instead), where a login could help · 403 forbidden.
+// 401 login_required (a page load goes to the login instead), where a login could help · 403 forbidden · 401 mfa_required, by the
+// room of second factors, which is asked about each request that the policy allows.
 //
 // # Cost
 //
