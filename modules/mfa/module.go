@@ -119,7 +119,7 @@ func (m *Module) Open(house *gatehouse.App) error {
 // Start counts who has a factor, now and then, and says what is insecure.
 func (m *Module) Start() error {
 	if m.InsecureAdmins {
-		m.logger.Warn("insecure_admins_without_factor: a password alone opens what administrators may do")
+		m.logger.Warn("insecure_admins_without_factor: whatever administrators may do is open without a second factor")
 	}
 	go m.census(m.ctx)
 	go m.note(m.ctx)
