@@ -20,7 +20,10 @@ import (
 
 func init() { caddy.RegisterModule(Admin{}) }
 
-const adminExplain = "/gatehouse/policy/explain"
+const (
+	adminExplain = "/gatehouse/policy/explain"
+	adminShadow  = "/gatehouse/policy/shadow"
+)
 
 // maxAsk bounds what a request to the administration endpoint brings.
 const maxAsk = 1 << 20
@@ -29,6 +32,7 @@ const maxAsk = 1 << 20
 // makes it: by default, to whoever is on this machine and may open its socket.
 //
 //	POST /gatehouse/policy/explain   a Question, answered for the configuration that runs
+//	GET  /gatehouse/policy/shadow    what candidate policies would have done otherwise, a ShadowReport a site
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -38,7 +42,28 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 
 // Routes implements caddy.AdminRouter.
 func (Admin) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{Pattern: adminExplain, Handler: caddy.AdminHandlerFunc(explainLive)}}
+	return []caddy.AdminRoute{
+		{Pattern: adminExplain, Handler: caddy.AdminHandlerFunc(explainLive)},
+		gatehouse.AdminRoute(http.MethodGet, adminShadow, shadowReports),
+	}
+}
+
+type shadowAnswer struct {
+	Sites []ShadowReport `json:"sites"`
+}
+
+func shadowReports(*http.Request) (any, error) {
+	app, _, err := gatehouse.RunningState()
+	if err != nil {
+		return nil, err
+	}
+	answer := shadowAnswer{Sites: []ShadowReport{}}
+	for _, h := range handlersOf(app) {
+		if h.shadow != nil {
+			answer.Sites = append(answer.Sites, h.shadow.report(h.oracle.site))
+		}
+	}
+	return answer, nil
 }
 
 // liveQuestion is a Question about what runs. With Live, the user's roles and the rest are those of their latest session, or of

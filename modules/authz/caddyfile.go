@@ -21,6 +21,9 @@ import (
 //		mfa ...
 //	}
 //	policy_tests <file...>
+//	policy_shadow {
+//		...
+//	}
 //	mfa [<max-age>]
 //	mfa each [any_method]
 //
@@ -42,8 +45,28 @@ func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
 			h.Tests = append(h.Tests, file)
 		}
 		return true, nil
+	case "policy_shadow":
+		return true, h.shadowOption(d)
 	}
 	return h.Policy.option(d)
+}
+
+// shadowOption reads a candidate policy: a block of the words that the site's own policy is made of.
+func (h *Handler) shadowOption(d *caddyfile.Dispenser) error {
+	if h.Shadow != nil || d.NextArg() {
+		return d.Err("policy_shadow: write one block, with the candidate policy in it: allow, deny, public, route, mfa")
+	}
+	h.Shadow = new(Policy)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		known, err := h.Shadow.option(d)
+		if err != nil {
+			return err
+		}
+		if !known {
+			return d.Errf("unknown word %q in policy_shadow: the words are allow, deny, public, route, mfa", d.Val())
+		}
+	}
+	return nil
 }
 
 func (p *Policy) option(d *caddyfile.Dispenser) (bool, error) {

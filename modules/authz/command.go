@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -19,14 +20,15 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "policy",
-		Usage: "explain|test",
+		Usage: "explain|test|shadow",
 		Short: "Explains and tests who may do what",
 		Long: `
 explain says what would become of a request, and which rules say so; test runs the policy tests of a configuration. Both
 read the configuration file, and need no running gateway. With --live, explain asks the gateway that runs, about a person
-as their latest session has them, or their account.`,
+as their latest session has them, or their account. shadow shows what candidate policies of the running gateway would have
+done otherwise.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range []*cobra.Command{explainCommand(), testCommand()} {
+			for _, sub := range []*cobra.Command{explainCommand(), testCommand(), shadowCommand()} {
 				sub.SilenceUsage = true
 				gatehouse.AdminFlags(sub)
 				cmd.AddCommand(sub)
@@ -192,4 +194,43 @@ func testFile(sites []SitePolicy, file string) (int, error) {
 		}
 	}
 	return len(tests), nil
+}
+
+func shadowCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "shadow [--json]", Short: "Shows what the candidate policies of the running gateway would have done otherwise", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var answer shadowAnswer
+			if err := gatehouse.AskAdmin(cmd, http.MethodGet, adminShadow, nil, &answer); err != nil {
+				return err
+			}
+			if len(answer.Sites) == 0 {
+				return errors.New("no site has a candidate policy: write one into `policy_shadow { … }`")
+			}
+			if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(answer)
+			}
+			return writeShadows(cmd.OutOrStdout(), answer.Sites)
+		},
+	}
+	cmd.Flags().Bool("json", false, "Write JSON")
+	return cmd
+}
+
+func writeShadows(w io.Writer, sites []ShadowReport) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, s := range sites {
+		fmt.Fprintf(table, "site %s: %d requests judged, %d kinds of difference\n", s.Site, s.Judged, len(s.Differences))
+		if len(s.Differences) > 0 {
+			fmt.Fprintln(table, "USER\tROUTE\tNOW\tTHEN\tREQUESTS\tLAST\tSUCH AS")
+		}
+		for _, d := range s.Differences {
+			fmt.Fprintf(table, "%q\t%s\t%s: %s\t%s: %s\t%d\t%s\t%s %q (%s)\n", d.User, d.Route, d.Now, d.NowRule, d.Then, d.ThenRule,
+				d.Count, d.Last.Format(time.DateTime), d.Method, d.Path, d.Request)
+		}
+		if s.More > 0 {
+			fmt.Fprintf(table, "and %d requests of further people and routes\n", s.More)
+		}
+	}
+	return table.Flush()
 }

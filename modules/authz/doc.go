@@ -6,6 +6,7 @@
 // rules of their own. A policy is compiled when the configuration loads (program.go) and asked once a request (decide.go);
 // each decision can say why (explain.go). Operators ask it in words (question.go): by `gatehouse policy explain`, of a file or
 // of the gateway that runs, and in policy tests, which a configuration must pass (policytest.go).
+// A candidate policy can be judged beside the one in force, which alone counts (shadow.go).
 //
 // # Place
 //

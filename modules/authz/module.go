@@ -31,7 +31,11 @@ type Handler struct {
 	// Where the site's directive stands, for error messages: file:line.
 	Source string `json:"source,omitempty"`
 
+	// A candidate policy, judged beside the one in force; nothing that it says is done.
+	Shadow *Policy `json:"shadow,omitempty"`
+
 	oracle  oracle
+	shadow  *shadow // nil: there is no candidate
 	house   *gatehouse.App
 	factors gatehouse.SecondFactor
 }
@@ -57,6 +61,17 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.needsLogin() && len(house.ProvidersOf(h.oracle.tenant)) == 0 {
 		return h.at(errors.New("nobody can log in: put `local` or `oidc <issuer> <client-id> <secret>` into the gatehouse global option"))
 	}
+	if h.Shadow != nil {
+		candidate, err := readyPolicy(h.Shadow, Families(house.Roles.Families))
+		if err != nil {
+			return h.at(fmt.Errorf("policy_shadow: %w", err))
+		}
+		h.shadow = newShadow(candidate)
+		house.Read(candidate.reads.Claims, candidate.reads.Groups, candidate.reads.AllGroups)
+		if err := gatehouse.RegisterMetrics(ctx, shadowed); err != nil {
+			return err
+		}
+	}
 	if _, err := h.oracle.runFiles(h.Tests); err != nil {
 		return gatehouse.Refused(err)
 	}
@@ -77,14 +92,18 @@ func (h *Handler) Cleanup() error {
 
 // ready makes the policy ready to be asked.
 func (h *Handler) ready(families Families) (oracle, error) {
-	if err := h.Policy.Validate(); err != nil {
-		return oracle{}, err
-	}
-	p, err := compile(&h.Policy, families)
+	p, err := readyPolicy(&h.Policy, families)
 	return oracle{
 		program: p, portal: gatehouse.PortalPrefix,
 		paths: reqpath.Options{AllowEncodedSlash: h.EncodedSlashes, AllowEmptySegments: h.EmptySegments},
 	}, err
+}
+
+func readyPolicy(p *Policy, families Families) (*program, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	return compile(p, families)
 }
 
 // at refuses the configuration, naming the place.
@@ -108,10 +127,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		req.Grant = verdict.Mint("preflight")
 		return next.ServeHTTP(w, r)
 	}
-	d := h.oracle.decide(&Query{
+	q := Query{
 		Path: req.Path, Method: r.Method, Host: r.Host, Client: req.ClientIP, Now: req.Start,
 		Who: req.Identity, Tenant: req.Site.Tenant,
-	})
+	}
+	d := h.oracle.decide(&q)
+	if h.shadow != nil {
+		then, differs := h.shadow.compare(&q, &d, req.ID)
+		shadowed.WithLabelValues(req.Site.Name, string(d.Outcome()), string(then.Outcome())).Inc()
+		if differs {
+			req.Note("policy_shadow", judgedBy(&then))
+		}
+	}
 	if d.Sensitive {
 		req.Note("sensitive", d.Part)
 	}

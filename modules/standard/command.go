@@ -131,6 +131,9 @@ func siteRows(w io.Writer, row func(name, format string, args ...any), s *authz.
 		return err
 	}
 	row("policy", "%s", s.Summary())
+	if s.Handler.Shadow != nil {
+		row("policy shadow", "a candidate is judged beside it: gatehouse policy shadow")
+	}
 	row("policy tests", "%d passed", tests)
 	var found []string
 	for _, raw := range s.Row {

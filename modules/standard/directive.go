@@ -31,7 +31,7 @@ func init() {
 // words are the site directive's options, for the error that names them.
 var words = []string{
 	"allow", "deny", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
-	"cors", "cross_site", "session", "background", "api", "api_key_header", "api_key_forward", "tenant", "mfa", "rate_limit", "max_concurrent", "policy_tests",
+	"cors", "cross_site", "session", "background", "api", "api_key_header", "api_key_forward", "tenant", "mfa", "rate_limit", "max_concurrent", "policy_tests", "policy_shadow",
 }
 
 // site is the directive while it is read: one configuration for each room of the row.
