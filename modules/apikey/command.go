@@ -22,7 +22,7 @@ import (
 func init() {
 	register("service-account", "add|list|disable|enable|delete", "Manages the programs that may use a running gateway", `
 A service account is a program that acts for itself: a backup, a monitor, a build. It has roles, which the policies of sites
-ask for, or is named there (allow service_account backup). It gets in by API keys, or by a client certificate.`, accountCommands)
+ask for, or is named there (allow service_account backup). It gets in by API keys.`, accountCommands)
 	register("api-key", "create|list|revoke", "Issues and revokes the keys of programs", `
 A key is shown once, when it is made. It is for some hosts, and may be for some paths, methods and networks only. Programs send
 it as a bearer token, as the password of HTTP Basic, or in the header that the site names with api_key_header.`, keyCommands)

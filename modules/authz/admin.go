@@ -2,10 +2,8 @@ package authz
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -25,9 +23,6 @@ const (
 	adminShadow  = "/gatehouse/policy/shadow"
 )
 
-// maxAsk bounds what a request to the administration endpoint brings.
-const maxAsk = 1 << 20
-
 // Admin answers below /gatehouse/policy of Caddy's administration endpoint, which is as open as Caddy's configuration
 // makes it: by default, to whoever is on this machine and may open its socket.
 //
@@ -43,7 +38,7 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 // Routes implements caddy.AdminRouter.
 func (Admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
-		{Pattern: adminExplain, Handler: caddy.AdminHandlerFunc(explainLive)},
+		gatehouse.AdminRoute(http.MethodPost, adminExplain, explainLive),
 		gatehouse.AdminRoute(http.MethodGet, adminShadow, shadowReports),
 	}
 }
@@ -80,35 +75,35 @@ type liveAnswer struct {
 	Roles []string `json:"roles,omitempty"`
 }
 
-func explainLive(w http.ResponseWriter, r *http.Request) error {
-	var q liveQuestion
-	if err := readAsk(r, &q); err != nil {
-		return err
+func explainLive(r *http.Request) (any, error) {
+	q, err := gatehouse.ReadAsk[liveQuestion](r)
+	if err != nil {
+		return nil, err
 	}
 	app, _, err := gatehouse.RunningState()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var answer liveAnswer
 	if q.Live {
 		if answer.Roles, answer.Known, err = enliven(r.Context(), app, &q.Question); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	host, err := q.host()
 	if err != nil {
-		return gatehouse.AdminError(http.StatusBadRequest, err)
+		return nil, err
 	}
 	for _, h := range handlersOf(app) {
 		if host != "" && !h.oracle.serves(host) {
 			continue
 		}
 		if answer.Answer, err = h.oracle.answer(q.Question); err != nil {
-			return gatehouse.AdminError(http.StatusBadRequest, err)
+			return nil, err
 		}
-		return writeJSON(w, answer)
+		return answer, nil
 	}
-	return gatehouse.AdminError(http.StatusNotFound, fmt.Errorf("no site has the name %s", hostName(host)))
+	return nil, gatehouse.AdminError(http.StatusNotFound, fmt.Errorf("no site has the name %s", hostName(host)))
 }
 
 // enliven takes what is known of the user: from the session that they used last, or else from their account.
@@ -139,24 +134,6 @@ func enliven(ctx context.Context, app *gatehouse.App, q *Question) (roles []stri
 		q.Device = device
 	}
 	return id.Roles, best.Source + " of " + best.Created.Format("2006-01-02 15:04:05"), nil
-}
-
-// readAsk reads the JSON that a POST brings.
-func readAsk(r *http.Request, into any) error {
-	if r.Method != http.MethodPost {
-		return gatehouse.AdminError(http.StatusMethodNotAllowed, errors.New("the method is POST"))
-	}
-	d := json.NewDecoder(io.LimitReader(r.Body, maxAsk))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return gatehouse.AdminError(http.StatusBadRequest, fmt.Errorf("reading the request: %w", err))
-	}
-	return nil
-}
-
-func writeJSON(w http.ResponseWriter, answer any) error {
-	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(answer)
 }
 
 // handlers holds the sites' handlers of each house that is configured, for the administration endpoint.

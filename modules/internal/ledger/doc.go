@@ -1,5 +1,5 @@
 // Package ledger keeps small records that every node must agree on and that requests are judged by: service accounts,
-// keys, links.
+// keys.
 //
 // # What
 //

@@ -26,10 +26,9 @@ var (
 // Config says what a ledger holds. T is encoded as JSON.
 type Config[T any] struct {
 	Bucket store.Bucket
-	Most   int                     // copies kept at hand
-	Index  func(*T) []string       // what a record can be looked for by; may be nil
-	TTL    func(*T) time.Duration  // how long a record is kept from now on; zero: for ever; may be nil
-	Adopt  func(id string, rec *T) // prepares a record that was read; may be nil
+	Most   int                    // copies kept at hand
+	Index  func(*T) []string      // what a record can be looked for by; may be nil
+	TTL    func(*T) time.Duration // how long a record is kept from now on; zero: for ever; may be nil
 }
 
 // Ledger is safe for concurrent use. Make one with [Open]; it must be closed before its store.
@@ -161,19 +160,6 @@ func (l *Ledger[T]) Put(ctx context.Context, id string, rec *T) error {
 	return l.put(ctx, id, rec, store.PutOptions{})
 }
 
-// Take returns the record and removes it in one step, or ErrNotFound: of any number of callers one gets it.
-func (l *Ledger[T]) Take(ctx context.Context, id string) (*T, error) {
-	item, err := l.store.Take(ctx, l.key(id))
-	l.forget(id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, ErrNotFound
-	}
-	if err != nil {
-		return nil, fmt.Errorf("taking from %s: %w", l.Bucket, err)
-	}
-	return l.open(item)
-}
-
 // Delete removes the record and reports whether there was one.
 func (l *Ledger[T]) Delete(ctx context.Context, id string) (bool, error) {
 	_, _, err := l.Read(ctx, id)
@@ -248,9 +234,6 @@ func (l *Ledger[T]) open(item store.Item) (*T, error) {
 	rec := new(T)
 	if err := json.Unmarshal(plain, rec); err != nil {
 		return nil, ErrNotFound
-	}
-	if l.Adopt != nil {
-		l.Adopt(item.Key.ID, rec)
 	}
 	return rec, nil
 }

@@ -104,30 +104,6 @@ func TestRecordsAreSealed(t *testing.T) {
 	}
 }
 
-func TestTakeIsOnce(t *testing.T) {
-	st, ctx := store.NewMemory(), t.Context()
-	defer st.Close()
-	l := open(t, st, ring(t))
-	if err := l.Put(ctx, "a", &record{Name: "x"}); err != nil {
-		t.Fatal(err)
-	}
-	var got sync.Map
-	var wg sync.WaitGroup
-	for n := range 8 {
-		wg.Go(func() {
-			if _, err := l.Take(ctx, "a"); err == nil {
-				got.Store(n, true)
-			}
-		})
-	}
-	wg.Wait()
-	n := 0
-	got.Range(func(any, any) bool { n++; return true })
-	if n != 1 {
-		t.Errorf("taken %d times", n)
-	}
-}
-
 // Counting up from many sides loses nothing: updates are compare-and-swap.
 func TestUpdatesDoNotLoseEachOther(t *testing.T) {
 	st, ctx, keys := store.NewMemory(), t.Context(), ring(t)

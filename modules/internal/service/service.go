@@ -2,7 +2,7 @@
 //
 // # What
 //
-// An [Account] has a name, roles, and perhaps a tenant; keys and certificates speak for it. [Accounts] are kept in the
+// An [Account] has a name, roles, and perhaps a tenant; keys speak for it. [Accounts] are kept in the
 // store's bucket service, sealed. The name is the subject of the identity (identity.HouseServices is its provider).
 //
 // # Invariants
