@@ -104,9 +104,6 @@ func TestKill9(t *testing.T) {
 	for _, p := range people {
 		p.close()
 	}
-	if slowest > 20*time.Second {
-		t.Errorf("the slowest start took %v", slowest)
-	}
 	if len(people) < 5 {
 		t.Errorf("only %d people logged in: the story tells nothing", len(people))
 	}

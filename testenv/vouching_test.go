@@ -90,7 +90,7 @@ func TestRenewal(t *testing.T) {
 		})
 	}
 	many.Wait()
-	eventually(t, 10*time.Second, "the renewal ends", func() bool {
+	eventually(t, readyIn, "the renewal ends", func() bool {
 		slow.mu.Lock()
 		defer slow.mu.Unlock()
 		return slow.refresh != "r-1"
