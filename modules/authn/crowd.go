@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"gatehouse.internal/modules/internal/identity"
 )
 
 const (
@@ -22,16 +24,23 @@ type Crowd struct {
 	Far   []Info // those of them that are in use from far away
 }
 
+// half reports whether a login is not complete: the person has a second factor and has not proven it in the session.
+func half(p identity.Proof) bool {
+	f := p.Factor()
+	return f.Expected && f.Method == ""
+}
+
 // Crowd returns the person's living sessions besides the one that has just begun in the network and the one that it takes the
-// place of, by their names.
-func (s *Sessions) Crowd(ctx context.Context, provider, subject, network, begun, replaced string) (Crowd, error) {
+// place of, by their names. Logins that are not complete are none of it: who knows a password and no more can neither push
+// the person out nor take up their places.
+func (s *Sessions) Crowd(ctx context.Context, provider, subject, network, begun, replaced string, l Limits) (Crowd, error) {
 	all, err := s.List(ctx, provider, subject, "")
 	if err != nil {
 		return Crowd{}, err
 	}
 	var c Crowd
 	for _, other := range all {
-		if other.Name == begun || other.Name == replaced {
+		if other.Name == begun || other.Name == replaced || half(other.entry.prove(l, s.clock.now())) {
 			continue
 		}
 		c.Older = append(c.Older, other)

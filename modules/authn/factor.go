@@ -86,15 +86,20 @@ func (p *Portal) noteFactor(w http.ResponseWriter, r *http.Request, req *gatehou
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
 	if fresh != "" {
-		err := cookie.Set(w.Header(), sessionCookie, fresh, cookie.Options{SameSite: http.SameSiteLaxMode})
+		state, err := p.house.State()
+		if err != nil {
+			return req.Deny(verdict.Unavailable, err.Error())
+		}
+		if err := p.bound(r, req, state, sessions, fresh, proof); err != nil {
+			return err
+		}
+		err = cookie.Set(w.Header(), sessionCookie, fresh, cookie.Options{SameSite: http.SameSiteLaxMode})
 		if err != nil {
 			return req.Deny(verdict.Internal, err.Error())
 		}
 		p.publishEnd(req, req.Identity.Session(), "replaced")
 		req.Identity = proof
-		if state, err := p.house.State(); err == nil {
-			state.Bus.Publish(req.Event(event.SessionCreated))
-		}
+		state.Bus.Publish(req.Event(event.SessionCreated))
 		return nil
 	}
 	req.Identity = proof

@@ -21,6 +21,8 @@ type Info struct {
 	Agent    string    `json:"agent,omitempty"`
 	Network  string    `json:"network,omitempty"`
 	Current  bool      `json:"-"` // it is the one that asks
+
+	entry *live
 }
 
 // List returns the living sessions of a person, the one last used first. current is the name of the session that asks;
@@ -70,6 +72,7 @@ func (s *Sessions) info(id sessionID, item store.Item) (Info, bool) {
 	return Info{
 		Name: logName(id), User: rec.user(), Host: rec.Host, Created: rec.Created,
 		LastSeen: time.Unix(0, e.seen.Load()).UTC().Truncate(time.Second), Agent: rec.Agent, Network: rec.Network,
+		entry: e,
 	}, true
 }
 

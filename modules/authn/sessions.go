@@ -180,7 +180,8 @@ func (s *Sessions) Create(ctx context.Context, v vouching, host string, meta Met
 	if err != nil {
 		return "", identity.Proof{}, fmt.Errorf("storing a session: %w", err)
 	}
-	return token, proof, nil
+	e := live{proof: proof, factor: rec.factor(now), vouchable: rec.vouchable()}
+	return token, e.prove(l, now), nil
 }
 
 // newToken returns a cookie's value, and the session that it stands for.

@@ -96,11 +96,15 @@ func clip(s string) string {
 }
 
 // bound keeps the number of the person's sessions, of which one has just begun, within what the site allows, and tells of
-// those that are in use far away. In the refusing mode it ends the one that has begun, and refuses the request.
+// those that are in use far away. In the refusing mode it ends the one that has begun, and refuses the request. A login that
+// is not complete is not judged before it is.
 func (p *Portal) bound(r *http.Request, req *gatehouse.Request, state *gatehouse.State, sessions *Sessions, token string, proof identity.Proof) error {
 	who, most := proof.Identity(), p.policy.MaxSessions
+	if half(proof) {
+		return nil
+	}
 	here := network(req.ClientIP)
-	crowd, err := sessions.Crowd(r.Context(), who.Provider, who.Subject, here, proof.Session(), req.Identity.Session())
+	crowd, err := sessions.Crowd(r.Context(), who.Provider, who.Subject, here, proof.Session(), req.Identity.Session(), p.limits)
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}

@@ -213,3 +213,28 @@ func TestNudge(t *testing.T) {
 	state, _ = b.begin("/.gatehouse/login?next=%2Ffiles")
 	b.back(state, "who=bob&amr=pwd&amr=otp").says(t, "whose provider has one", 303, "/files")
 }
+
+// TestHalfLoginsPushNobodyOut: who knows the password and has not the second factor neither ends the person's sessions
+// nor takes up their places; a login that is complete counts.
+func TestHalfLoginsPushNobodyOut(t *testing.T) {
+	for _, mode := range []string{"", " refuse"} {
+		h := openGate(t, "{{site}}", siteWords+"\n\t\tsession {\n\t\t\tmax_sessions 1"+mode+"\n\t\t}\n")
+		ada := h.browser().login("who=ada&amr=pwd").enrol()
+		for range 3 {
+			h.browser().login("who=ada&amr=pwd")
+		}
+		ada.get("/some/x").says(t, "ada"+mode, 200, "the application")
+		if strings.Contains(h.Log(), "session.limit_exceeded") {
+			t.Errorf("%q: half a login counts", mode)
+		}
+		second := h.browser().login("who=ada&amr=pwd")
+		if mode == "" {
+			second.confirm("/.gatehouse/mfa/verify?next=%2Fx", ada.spare()).says(t, "the second device", 200, "Codes left: 9")
+			second.get("/some/x").says(t, "the second device", 200, "the application")
+			ada.get("/some/x").says(t, "the first", 302, "/.gatehouse/login")
+			continue
+		}
+		second.confirm("/.gatehouse/mfa/verify?next=%2Fx", ada.spare()).says(t, "the second device", 403, "too_many_sessions")
+		ada.get("/some/x").says(t, "the first", 200, "the application")
+	}
+}
