@@ -23,6 +23,7 @@ import (
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/keyring"
+	_ "gatehouse.internal/modules/mfa" // a house always has it
 )
 
 // told is a teller that remembers.

@@ -209,7 +209,7 @@ func TestShapes(t *testing.T) {
 			told += count(!o.fits(m)) + count(o.sure.matches(m, len(v)))
 		}
 	}
-	if told < 1000 {
+	if told < soak(4000) {
 		t.Errorf("only %d told", told)
 	}
 }
