@@ -36,6 +36,7 @@ const (
 type innocence struct {
 	parser coraza.WAF
 	prover *prove.Prover
+	folds  bool                  // the case of headers' names does not matter: see head
 	off    atomic.Pointer[fault] // nil: it is asked
 	told   atomic.Bool           // whether a panic was told
 	checks checks
@@ -150,6 +151,7 @@ func (cfg Config) compileProver(texts []seclang.Source, judge coraza.WAF, observ
 	if p.parser, err = cfg.compileParser(program, set); err != nil {
 		return nil, fmt.Errorf("compiling what parsing needs: %w", err)
 	}
+	p.folds = p.prover.HeaderNamesFold() && plainNames(set.Parsing)
 	return p, probe(p.parser, judge)
 }
 

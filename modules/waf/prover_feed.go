@@ -17,6 +17,14 @@ type feed interface {
 	to(tx types.Transaction) *types.Interruption
 }
 
+// A head has two ways: as it was sent, and with its headers' names in lower case already, which saves Coraza two copies
+// of each. The latter is for the parser alone, and only where nothing that is proven depends on it
+// (prove.HeaderNamesFold, plainNames).
+type head interface {
+	feed
+	toParser(tx types.Transaction) *types.Interruption
+}
+
 // The feeds of the phases. Bodies may be empty; they must not change while the feed is in use.
 type (
 	requestHead struct{ *heading }
@@ -79,7 +87,12 @@ func requestURI(r *http.Request) string {
 	return r.URL.RequestURI()
 }
 
-func (h requestHead) to(tx types.Transaction) *types.Interruption {
+func (h requestHead) to(tx types.Transaction) *types.Interruption { return h.show(tx, sent) }
+
+func (h requestHead) toParser(tx types.Transaction) *types.Interruption { return h.show(tx, lowered) }
+
+// show tells the transaction about the head, with each header's name as the function makes it.
+func (h requestHead) show(tx types.Transaction, name func(string) string) *types.Interruption {
 	tx.ProcessConnection(h.client, 0, "", 0)
 	tx.ProcessURI(h.uri, h.method, h.proto)
 	host := h.host
@@ -90,14 +103,18 @@ func (h requestHead) to(tx types.Transaction) *types.Interruption {
 	}
 	tx.SetServerName(host)
 	for _, f := range h.headers {
-		tx.AddRequestHeader(f.name, f.value)
+		tx.AddRequestHeader(name(f.name), f.value)
 	}
 	return tx.ProcessRequestHeaders()
 }
 
-func (h responseHead) to(tx types.Transaction) *types.Interruption {
+func (h responseHead) to(tx types.Transaction) *types.Interruption { return h.show(tx, sent) }
+
+func (h responseHead) toParser(tx types.Transaction) *types.Interruption { return h.show(tx, lowered) }
+
+func (h responseHead) show(tx types.Transaction, name func(string) string) *types.Interruption {
 	for _, f := range h.headers {
-		tx.AddResponseHeader(f.name, f.value)
+		tx.AddResponseHeader(name(f.name), f.value)
 	}
 	return tx.ProcessResponseHeaders(h.status, h.proto)
 }

@@ -88,7 +88,7 @@ func (t *trial) ask(n int, f feed) (clean bool) {
 	if t.proof == nil {
 		return false
 	}
-	if stop := f.to(t.parser); stop != nil || noticed(t.parser) {
+	if stop := t.parse(f); stop != nil || noticed(t.parser) {
 		t.proof.End() // what follows a stop is not parsed
 		t.proof = nil
 		return false
@@ -104,6 +104,14 @@ func (t *trial) ask(n int, f feed) (clean bool) {
 		}
 	}
 	return clean
+}
+
+// parse shows the phase to Coraza's parser.
+func (t *trial) parse(f feed) *types.Interruption {
+	if h, ok := f.(head); ok && t.by.folds {
+		return h.toParser(t.parser)
+	}
+	return f.to(t.parser)
 }
 
 // survive turns a panic of the prover into doubt, for this request and all that follow.

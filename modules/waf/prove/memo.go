@@ -16,6 +16,7 @@ import (
 type memo struct {
 	seed   maphash.Seed
 	places []atomic.Pointer[memory]
+	tags   []atomic.Uint32 // of each place a part of the hash, so that a value that is not there costs no look at one that is
 	marks  []atomic.Uint32
 	mask   uint64
 	bytes  atomic.Int64
@@ -42,14 +43,17 @@ func newMemo(places int, limit int64) *memo {
 	for n < places {
 		n *= 2
 	}
-	return &memo{seed: maphash.MakeSeed(), places: make([]atomic.Pointer[memory], n), marks: make([]atomic.Uint32, n),
-		mask: uint64(n - 1), limit: limit}
+	return &memo{seed: maphash.MakeSeed(), places: make([]atomic.Pointer[memory], n),
+		tags: make([]atomic.Uint32, n), marks: make([]atomic.Uint32, n), mask: uint64(n - 1), limit: limit}
 }
 
 // get returns what is remembered, or nil, and the hash for put.
 func (m *memo) get(p *plan, value string) (*found, uint64) {
 	h := maphash.String(m.seed, value) ^ p.salt
 	for _, i := range [2]uint64{h & m.mask, (h & m.mask) ^ 1} {
+		if m.tags[i].Load() != tagOf(h) {
+			continue
+		}
 		if e := m.places[i].Load(); e != nil && e.plan == p && e.value == value {
 			return &e.found, h
 		}
@@ -57,9 +61,13 @@ func (m *memo) get(p *plan, value string) (*found, uint64) {
 	return nil, h
 }
 
+// tagOf is the part of a hash that its place is tagged with. A place and its tag are written one after the other: who reads
+// them in between misses what is there, or compares in vain.
+func tagOf(h uint64) uint32 { return uint32(h>>32) | 1 }
+
 // put remembers what was found out, if the value was seen before.
 func (m *memo) put(p *plan, value string, h uint64, f *found) {
-	mark, at := uint32(h>>32)|1, h&m.mask
+	mark, at := tagOf(h), h&m.mask
 	if m.marks[at].Swap(mark) != mark {
 		return
 	}
@@ -81,6 +89,7 @@ func (m *memo) put(p *plan, value string, h uint64, f *found) {
 	if old := m.places[at].Swap(e); old != nil {
 		m.bytes.Add(-old.size())
 	}
+	m.tags[at].Store(mark)
 }
 
 func (m *memo) forget(i uint64) {
