@@ -2,6 +2,7 @@
 
 GO       ?= go
 FUZZTIME ?= 20s
+SOAK     ?= 30
 BENCH    ?= .
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BUILD     = CGO_ENABLED=0 $(GO) build -trimpath
@@ -74,6 +75,7 @@ attack: bin/gatehouse ## attack tools that others wrote against an application w
 soak: ## a million mutated requests judged with and without the WAF's prover; the reload and crash stories for an hour
 	$(GO) test -count=1 -timeout 4h -v -run '^TestProver' ./modules/waf -exchanges 500000 -seed 1
 	$(GO) test -count=1 -timeout 4h -v -run '^TestProver' ./modules/waf -exchanges 500000 -seed 0
+	$(GO) test -count=1 -timeout 4h -v ./modules/waf/prove -soak $(SOAK)
 	@sh testenv/install.sh
 	GATEHOUSE_SOAK=1 $(GO) test -count=1 -timeout 30m -v -run '^TestProverMemory$$' ./testenv
 	$(GO) test -count=20 -v -timeout 90m -run 'Reload|Kill9' ./testenv
