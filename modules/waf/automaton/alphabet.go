@@ -1,7 +1,6 @@
 package automaton
 
 import (
-	"fmt"
 	"regexp/syntax"
 	"slices"
 	"unicode"
@@ -53,7 +52,7 @@ func newAlphabet(prog *syntax.Prog, max rune) *alphabet {
 		if set == nil {
 			continue
 		}
-		key := fmt.Sprint(set)
+		key := string(set)
 		id, ok := known[key]
 		if !ok {
 			id = int32(len(sets))
@@ -83,42 +82,49 @@ func (a *alphabet) cut(sets [][]rune) {
 	a.ascii, _ = slices.BinarySearch(a.bounds, utf8.RuneSelf) // it is there: see above
 }
 
-// refine numbers the classes and fills accepts.
+// refine numbers the classes and fills accepts. A set splits each class that it cuts: those of its slots that are in the
+// set get a number of their own. Numbers that are left without a slot are dropped in the end.
 func (a *alphabet) refine(sets [][]rune) {
 	n := len(a.bounds)
 	a.slots = make([]uint32, n)
-	split := func(part func(r rune) uint32) {
-		type cell struct{ class, part uint32 }
-		ids := map[cell]uint32{}
-		for i, r := range a.bounds {
-			c := cell{a.slots[i], part(r)}
-			id, ok := ids[c]
-			if !ok {
-				id = uint32(len(ids))
-				ids[c] = id
-			}
-			a.slots[i] = id
-		}
+	for i, r := range a.bounds {
+		a.slots[i] = uint32(contextOf(r))
 	}
-	split(func(r rune) uint32 { return uint32(contextOf(r)) })
+	next := uint32(contexts)
+	var into []uint32 // class -> what it becomes within the set at hand
 	for _, set := range sets {
-		split(func(r rune) uint32 {
-			if holds(set, r) {
-				return 1
+		into = append(into[:0], make([]uint32, next)...)
+		a.each(set, func(i int) {
+			c := a.slots[i]
+			if into[c] == 0 {
+				into[c] = next
+				next++
 			}
-			return 0
+			a.slots[i] = into[c]
 		})
 	}
-	classes := int(slices.Max(a.slots)) + 1
-	a.kinds = make([]context, classes)
-	a.accepts = make([][]bool, len(sets))
-	for k := range sets {
-		a.accepts[k] = make([]bool, classes)
-	}
+	number := make([]uint32, next)
 	for i, r := range a.bounds {
-		a.kinds[a.slots[i]] = contextOf(r)
-		for k, set := range sets {
-			a.accepts[k][a.slots[i]] = holds(set, r)
+		c := a.slots[i]
+		if number[c] == 0 {
+			a.kinds = append(a.kinds, contextOf(r))
+			number[c] = uint32(len(a.kinds))
+		}
+		a.slots[i] = number[c] - 1
+	}
+	a.accepts = make([][]bool, len(sets))
+	for k, set := range sets {
+		a.accepts[k] = make([]bool, len(a.kinds))
+		a.each(set, func(i int) { a.accepts[k][a.slots[i]] = true })
+	}
+}
+
+// each calls f with each slot that lies in the set, which begins and ends at bounds.
+func (a *alphabet) each(set []rune, f func(slot int)) {
+	for k := 0; k+1 < len(set); k += 2 {
+		i, _ := slices.BinarySearch(a.bounds, set[k])
+		for ; i < len(a.bounds) && a.bounds[i] <= set[k+1]; i++ {
+			f(i)
 		}
 	}
 }
