@@ -18,7 +18,7 @@ const module = "gatehouse.internal/"
 
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
-	"secret", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "backoff", "scope", "recent",
+	"secret", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "backoff", "wholefile", "scope", "recent",
 	"store", "store/storetest", "keyring", "standing", "ledger", "service", "roster", "gatetest",
 }
 

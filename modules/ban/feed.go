@@ -17,6 +17,7 @@ import (
 
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/prefixset"
+	"gatehouse.internal/modules/internal/wholefile"
 )
 
 const (
@@ -254,11 +255,11 @@ func (f *feed) keep(text, sig []byte) error {
 		return err
 	}
 	if sig != nil {
-		if err := replaceFile(f.kept()+".sig", sig); err != nil {
+		if err := wholefile.Replace(f.kept()+".sig", sig); err != nil {
 			return err
 		}
 	}
-	return replaceFile(f.kept(), text)
+	return wholefile.Replace(f.kept(), text)
 }
 
 // restore puts the list of an earlier process in force, if it is still good in the eyes of this configuration.
@@ -275,22 +276,6 @@ func (f *feed) restore() {
 	if f.load(text, sig) == nil {
 		f.confirm(info.ModTime())
 	}
-}
-
-// replaceFile writes a file so that it is whole at any time.
-func replaceFile(name string, text []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(name), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(text)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), name)
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name())
-	}
-	return err
 }
 
 // forget takes a list out of the metrics.

@@ -23,10 +23,7 @@ type running struct {
 func (d *Desk) Follow(all []Blocklist, stateDir string) error {
 	d.listing.Lock()
 	defer d.listing.Unlock()
-	var before []*running
-	if p := d.lists.Load(); p != nil {
-		before = *p
-	}
+	before := d.followed()
 	var after, fresh []*running
 	for _, b := range all {
 		said, err := json.Marshal(b)
@@ -73,21 +70,25 @@ func (r *running) end() {
 func (d *Desk) unfollow() {
 	d.listing.Lock()
 	defer d.listing.Unlock()
-	if p := d.lists.Load(); p != nil {
-		for _, r := range *p {
-			r.end()
-		}
+	for _, r := range d.followed() {
+		r.end()
 	}
 	d.lists.Store(nil)
 }
 
+// followed returns the lists that the desk follows. The slice must not be changed.
+func (d *Desk) followed() []*running {
+	if p := d.lists.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
 // listed returns the first list that the address is in.
 func (d *Desk) listed(addr netip.Addr) *feed {
-	if p := d.lists.Load(); p != nil {
-		for _, r := range *p {
-			if r.set.Contains(addr) {
-				return r.feed
-			}
+	for _, r := range d.followed() {
+		if r.set.Contains(addr) {
+			return r.feed
 		}
 	}
 	return nil
@@ -104,14 +105,12 @@ type Listing struct {
 // Lists returns how the blocklists are.
 func (d *Desk) Lists() []Listing {
 	all := []Listing{}
-	if p := d.lists.Load(); p != nil {
-		for _, r := range *p {
-			l := Listing{Name: r.Name, From: r.File + r.URL, Entries: r.set.Load().Len()}
-			if at := r.confirmed.Load(); at != 0 {
-				l.Confirmed = time.Unix(at, 0).UTC()
-			}
-			all = append(all, l)
+	for _, r := range d.followed() {
+		l := Listing{Name: r.Name, From: r.File + r.URL, Entries: r.set.Load().Len()}
+		if at := r.confirmed.Load(); at != 0 {
+			l.Confirmed = time.Unix(at, 0).UTC()
 		}
+		all = append(all, l)
 	}
 	return all
 }
@@ -136,11 +135,9 @@ func (d *Desk) Check(text string) (Finding, error) {
 	if b, ok := d.bans.Lookup(addr); ok && time.Now().Before(b.Until) {
 		f.Ban = b
 	}
-	if p := d.lists.Load(); p != nil {
-		for _, r := range *p {
-			if r.set.Contains(addr) {
-				f.Lists = append(f.Lists, r.Name)
-			}
+	for _, r := range d.followed() {
+		if r.set.Contains(addr) {
+			f.Lists = append(f.Lists, r.Name)
 		}
 	}
 	return f, nil

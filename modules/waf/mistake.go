@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gatehouse.internal/modules/internal/keyring"
+	"gatehouse.internal/modules/internal/wholefile"
 )
 
 // A request that the prover was wrong about is what is needed to mend it, and somebody's data. It is kept in the state
@@ -95,12 +96,8 @@ func (m Mistake) Keep(stateDir string, keys *keyring.Ring) (name string, err err
 		return "", fmt.Errorf("keeping a mistake: %w", err)
 	}
 	name = m.Time.UTC().Format(mistakeTime)
-	temp := filepath.Join(dir, ".new-"+name)
-	if err := os.WriteFile(temp, keys.Seal(mistakePurpose, plain, []byte(name)), 0o600); err != nil {
-		return "", errors.Join(fmt.Errorf("keeping a mistake: %w", err), os.Remove(temp))
-	}
-	if err := os.Rename(temp, filepath.Join(dir, name+mistakeSuffix)); err != nil {
-		return "", errors.Join(fmt.Errorf("keeping a mistake: %w", err), os.Remove(temp))
+	if err := wholefile.Replace(filepath.Join(dir, name+mistakeSuffix), keys.Seal(mistakePurpose, plain, []byte(name))); err != nil {
+		return "", fmt.Errorf("keeping a mistake: %w", err)
 	}
 	return name, forgetMistakes(stateDir)
 }

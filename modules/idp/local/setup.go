@@ -8,11 +8,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"gatehouse.internal/modules/internal/store"
+	"gatehouse.internal/modules/internal/wholefile"
 )
 
 const (
@@ -84,16 +83,7 @@ func setupErr(err error) error {
 
 // writeLink puts the text into the file in one step, readable by its owner only.
 func writeLink(path, text string) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".setup-link-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("writing the set-up link: %w", err)
-	}
-	defer os.Remove(tmp.Name()) // after the rename there is nothing left to remove
-	_, err = tmp.WriteString(text)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
+	if err := wholefile.Replace(path, []byte(text)); err != nil {
 		return fmt.Errorf("writing the set-up link: %w", err)
 	}
 	return nil

@@ -1,0 +1,36 @@
+// Package wholefile writes files that are there whole or not at all.
+//
+// # What
+//
+// [Replace], for small files of the state directory that one process writes and others may read meanwhile.
+//
+// # Invariants
+//
+// Whoever opens the file finds what was there before or what is there now, also after a crash. It is readable by its owner
+// only. What fails leaves nothing behind.
+//
+// # Cost
+//
+// The content is synced to the disk; the directory is not, so that a crash may bring back what was there before.
+package wholefile
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// Replace puts the content into the file in one step, whether or not there is one already. Its directory must exist. It is
+// safe for concurrent use; the last to be done stays.
+func Replace(path string, content []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // after the rename there is nothing left to remove
+	_, err = tmp.Write(content)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}
