@@ -34,16 +34,16 @@ bin/demo-backend: FORCE
 bin/demo: FORCE
 	@$(BUILD) -o $@ ./testenv/demo
 
-test: vet ## everything: formatting, vet, all tests and stories with the race detector; installs what it needs
+test: vet ## everything: formatting, vet, all tests with the race detector, all stories; installs what it needs
 	@sh testenv/install.sh
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
 
 race: ## the unit tests alone, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /testenv)
 
-e2e: ## the stories alone, told at length
+e2e: ## the stories alone, told at length, of a gateway with the race detector
 	@sh testenv/install.sh
-	$(GO) test -count=1 -v -timeout 20m ./testenv/...
+	GATEHOUSE_RACE=1 $(GO) test -count=1 -v -timeout 40m ./testenv/...
 
 lint: vet ## gofmt, go vet and staticcheck
 	$(GO) tool staticcheck -tags=no_fs_access ./...

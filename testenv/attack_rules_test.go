@@ -14,7 +14,7 @@ import (
 // attackGateway is the configuration that attacks run against: any host name, nobody has to log in, the rules as they
 // come, at paranoia 1, blocking. Its WAF says in a log which rules matched (crsLogs).
 func attackGateway(backend string) config {
-	return config{Release: true, Backend: backend, Caddyfile: `{
+	return config{Backend: backend, Caddyfile: `{
 	import {$COMMON}
 	log waf {
 		output file {$STATE}.waf.log

@@ -12,7 +12,7 @@ import (
 func TestRefusedBeforeTheBody(t *testing.T) {
 	t.Parallel()
 	be := startBackend(t)
-	g := startGateway(t, config{Backend: be.Listen})
+	g := startGateway(t, config{Race: true, Backend: be.Listen})
 	for name, lines := range map[string][]string{
 		"a small body":        {"Content-Length: 10"},
 		"a large body":        {"Content-Length: 10000000"},

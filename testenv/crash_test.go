@@ -21,7 +21,7 @@ type person struct {
 // seen ended once stays ended.
 func TestKill9(t *testing.T) {
 	be := startBackend(t)
-	g := startGateway(t, config{Backend: be.Listen})
+	g := startGateway(t, config{Race: true, Backend: be.Listen})
 	const user, password = "alice", "two cranes over a tin roof"
 	first := g.newUser(t, user, password)
 	seed := uint64(time.Now().UnixNano())
@@ -123,7 +123,7 @@ func (c *client) reconnect() {
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	be := startBackend(t)
-	g := startGateway(t, config{Backend: be.Listen})
+	g := startGateway(t, config{Race: true, Backend: be.Listen})
 	link := g.setupLink()
 	stays, leaves := g.newUser(t, "alice", "two cranes over a tin roof"), g.stranger(t)
 	if _, err := leaves.login("alice", "two cranes over a tin roof", "/"); err != nil {

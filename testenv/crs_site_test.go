@@ -29,7 +29,7 @@ func crsGateway(t *testing.T) config {
 		}
 		ports = append(ports, name+"="+strconv.Itoa(port))
 	}
-	return config{Release: true, Backend: startReflector(t), Env: ports, Caddyfile: `{
+	return config{Backend: startReflector(t), Env: ports, Caddyfile: `{
 	import {$COMMON}
 	servers 127.0.0.1:{$UNDERSCORE} {
 		expected_underscore_headers X_Filename

@@ -41,7 +41,7 @@ type config struct {
 	Plain     bool     // no gatehouse at all: plain Caddy, the negative control
 	Env       []string // further environment
 	Port      int      // default: a free one
-	Release   bool     // without the race detector
+	Race      bool     // with the race detector
 }
 
 const (
@@ -472,8 +472,8 @@ func freePort() (int, error) {
 func startGateway(t testing.TB, c config) *gateway {
 	t.Helper()
 	bin := gatehouseBin
-	if c.Release {
-		bin = releaseBin
+	if c.Race {
+		bin = raceBin
 	}
 	g, err := newGateway(bin(t), c)
 	if err != nil {

@@ -84,7 +84,7 @@ func TestGRPC(t *testing.T) {
 	for name, waf := range map[string]string{"requests": "", "answers, too": "waf {\n response_inspection\n }"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := startGateway(t, config{Backend: startGRPC(t), Site: "public " + service + "\n" + waf, Rest: "reverse_proxy h2c://{$BACKEND}"})
+			g := startGateway(t, config{Race: true, Backend: startGRPC(t), Site: "public " + service + "\n" + waf, Rest: "reverse_proxy h2c://{$BACKEND}"})
 			c := g.dialGRPC(t)
 			ctx, cancel := context.WithTimeout(t.Context(), answersIn)
 			defer cancel()
@@ -109,7 +109,7 @@ func TestGRPC(t *testing.T) {
 	}
 	t.Run("without a session", func(t *testing.T) {
 		t.Parallel()
-		g := startGateway(t, config{Backend: startGRPC(t), Site: "allow role staff", Rest: "reverse_proxy h2c://{$BACKEND}"})
+		g := startGateway(t, config{Race: true, Backend: startGRPC(t), Site: "allow role staff", Rest: "reverse_proxy h2c://{$BACKEND}"})
 		if _, err := g.dialGRPC(t).UnaryCall(t.Context(), &grpc_testing.SimpleRequest{}); status.Code(err) != codes.Unauthenticated {
 			t.Errorf("%v", err)
 		}

@@ -94,7 +94,7 @@ func TestOIDCSession(t *testing.T) {
 	op := newProvider(t)
 	op.everybody()
 	op.Lasts = 5
-	g := op.relying(t, true, config{Backend: be.Listen, House: op.provenByKey(t)})
+	g := op.relying(t, true, config{Race: true, Backend: be.Listen, House: op.provenByKey(t)})
 
 	ada := op.seeker(t, g)
 	ada.logIn(t, "ada", "/")

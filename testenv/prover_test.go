@@ -214,7 +214,7 @@ func hostile(rnd *rand.Rand) string {
 // TestProverMemory: whatever is sent, what the prover remembers of it stays small. hostileMB is for the whole gateway: the
 // rules take some 100 MB, the collector lets what is in use double.
 func TestProverMemory(t *testing.T) {
-	g := startGateway(t, config{Release: true, Backend: startReflector(t), Site: "public /*"})
+	g := startGateway(t, config{Backend: startReflector(t), Site: "public /*"})
 	start, err := memory(g.pid(), "VmRSS")
 	if err != nil {
 		t.Skip(err) // not Linux

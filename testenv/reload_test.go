@@ -117,7 +117,7 @@ func reloads(t *testing.T, g *gateway, n int, traffic func() int64) {
 // TestReloadUnderLoad (F1): visitors who keep their connections notice nothing of 15 reloads.
 func TestReloadUnderLoad(t *testing.T) {
 	be := startBackend(t)
-	g := startGateway(t, config{Backend: be.Listen})
+	g := startGateway(t, config{Race: true, Backend: be.Listen})
 	user := g.newUser(t, "alice", "two cranes over a tin roof")
 	loads := map[string]*load{}
 	for _, version := range []string{"1.1", "2", "3"} {
@@ -157,7 +157,7 @@ func TestReloadUnderChurn(t *testing.T) {
 		return lost
 	}
 	run("plain Caddy", startPlain(t, config{Backend: be.Listen}))
-	if run("gatehouse", startGateway(t, config{Backend: be.Listen})) {
+	if run("gatehouse", startGateway(t, config{Race: true, Backend: be.Listen})) {
 		t.Error("new connections were lost")
 	}
 }
@@ -185,7 +185,7 @@ func TestReloadBeforeTheFirstRequest(t *testing.T) { // not parallel: the reload
 		reloads(t, g, 1, nil)
 		return <-answered
 	}
-	ours, plain := startGateway(t, config{Backend: be.Listen}), startPlain(t, config{Backend: be.Listen})
+	ours, plain := startGateway(t, config{Race: true, Backend: be.Listen}), startPlain(t, config{Backend: be.Listen})
 	for _, before := range []string{"", "G", "GET /healthz HTTP/1.1\r\n", "GET /healthz HTTP/1.1\r\nHo"} {
 		if err := ask(ours, before); err != nil {
 			t.Errorf("%q was sent before the reload, the rest after it: %v", before, err)
@@ -198,7 +198,7 @@ func TestReloadBeforeTheFirstRequest(t *testing.T) { // not parallel: the reload
 // reload; a configuration that cannot be loaded changes nothing.
 func TestReloadInFlight(t *testing.T) {
 	be := startBackend(t)
-	g := startGateway(t, config{Backend: be.Listen, Env: []string{"GRACE=30s"}})
+	g := startGateway(t, config{Race: true, Backend: be.Listen, Env: []string{"GRACE=30s"}})
 	user := g.newUser(t, "alice", "two cranes over a tin roof")
 
 	// A slow answer and a slow upload, both of which the application has begun to handle.
@@ -335,7 +335,7 @@ func (g *gateway) usage() (u usage, err error) {
 // TestReloadFiftyTimes: fifty reloads leave nothing behind, and a session begun before them is good after them.
 func TestReloadFiftyTimes(t *testing.T) {
 	be := startBackend(t)
-	g := startGateway(t, config{Backend: be.Listen})
+	g := startGateway(t, config{Race: true, Backend: be.Listen})
 	user := g.newUser(t, "alice", "two cranes over a tin roof")
 	measure := func() (u usage) {
 		t.Helper()

@@ -26,7 +26,7 @@ func TestUploadsAreStreamed(t *testing.T) {
 	for _, version := range []string{"1.1", "2"} {
 		t.Run("HTTP/"+version, func(t *testing.T) {
 			app := newSlowReader(t)
-			g := startGateway(t, config{Release: true, Backend: app.address, Site: "public /up"})
+			g := startGateway(t, config{Backend: app.address, Site: "public /up"})
 			c := g.stranger(t)
 			c.http[version].Timeout = 2 * time.Minute
 			app.barrier.Add(1)

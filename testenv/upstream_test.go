@@ -9,7 +9,7 @@ import (
 func TestHalfAnswer(t *testing.T) {
 	t.Parallel()
 	be := startBackend(t)
-	g := startGateway(t, config{Backend: be.Listen})
+	g := startGateway(t, config{Race: true, Backend: be.Listen})
 	user := g.newUser(t, "alice", "two cranes over a tin roof")
 	for _, version := range []string{"1.1", "2", "3"} {
 		for _, path := range []string{"/half", "/half?chunked"} {
@@ -29,7 +29,7 @@ func TestHalfAnswer(t *testing.T) {
 func TestUpload(t *testing.T) {
 	t.Parallel()
 	be := startBackend(t)
-	g := startGateway(t, config{Backend: be.Listen})
+	g := startGateway(t, config{Race: true, Backend: be.Listen})
 	user := g.newUser(t, "alice", "two cranes over a tin roof")
 	small := make([]byte, 64<<10)
 	for i := range small {

@@ -50,7 +50,7 @@ func TestRenewal(t *testing.T) {
 	strict := func(i *issuer) { i.refresh, i.lasts, i.takes = "r-1", 5*time.Second, 0 }
 	slow, fickle, harsh := ro.add("slow", strict), ro.add("fickle", strict), ro.add("harsh", strict)
 	ro.start()
-	g := ro.relying(t, config{Backend: startBackend(t).Listen})
+	g := ro.relying(t, config{Race: true, Backend: startBackend(t).Listen})
 
 	// Each access token is good for five seconds, and renewed within the last tenth of that.
 	began := time.Now()
@@ -112,7 +112,7 @@ func TestBackChannelLogout(t *testing.T) {
 	ro := newRogue(t)
 	idp, other := ro.add("idp", nil), ro.add("other", nil)
 	ro.start()
-	g := ro.relying(t, config{Backend: startBackend(t).Listen})
+	g := ro.relying(t, config{Race: true, Backend: startBackend(t).Listen})
 	ada := idp.mustLogIn(t, g)
 	conn := ada.mustOpen(t)
 
@@ -186,7 +186,7 @@ func TestFloodOfBadTokens(t *testing.T) {
 	ro := newRogue(t)
 	idp := ro.add("idp", nil)
 	ro.start()
-	g := ro.relying(t, config{Backend: startBackend(t).Listen})
+	g := ro.relying(t, config{Race: true, Backend: startBackend(t).Listen})
 	idp.mustLogIn(t, g)
 	before := idp.times("jwks")
 	tokens := make([]string, 1000)
@@ -267,7 +267,7 @@ func TestProviderTroubles(t *testing.T) {
 		ro.add(name, nil)
 	}
 	ro.start()
-	g := ro.relying(t, config{Backend: be.Listen})
+	g := ro.relying(t, config{Race: true, Backend: be.Listen})
 	for name := range trouble {
 		people[name] = ro.issuers[name].mustLogIn(t, g)
 	}
@@ -326,7 +326,7 @@ func TestSeveralProviders(t *testing.T) {
 	ro := newRogue(t)
 	honest, evil := ro.add("honest", nil), ro.add("evil", nil)
 	ro.start()
-	g := ro.relying(t, config{Backend: startBackend(t).Listen})
+	g := ro.relying(t, config{Race: true, Backend: startBackend(t).Listen})
 	if page := g.stranger(t).visit(t, "/.gatehouse/login"); !strings.Contains(string(page.Body), "/.gatehouse/login/honest") || !strings.Contains(string(page.Body), "/.gatehouse/login/evil") {
 		t.Errorf("the login page offers: %s", excerpt(page.Body, 2000))
 	}

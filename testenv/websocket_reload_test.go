@@ -24,7 +24,7 @@ func TestWebsocketOverReload(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			g := startGateway(t, config{Backend: be.Listen, Rest: tt.proxy})
+			g := startGateway(t, config{Race: true, Backend: be.Listen, Rest: tt.proxy})
 			user := g.newUser(t, "alice", alicesPassword)
 			conn, _, err := user.openWebsocket("/ws", g.origin())
 			if err != nil {

@@ -81,7 +81,7 @@ var oddHandshakes = map[string]string{
 func TestWebsocket(t *testing.T) {
 	t.Parallel()
 	be := startBackend(t)
-	g := startGateway(t, config{Backend: be.Listen})
+	g := startGateway(t, config{Race: true, Backend: be.Listen})
 	user, stranger := g.newUser(t, "alice", "two cranes over a tin roof"), g.stranger(t)
 
 	t.Run("works when logged in", func(t *testing.T) {
@@ -221,7 +221,7 @@ func TestWebsocketPlain(t *testing.T) {
 func TestServerSentEvents(t *testing.T) {
 	t.Parallel()
 	be := startBackend(t)
-	g := startGateway(t, config{Backend: be.Listen})
+	g := startGateway(t, config{Race: true, Backend: be.Listen})
 	user := g.newUser(t, "alice", "two cranes over a tin roof")
 	for _, version := range []string{"1.1", "2", "3"} {
 		t.Run(version, func(t *testing.T) {
