@@ -37,7 +37,8 @@ func TestAPIKeys(t *testing.T) {
 	elsewhere := g.ok("api-key", "create", "--account", "backup", "--host", "other.test")
 	foreign := g.ok("api-key", "create", "--account", "backup", "--host", "app.test", "--network", "192.0.2.0/24")
 
-	changed := key[:len(key)-8] + "x" + key[len(key)-7:]
+	other := map[bool]string{true: "y", false: "x"}[key[len(key)-8] == 'x']
+	changed := key[:len(key)-8] + other + key[len(key)-7:]
 	tests := []struct {
 		name, method, path string
 		header             []string
