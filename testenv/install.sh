@@ -14,6 +14,7 @@ chromium:chromium:the stories in a browser
 certutil:libnss3-tools:the stories in a browser
 node:nodejs:the OpenID provider and Node-RED
 npm:npm:the OpenID provider and Node-RED
+/usr/lib/python3/dist-packages/jwt/__init__.py:python3-jwt+python3-cryptography:the recipe that verifies assertions
 php:php-cli:the wiki and the CMS
 /usr/share/dokuwiki/doku.php:dokuwiki:the wiki
 /usr/sbin/mariadbd:mariadb-server-core:the CMS

@@ -60,6 +60,8 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	switch {
 	case isFactorPath(path):
 		return p.factor(w, r, req)
+	case path == gatehouse.JWKSPath:
+		return p.keys(w, r, req)
 	case path == sessionPath:
 		return p.remains(w, r, req)
 	case path == accountPath:
@@ -78,6 +80,21 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return p.provider(w, r, req, strings.TrimPrefix(path, loginPath+"/"))
 	}
 	return req.Deny(verdict.NotFound, "no such page")
+}
+
+// keys answers applications that verify assertions, who have nobody to log in as.
+func (p *Portal) keys(w http.ResponseWriter, r *http.Request, req *gatehouse.Request) error {
+	if !onlyMethods(w, r, http.MethodGet, http.MethodHead) {
+		return req.Deny(verdict.BadMethod, "")
+	}
+	set, err := p.house.JWKS()
+	if err != nil {
+		return req.Deny(verdict.Unavailable, err.Error())
+	}
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	w.Header().Set("Content-Type", "application/jwk-set+json")
+	_, err = w.Write(set)
+	return err
 }
 
 // login shows the ways to log in, or leads straight to the only one.

@@ -3,6 +3,8 @@
 // # What
 //
 // Sets the identity headers that the site chose, from the proof alone, and takes the gateway's own cookies out.
+// A site can have its application told in a signed form too (assertion.go), which it verifies with keys that the portal
+// publishes.
 //
 // # Place
 //
@@ -10,7 +12,7 @@
 //
 // # Reads / Writes
 //
-// Reads Request.Grant and Identity. Writes none of Request's fields. No store keyspace.
+// Reads Request.Grant, Identity and Site. Writes none of Request's fields. No store keyspace.
 //
 // # Invariants
 //
@@ -20,9 +22,10 @@
 //
 // # Fails
 //
-// 500 internal without a Grant.
+// 500 internal without a Grant; 503 unavailable when an assertion cannot be signed.
 //
 // # Cost
 //
-// No store operation; one allocation per header.
+// No store operation; one allocation per header. A signature (some 30 µs) a minute for each user of a site with
+// assertions, and its text as a sum for each request.
 package forward

@@ -58,6 +58,7 @@ func apply(h http.Header, fields []Field, known []string, p identity.Proof) (err
 	for _, name := range headers {
 		delete(h, name)
 	}
+	delete(h, AssertionHeader)
 	if !p.Known() {
 		return nil
 	}
@@ -92,19 +93,19 @@ func value(f Field, known []string, who identity.Identity) string {
 
 // told lists the roles that a backend is to know of, comma-separated.
 func told(roles, known []string) string {
+	return strings.Join(slices.DeleteFunc(selected(roles, known), func(role string) bool { return strings.Contains(role, ",") }), ",")
+}
+
+// selected returns those of the roles that a backend is to know of.
+func selected(roles, known []string) []string {
 	all := slices.Contains(known, AllRoles)
-	var list strings.Builder
+	var list []string
 	for _, role := range roles {
-		_, found := slices.BinarySearch(known, role)
-		if strings.Contains(role, ",") || !found && !all {
-			continue
+		if _, found := slices.BinarySearch(known, role); found || all {
+			list = append(list, role)
 		}
-		if list.Len() > 0 {
-			list.WriteByte(',')
-		}
-		list.WriteString(role)
 	}
-	return list.String()
+	return list
 }
 
 // clean drops what may not stand in a header value (RFC 9110 5.5): controls, and blanks at the ends.

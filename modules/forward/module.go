@@ -1,8 +1,13 @@
 package forward
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -23,7 +28,14 @@ type Handler struct {
 	// And those of these families of roles.
 	Families []string `json:"families,omitempty"`
 
-	known []string // both, sorted
+	// Tell it in a signed form too.
+	Assertion *Assertion `json:"assertion,omitempty"`
+	// Where the word stands, for error messages: file:line.
+	Source string `json:"source,omitempty"`
+
+	house  *gatehouse.App
+	known  []string // both, sorted
+	signer *signer  // nil: no assertion
 }
 
 // CaddyModule returns the Caddy module information.
@@ -32,20 +44,40 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision fills in the default, and looks up the families.
-func (h *Handler) Provision(ctx caddy.Context) error {
+func (h *Handler) Provision(ctx caddy.Context) (err error) {
 	if h.Fields == nil {
 		h.Fields = defaultFields
 	}
-	house, err := gatehouse.House(ctx)
-	if err != nil {
+	if h.house, err = gatehouse.House(ctx); err != nil {
 		return err
 	}
 	h.known = slices.Clone(h.Roles)
 	for _, family := range h.Families {
-		h.known = append(h.known, house.Roles.Families[family]...)
+		h.known = append(h.known, h.house.Roles.Families[family]...)
 	}
 	slices.Sort(h.known)
+	if h.Assertion != nil {
+		site := h.house.Entered()
+		if site == nil {
+			return errors.New("forward: nothing before it in the row has admitted the request")
+		}
+		a := *h.Assertion
+		if (a.Issuer == "" || a.Audience == "") && (len(site.Hosts) == 0 || strings.Contains(site.Hosts[0], "*")) {
+			return gatehouse.Refused(fmt.Errorf("%sforward: the site has no host name of its own to stand in the assertion: write `assertion <audience> <issuer>`, such as `assertion https://app.example.com https://app.example.com`", h.where()))
+		}
+		if len(site.Hosts) > 0 {
+			a.Issuer, a.Audience = cmp.Or(a.Issuer, "https://"+site.Hosts[0]), cmp.Or(a.Audience, "https://"+site.Hosts[0])
+		}
+		h.signer = newSigner(a)
+	}
 	return nil
+}
+
+func (h *Handler) where() string {
+	if h.Source == "" {
+		return ""
+	}
+	return h.Source + ": "
 }
 
 // Validate implements caddy.Validator.
@@ -65,7 +97,26 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err := apply(r.Header, h.Fields, h.known, req.Told()); err != nil {
 		req.Note("roles_not_forwarded", err.Error())
 	}
+	if h.signer != nil && req.Told().Known() {
+		if err := h.assert(r, req); err != nil { // an application that relies on it must not see the request without it
+			return req.Deny(verdict.Unavailable, err.Error())
+		}
+	}
 	return next.ServeHTTP(w, r)
+}
+
+// assert adds the signed assertion.
+func (h *Handler) assert(r *http.Request, req *gatehouse.Request) error {
+	state, err := h.house.State()
+	if err != nil {
+		return err
+	}
+	token, err := h.signer.assert(state.Keys, h.Fields, h.known, req.Told(), time.Now())
+	if err != nil {
+		return err
+	}
+	r.Header[AssertionHeader] = []string{token}
+	return nil
 }
 
 var (

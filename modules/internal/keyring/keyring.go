@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/hmac"
@@ -113,6 +114,8 @@ type subkeys struct {
 	seal [32]byte
 	mac  [32]byte
 	sign ed25519.PrivateKey
+
+	es256 func() (*ecdsa.PrivateKey, error) // made when it is asked for first: few purposes want one
 }
 
 // New returns a ring of the keys. The one with the latest created time is active; of two as old, the later argument.
@@ -168,6 +171,7 @@ func derive(secret []byte, use, purpose string, n int) []byte {
 
 func (m *master) subkeys(purpose string) subkeys {
 	k := subkeys{id: m.id, sign: ed25519.NewKeyFromSeed(derive(m.secret[:], "sign", purpose, ed25519.SeedSize))}
+	k.es256 = sync.OnceValues(func() (*ecdsa.PrivateKey, error) { return es256Of(m.secret[:], purpose) })
 	copy(k.seal[:], derive(m.secret[:], "seal", purpose, len(k.seal)))
 	copy(k.mac[:], derive(m.secret[:], "mac", purpose, len(k.mac)))
 	return k
