@@ -18,12 +18,12 @@ const module = "gatehouse.internal/"
 
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
-	"secret", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "backoff", "wholefile", "scope", "recent", "running",
+	"secret", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "backoff", "wholefile", "chain", "scope", "recent",
 	"store", "store/storetest", "keyring", "standing", "ledger", "service", "roster", "gatetest",
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "forward"}
+var rooms = []string{"admit", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "forward", "audit"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
@@ -318,7 +318,7 @@ func TestWhoMintsCapabilities(t *testing.T) {
 
 // writers says which room may write which field of gatehouse.Request; see the room cards.
 var writers = map[string]string{
-	"ID": "modules/admit", "Run": "modules/admit", "ClientIP": "modules/admit", "Path": "modules/admit", "Site": "modules/admit",
+	"ID": "modules/admit", "ClientIP": "modules/admit", "Path": "modules/admit", "Site": "modules/admit",
 	"Start": "modules/admit", "Navigation": "modules/admit", "Connection": "modules/admit", "WAF": "modules/waf",
 	"Identity": "modules/authn", "Challenger": "modules/authn", "Grant": "modules/authz",
 }

@@ -15,6 +15,8 @@ certutil:libnss3-tools:the stories in a browser
 node:nodejs:the OpenID provider and Node-RED
 npm:npm:the OpenID provider and Node-RED
 /usr/lib/python3/dist-packages/jwt/__init__.py:python3-jwt+python3-cryptography:the recipe that verifies assertions
+/usr/bin/python3:python3:the other verifier of the audit log
+/usr/lib/python3/dist-packages/cryptography:python3-cryptography:the other verifier of the audit log
 php:php-cli:the wiki and the CMS
 /usr/share/dokuwiki/doku.php:dokuwiki:the wiki
 /usr/sbin/mariadbd:mariadb-server-core:the CMS

@@ -19,7 +19,6 @@ import (
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/page"
 	"gatehouse.internal/modules/internal/reqpath"
-	"gatehouse.internal/modules/internal/running"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -52,6 +51,8 @@ type Handler struct {
 	CrossSite []reqpath.Pattern `json:"cross_site,omitempty"`
 	// Where the site's directive stands, for error messages: file:line.
 	Source string `json:"source,omitempty"`
+	// Version of the site's configuration, for the record: the Caddyfile's directive fills it in.
+	Version string `json:"version,omitempty"`
 
 	site   *gatehouse.Site
 	logger *zap.Logger
@@ -111,7 +112,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if !house.KnowsTenant(h.Tenant) {
 		return gatehouse.Refused(fmt.Errorf("%stenant %q: put `tenant %s` into the gatehouse global option too; names are 1 to 63 of a-z, 0-9 and -", where, h.Tenant, h.Tenant))
 	}
-	h.site = &gatehouse.Site{Name: cmp.Or(name, "default"), Hosts: hosts, Tenant: h.Tenant, House: house}
+	h.site = &gatehouse.Site{Name: cmp.Or(name, "default"), Hosts: hosts, Tenant: h.Tenant, House: house, Version: h.Version}
 	house.Enter(h.site)
 	h.logger = ctx.Logger()
 	h.paths = reqpath.Options{AllowEncodedSlash: h.EncodedSlashes, AllowEmptySegments: h.EmptySegments}
@@ -128,19 +129,11 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 	if gatehouse.FromContext(r.Context()) != nil {
 		return caddyhttp.Error(http.StatusInternalServerError, errors.New("the gate stands twice in this site"))
 	}
-	req, r, w := h.open(rw, r)
-	defer req.Run.Leave()
+	req, w := h.open(rw, r)
 	err := h.run(w, r, req, next)
-	cut, wasCut := req.Run.WasCut()
-	if wasCut {
-		req.Note(cut.Note, cut.Why)
-	}
 	var v verdict.Verdict
 	switch {
 	case err == nil:
-	case wasCut: // whatever error came of it; an answer that had begun is cut below
-		_ = req.Refuse(cut.Verdict())
-		v, _ = req.Verdict()
 	case errors.As(err, &v): // a room decided; the first verdict is the one that counts
 		v, _ = req.Verdict()
 		if v.Reason == verdict.LoginRequired && h.crossSite(r, req) { // see shield.go
@@ -167,12 +160,9 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 }
 
 // open makes the request's Request and puts it where the rooms find it.
-func (h *Handler) open(rw http.ResponseWriter, r *http.Request) (*gatehouse.Request, *http.Request, *writer) {
+func (h *Handler) open(rw http.ResponseWriter, r *http.Request) (*gatehouse.Request, *writer) {
 	gatehouse.Heard(r.Context())
-	served := r
-	run := running.New(r.Context(), func() { gatehouse.Sever(rw, served) })
-	r = r.WithContext(run)
-	req := &gatehouse.Request{ID: newID(), Run: run, Site: h.site, Start: time.Now(), Navigation: page.Navigation(r) && !guessed(r.Header)}
+	req := &gatehouse.Request{ID: newID(), Site: h.site, Start: time.Now(), Navigation: page.Navigation(r) && !guessed(r.Header)}
 	gatehouse.Attach(r, req)
 	w := newWriter(rw, r, req)
 	w.by = h.named.of(r.Header)
@@ -180,7 +170,7 @@ func (h *Handler) open(rw http.ResponseWriter, r *http.Request) (*gatehouse.Requ
 		w.named = h.named
 	}
 	w.stamp() // whatever answers after an error finds the headers there
-	return req, r, w
+	return req, w
 }
 
 // run judges the request's shape and lets the rooms have it; a panic in any of them is an internal error (I6).
@@ -191,12 +181,7 @@ func (h *Handler) run(w *writer, r *http.Request, req *gatehouse.Request, next c
 			return
 		}
 		if p == http.ErrAbortHandler {
-			v := verdict.Verdict{Reason: verdict.UpstreamDown, Detail: "the answer was cut short"}
-			if cut, ok := req.Run.WasCut(); ok {
-				req.Note(cut.Note, cut.Why)
-				v = cut.Verdict()
-			}
-			h.finish(w, r, req, v)
+			h.finish(w, r, req, verdict.Verdict{Reason: verdict.UpstreamDown, Detail: "the answer was cut short"})
 			panic(p)
 		}
 		h.logger.Error("a room panicked", zap.Any("panic", p), zap.String("request_id", req.ID), zap.Stack("stack"))

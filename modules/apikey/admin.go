@@ -55,7 +55,7 @@ func (Admin) Routes() []caddy.AdminRoute {
 			return serve(d, r)
 		})
 	}
-	return []caddy.AdminRoute{
+	return gatehouse.Audited(
 		at(http.MethodGet, adminAccounts, (*desk).listAccounts),
 		at(http.MethodPost, adminAccounts+"/add", (*desk).addAccount),
 		at(http.MethodPost, adminAccounts+"/enable", (*desk).enableAccount),
@@ -64,7 +64,7 @@ func (Admin) Routes() []caddy.AdminRoute {
 		at(http.MethodGet, adminKeys, (*desk).listKeys),
 		at(http.MethodPost, adminKeys+"/create", (*desk).createKey),
 		at(http.MethodPost, adminKeys+"/revoke", (*desk).revokeKeys),
-	}
+	)
 }
 
 // desk is where one request of an administrator is served.

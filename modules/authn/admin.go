@@ -45,7 +45,7 @@ func (a *Admin) Provision(ctx caddy.Context) error {
 
 // Routes implements caddy.AdminRouter.
 func (a *Admin) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{Pattern: adminSessions, Handler: caddy.AdminHandlerFunc(a.sessions)}}
+	return gatehouse.Audited(caddy.AdminRoute{Pattern: adminSessions, Handler: caddy.AdminHandlerFunc(a.sessions)})
 }
 
 // listing is the answer to GET.

@@ -13,6 +13,8 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"gatehouse.internal/modules/gatehouse"
 )
 
 func init() {
@@ -28,9 +30,7 @@ A session is named as in the logs; a user as provider:subject, such as local:ada
 		CobraFunc: func(cmd *cobra.Command) {
 			for _, sub := range []*cobra.Command{listCommand(), revokeCommand()} {
 				sub.SilenceUsage = true
-				sub.Flags().StringP("address", "", "", "The address of the administration endpoint, if not the default")
-				sub.Flags().StringP("config", "c", "", "Configuration file to find the address in")
-				sub.Flags().StringP("adapter", "a", "", "Name of the configuration's adapter")
+				gatehouse.AdminFlags(sub)
 				cmd.AddCommand(sub)
 			}
 			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
@@ -50,7 +50,7 @@ func listCommand() *cobra.Command {
 			limit, _ := cmd.Flags().GetInt("limit")
 			q.Set("limit", strconv.Itoa(limit))
 			var l listing
-			if err := callAdmin(cmd, http.MethodGet, q, &l); err != nil {
+			if err := gatehouse.AskAdmin(cmd, http.MethodGet, adminSessions+"?"+q.Encode(), nil, &l); err != nil {
 				return err
 			}
 			if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
@@ -101,7 +101,7 @@ func revokeCommand() *cobra.Command {
 				return errors.New("say which: the name of a session, --user provider:subject, or --all")
 			}
 			var done revoked
-			if err := callAdmin(cmd, http.MethodDelete, q, &done); err != nil {
+			if err := gatehouse.AskAdmin(cmd, http.MethodDelete, adminSessions+"?"+q.Encode(), nil, &done); err != nil {
 				return err
 			}
 			if done.Ended == 0 {
@@ -114,25 +114,4 @@ func revokeCommand() *cobra.Command {
 	cmd.Flags().StringP("user", "u", "", "Revoke all sessions of this user")
 	cmd.Flags().Bool("all", false, "Revoke all sessions of everybody")
 	return cmd
-}
-
-// callAdmin asks the running gateway.
-func callAdmin(cmd *cobra.Command, method string, q url.Values, answer any) error {
-	flag := func(name string) string {
-		v, _ := cmd.Flags().GetString(name)
-		return v
-	}
-	address, err := caddycmd.DetermineAdminAPIAddress(flag("address"), nil, flag("config"), flag("adapter"))
-	if err != nil {
-		return fmt.Errorf("finding the administration endpoint: %w", err)
-	}
-	res, err := caddycmd.AdminAPIRequest(address, method, adminSessions+"?"+q.Encode(), nil, nil)
-	if err != nil {
-		return fmt.Errorf("asking the gateway at %s: %w", address, err)
-	}
-	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(answer); err != nil {
-		return fmt.Errorf("reading the gateway's answer: %w", err)
-	}
-	return nil
 }

@@ -29,7 +29,7 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 
 // Routes implements caddy.AdminRouter.
 func (a Admin) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{Pattern: adminBans, Handler: caddy.AdminHandlerFunc(a.serve)}}
+	return gatehouse.Audited(caddy.AdminRoute{Pattern: adminBans, Handler: caddy.AdminHandlerFunc(a.serve)})
 }
 
 // order is what POST takes.

@@ -29,6 +29,9 @@ func AdminFlags(cmd *cobra.Command) {
 	cmd.Flags().String("operator", "", "Who does this, for the events; default: your name on this machine")
 }
 
+// OperatorHeader says to the administration endpoint who asks, for the record.
+const OperatorHeader = "Gatehouse-Operator"
+
 // Operator is who runs the command: what --operator says, or whom the system knows them as, behind sudo too. Whoever can
 // reach the administration endpoint can claim any name: it says who, and proves nothing.
 func Operator(cmd *cobra.Command) string {
@@ -53,7 +56,7 @@ func AskAdmin(cmd *cobra.Command, method, uri string, ask, answer any) error {
 	if err != nil {
 		return fmt.Errorf("finding the administration endpoint: %w", err)
 	}
-	res, err := askAdmin(cmd.Context(), address, method, uri, ask)
+	res, err := askAdmin(cmd.Context(), address, method, uri, Operator(cmd), ask)
 	if err != nil {
 		return fmt.Errorf("no gateway answers at %s (is it running? --address or --config says where else): %w", address, err)
 	}
@@ -78,7 +81,7 @@ func AskAdmin(cmd *cobra.Command, method, uri string, ask, answer any) error {
 	return nil
 }
 
-func askAdmin(ctx context.Context, address, method, uri string, ask any) (*http.Response, error) {
+func askAdmin(ctx context.Context, address, method, uri, operator string, ask any) (*http.Response, error) {
 	addr, err := caddy.ParseNetworkAddress(address)
 	if err != nil || addr.PortRangeSize() > 1 {
 		return nil, fmt.Errorf("no address of an administration endpoint: %q", address)
@@ -107,6 +110,7 @@ func askAdmin(ctx context.Context, address, method, uri string, ask any) (*http.
 		req.Header.Set("Origin", origin) // Caddy's guard against other sites' pages
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(OperatorHeader, operator)
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

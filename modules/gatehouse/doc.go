@@ -2,7 +2,7 @@
 //
 // # What
 //
-// It opens the state (store, keys, event bus) once and keeps it over reloads, loads the identity providers, hardens
+// It opens the state (store, keys, event bus, audit log) once and keeps it over reloads, loads the identity providers, hardens
 // every server that carries the gate, and owns the per-request [Request]. Rooms find it through [Of].
 //
 // # Place

@@ -88,6 +88,9 @@ type App struct {
 	rooms       map[string]any       // written while provisioning only
 	proxies     []netip.Prefix       // written while provisioning only
 
+	digest string  // of the option as it was written
+	sites  []*Site // written while provisioning only
+
 	state atomic.Pointer[State]
 	mu    sync.Mutex
 	gone  bool // guarded by mu; the pool reference was given back
@@ -154,7 +157,11 @@ func (app *App) Provision(ctx caddy.Context) error { return Refused(app.provisio
 
 func (app *App) provision(ctx caddy.Context) error {
 	app.ctx, app.logger = ctx, ctx.Logger()
+	app.digest = digestOf(app)
 	app.access = app.logger.Named("access")
+	if err := RegisterMetrics(ctx, auditWritable); err != nil {
+		return err
+	}
 	app.hardened = make(map[*caddyhttp.Server]bool)
 	app.Session = app.SessionOrDefault()
 	if app.StateDir == "" {
@@ -268,13 +275,23 @@ func (app *App) start() error {
 			}
 		}
 	}
+	state.Audit.Use(0, 0) // unless its settings say otherwise
+	for name, room := range app.rooms {
+		if s, ok := room.(RoomStarter); ok {
+			if err := s.StartRoom(app, state); err != nil {
+				return fmt.Errorf("starting %s: %w", name, err)
+			}
+		}
+	}
 	if s, ok := app.factors.(Starter); ok {
 		if err := s.Start(); err != nil {
 			return fmt.Errorf("starting mfa: %w", err)
 		}
 	}
+	if err := app.announce(state.Bus); err != nil {
+		return err
+	}
 	app.takeOver()
-	state.Bus.Publish(event.Event{Time: time.Now(), Kind: event.HouseStarted})
 	for _, f := range app.atStart {
 		f()
 	}
@@ -337,6 +354,11 @@ func (app *App) Providers() []IdentityProvider { return app.providers }
 
 // Origins returns https://host[:port] for each name of each gated site; empty before Start.
 func (app *App) Origins() []string { return app.origins }
+
+// RoomStarter is implemented by what the house says to a room, when that has something to do from the house's start on.
+type RoomStarter interface {
+	StartRoom(app *App, state *State) error
+}
 
 // Room returns what the house says to the room of this name, or nil.
 func (app *App) Room(name string) any { return app.rooms[name] }

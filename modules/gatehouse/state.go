@@ -22,6 +22,8 @@ type State struct {
 	Store store.Store
 	Keys  *keyring.Ring
 	Bus   *event.Bus
+	// Audit keeps what the bus carries, but for what only tells of requests.
+	Audit *AuditLog
 	// Standing says who may use the house at all. Whoever accepts a credential asks it, for each request.
 	Standing *standing.Book
 
@@ -69,6 +71,7 @@ func (s *State) Destruct() error {
 		errs = append(errs, order[i].Destruct())
 	}
 	s.Bus.Close()
+	errs = append(errs, s.Audit.close())
 	errs = append(errs, s.Standing.Destruct())
 	return errors.Join(append(errs, s.Store.Close())...)
 }
@@ -103,5 +106,6 @@ func openState(key stateKey, open StoreOpener) (_ *State, err error) {
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	return &State{Store: st, Keys: keys, Bus: event.NewBus(), Standing: book, kept: map[string]any{}}, nil
+	bus := event.NewBus()
+	return &State{Store: st, Keys: keys, Bus: bus, Audit: newAuditLog(filepath.Join(key.dir, AuditDir), keys, bus), Standing: book, kept: map[string]any{}}, nil
 }

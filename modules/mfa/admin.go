@@ -38,7 +38,7 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 
 // Routes implements caddy.AdminRouter.
 func (a Admin) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{Pattern: adminPath, Handler: caddy.AdminHandlerFunc(a.serve)}}
+	return gatehouse.Audited(caddy.AdminRoute{Pattern: adminPath, Handler: caddy.AdminHandlerFunc(a.serve)})
 }
 
 // holder is what a list says of a person. It holds no secret.

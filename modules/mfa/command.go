@@ -11,6 +11,8 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"gatehouse.internal/modules/gatehouse"
 )
 
 func init() {
@@ -24,9 +26,7 @@ local:ada; people of any identity provider can have second factors here.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			for _, sub := range []*cobra.Command{listCommand(), resetCommand()} {
 				sub.SilenceUsage = true
-				sub.Flags().StringP("address", "", "", "The address of the administration endpoint, if not the default")
-				sub.Flags().StringP("config", "c", "", "Configuration file to find the address in")
-				sub.Flags().StringP("adapter", "a", "", "Name of the configuration's adapter")
+				gatehouse.AdminFlags(sub)
 				cmd.AddCommand(sub)
 			}
 			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
@@ -39,7 +39,7 @@ func listCommand() *cobra.Command {
 		Use: "list [--json]", Args: cobra.NoArgs, Short: "Shows who has which second factors",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var l listing
-			if err := callAdmin(cmd, http.MethodGet, adminPath, &l); err != nil {
+			if err := gatehouse.AskAdmin(cmd, http.MethodGet, adminPath, nil, &l); err != nil {
 				return err
 			}
 			if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
@@ -76,32 +76,11 @@ func resetCommand() *cobra.Command {
 Make sure that it is they who ask.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var t taken
-			if err := callAdmin(cmd, http.MethodDelete, adminPath+"?"+url.Values{"user": args}.Encode(), &t); err != nil {
+			if err := gatehouse.AskAdmin(cmd, http.MethodDelete, adminPath+"?"+url.Values{"user": args}.Encode(), nil, &t); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s had %d second factors, and has none now; %d sessions ended\n", args[0], t.Factors, t.Sessions)
 			return err
 		},
 	}
-}
-
-// callAdmin asks the running gateway.
-func callAdmin(cmd *cobra.Command, method, path string, answer any) error {
-	flag := func(name string) string {
-		v, _ := cmd.Flags().GetString(name)
-		return v
-	}
-	address, err := caddycmd.DetermineAdminAPIAddress(flag("address"), nil, flag("config"), flag("adapter"))
-	if err != nil {
-		return fmt.Errorf("finding the administration endpoint: %w", err)
-	}
-	res, err := caddycmd.AdminAPIRequest(address, method, path, nil, nil)
-	if err != nil {
-		return fmt.Errorf("asking the gateway at %s: %w", address, err)
-	}
-	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(answer); err != nil {
-		return fmt.Errorf("reading the gateway's answer: %w", err)
-	}
-	return nil
 }

@@ -98,7 +98,9 @@ func (v *visit) enrolled(method string, codes []string, err error) (*gatehouse.F
 	case err != nil:
 		return nil, v.req.Deny(verdict.Unavailable, err.Error())
 	}
-	v.publish(event.FactorEnrolled, "", event.Attr{Key: "factor", Value: method})
+	if err := v.record(event.FactorEnrolled, "", event.Attr{Key: "factor", Value: method}); err != nil {
+		return nil, err
+	}
 	proofs.WithLabelValues(method, "proven").Inc()
 	then := func(w http.ResponseWriter, r *http.Request, fv gatehouse.FactorVisit) error {
 		to := v.beyond(v.next())

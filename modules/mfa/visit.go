@@ -131,6 +131,16 @@ func (v *visit) bound() []byte {
 	return binding(userOf(v.who), v.req.Identity.Session(), strings.ToLower(v.r.Host))
 }
 
+// record says that the person's factors are others now, and returns when that is durable: nobody is told before.
+func (v *visit) record(kind event.Kind, detail string, facts ...event.Attr) error {
+	e := v.req.Event(kind)
+	e.Detail, e.Attrs = detail, facts
+	if err := v.state.Bus.Record(e); err != nil {
+		return v.req.Deny(verdict.Unavailable, err.Error())
+	}
+	return nil
+}
+
 // publish says what happened to the person's factors.
 func (v *visit) publish(kind event.Kind, detail string, facts ...event.Attr) {
 	e := v.req.Event(kind)
@@ -228,7 +238,9 @@ func (v *visit) change() error {
 	case err != nil:
 		return v.req.Deny(verdict.Unavailable, err.Error())
 	default:
-		v.publish(event.FactorRemoved, "", event.Attr{Key: "factor", Value: gone})
+		if err := v.record(event.FactorRemoved, "", event.Attr{Key: "factor", Value: gone}); err != nil {
+			return err
+		}
 	}
 	v.seeOther(gatehouse.FactorPath + "?done=removed")
 	return nil
@@ -264,7 +276,9 @@ func (v *visit) newCodes() error {
 	case err != nil:
 		return v.req.Deny(verdict.Unavailable, err.Error())
 	}
-	v.publish(event.FactorEnrolled, "new backup codes; the old ones are void", event.Attr{Key: "factor", Value: identity.BackupCode})
+	if err := v.record(event.FactorEnrolled, "new backup codes; the old ones are void", event.Attr{Key: "factor", Value: identity.BackupCode}); err != nil {
+		return err
+	}
 	v.write(page.BackupCodes{Site: v.req.Site.Name, RequestID: v.req.ID, Codes: shown, ContinueURL: gatehouse.FactorPath})
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"gatehouse.internal/modules/authz"
 	"gatehouse.internal/modules/ban"
 	"gatehouse.internal/modules/forward"
+	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/idp/oidc/bearer"
 	"gatehouse.internal/modules/ratelimit"
 	"gatehouse.internal/modules/waf"
@@ -128,6 +129,7 @@ func parseSite(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	s.forward.Named(s.authz.Named())
 	s.authz.EncodedSlashes, s.authz.EmptySegments = s.admit.EncodedSlashes, s.admit.EmptySegments
 	s.authz.Preflights = s.admit.CORSBackend // two rooms must agree on who answers them
+	s.admit.Version = s.version()
 	return []httpcaddyfile.ConfigValue{{Class: "route", Value: s.row()}}, nil
 }
 
@@ -156,6 +158,20 @@ func (s *site) option(h httpcaddyfile.Helper) error {
 		}
 	}
 	return h.Errf("unknown gatehouse option %q: the options are %s", h.Val(), strings.Join(words, ", "))
+}
+
+// version tells configurations of a site apart, wherever they stand in a file.
+func (s *site) version() string {
+	places := []*string{&s.admit.Source, &s.authz.Source, &s.limits.Early.Source, &s.limits.Late.Source}
+	where := s.admit.Source
+	for _, p := range places {
+		*p = ""
+	}
+	row := caddyconfig.JSON(s.row(), nil)
+	for _, p := range places {
+		*p = where // they are all the same
+	}
+	return gatehouse.Digest(row)
 }
 
 // row is the life of a request, in order. Rooms that a site does not configure have their defaults.

@@ -35,11 +35,11 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 
 // Routes implements caddy.AdminRouter.
 func (a Admin) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{
-		{Pattern: adminPath, Handler: caddy.AdminHandlerFunc(a.status)},
-		{Pattern: adminPath + "/seal", Handler: caddy.AdminHandlerFunc(a.seal)},
-		{Pattern: adminPath + "/use", Handler: caddy.AdminHandlerFunc(a.use)},
-	}
+	return gatehouse.Audited(
+		caddy.AdminRoute{Pattern: adminPath, Handler: caddy.AdminHandlerFunc(a.status)},
+		caddy.AdminRoute{Pattern: adminPath + "/seal", Handler: caddy.AdminHandlerFunc(a.seal)},
+		caddy.AdminRoute{Pattern: adminPath + "/use", Handler: caddy.AdminHandlerFunc(a.use)},
+	)
 }
 
 type ask struct {

@@ -204,6 +204,12 @@ func (p *Provider) enter(w http.ResponseWriter, r *http.Request, l gatehouse.Log
 	if wait := e.failures.Begin(key); wait > 0 {
 		return nil, &gatehouse.LoginError{Reason: verdict.TooManyAttempts, After: wait}
 	}
+	asked := l.Request.Event(event.BreakGlassAsked)
+	asked.Attrs = []event.Attr{{Key: "purpose", Value: why}}
+	if err := e.bus.Record(asked); err != nil { // before the code is used up
+		e.failures.Undo(key)
+		return nil, unavailable(err)
+	}
 	seal, err := e.Break(r.Context(), r.PostForm.Get("code"))
 	if errors.Is(err, ErrSeal) {
 		p.tellFailed(l, e, err)
@@ -241,7 +247,9 @@ func (e engine) used(ctx context.Context, told event.Event, seal Seal, why, from
 		left.Set(float64(len(seals)))
 		told.Attrs = append(told.Attrs, event.Attr{Key: "left", Value: fmt.Sprint(len(seals))})
 	}
-	e.bus.Publish(told)
+	if e.bus.Record(told) != nil { // that a code was asked for is on record
+		e.bus.Publish(told)
+	}
 }
 
 // open answers a link that `break-glass use` made, by a button: what looks at links ahead of people must not use it up.

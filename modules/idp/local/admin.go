@@ -37,10 +37,10 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 
 // Routes implements caddy.AdminRouter.
 func (a Admin) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{
-		{Pattern: adminUsers, Handler: caddy.AdminHandlerFunc(a.list)},
-		{Pattern: adminUsers + "/", Handler: caddy.AdminHandlerFunc(a.act)},
-	}
+	return gatehouse.Audited(
+		caddy.AdminRoute{Pattern: adminUsers, Handler: caddy.AdminHandlerFunc(a.list)},
+		caddy.AdminRoute{Pattern: adminUsers + "/", Handler: caddy.AdminHandlerFunc(a.act)},
+	)
 }
 
 // adminAsk is what an administrator wants. What does not apply is left out.

@@ -61,6 +61,11 @@ func (p *Provider) createFirst(w http.ResponseWriter, r *http.Request, l gatehou
 	}
 	u, err := p.prepareFirst(r.Context(), f, e)
 	if err == nil {
+		asked := l.Request.Event(event.AdminRequested)
+		asked.User, asked.Detail = p.ProviderName+":"+u.Name, "the first user, by the set-up link"
+		if err = e.bus.Record(asked); err != nil {
+			return nil, unavailable(err)
+		}
 		if err = e.links.Redeem(r.Context(), f["token"]); err == nil {
 			err = e.accounts("").create(r.Context(), standing.Person{Provider: p.ProviderName, Subject: u.Name}, u, true)
 		}
@@ -80,7 +85,9 @@ func (p *Provider) createFirst(w http.ResponseWriter, r *http.Request, l gatehou
 	_ = removeLink(p.linkFile()) // it no longer works; the next start removes it
 	created := l.Request.Event(event.UserCreated)
 	created.User = p.ProviderName + ":" + u.Name
-	e.bus.Publish(created)
+	if err := e.bus.Record(created); err != nil {
+		return nil, unavailable(err)
+	}
 	return p.vouch(w, r, u)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/page"
 	"gatehouse.internal/modules/internal/standing"
+	"gatehouse.internal/modules/internal/store"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -112,7 +114,9 @@ func (p *Provider) setPassword(r *http.Request, req *gatehouse.Request, e engine
 	}
 	changed := req.Event(event.PasswordChanged)
 	changed.User = p.ProviderName + ":" + name
-	e.bus.Publish(changed)
+	if err := e.bus.Record(changed); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrDown, err)
+	}
 	except := ""
 	if req.Identity.Is(p.ProviderName, name) {
 		except = req.Identity.Session()

@@ -1,6 +1,9 @@
 package event
 
 import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
 	"sync"
 	"sync/atomic"
 )
@@ -10,12 +13,28 @@ type Bus struct {
 	mu     sync.RWMutex
 	subs   map[*Subscription]struct{} // guarded by mu
 	taps   map[*func(Event)]struct{}  // guarded by mu
+	keeper Keeper                     // guarded by mu
 	closed bool                       // guarded by mu
+	run    uint64                     // random
+	last   atomic.Uint64              // event
+}
+
+// Keeper keeps events beyond the process. It is safe for concurrent use.
+type Keeper interface {
+	// Keep takes the event over and returns at once.
+	Keep(Event)
+	// Record returns when the event, and every one kept before it, is durable; or says why it is not and will not be.
+	Record(Event) error
 }
 
 // NewBus returns a bus without subscribers.
 func NewBus() *Bus {
-	return &Bus{subs: make(map[*Subscription]struct{}), taps: make(map[*func(Event)]struct{})}
+	var run [8]byte
+	_, _ = rand.Read(run[:]) // never fails: it ends the program instead
+	return &Bus{
+		subs: make(map[*Subscription]struct{}), taps: make(map[*func(Event)]struct{}),
+		run: binary.BigEndian.Uint64(run[:]) | 1,
+	}
 }
 
 // Subscription is one reader of the bus.
@@ -64,13 +83,61 @@ func (b *Bus) Tap(f func(Event)) (stop func()) {
 	}
 }
 
-// Publish hands the event to every tap and subscriber. It never blocks on subscribers.
+// KeepWith has k keep each event from now on; nil: nobody.
+func (b *Bus) KeepWith(k Keeper) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.keeper = k
+}
+
+// Publish gives the event an id, unless it has one, and hands it to the keeper and every tap and subscriber. It never blocks
+// on any of them.
 func (b *Bus) Publish(e Event) {
+	e.ID = b.id(e)
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.closed {
 		return
 	}
+	if b.keeper != nil {
+		b.keeper.Keep(e)
+	}
+	b.hand(e)
+}
+
+// Record is Publish for what must be on record before it counts: it returns when the keeper has made the event durable, and
+// then the others are told. When it returns an error, nobody was, and what the event tells of must not be done.
+func (b *Bus) Record(e Event) error {
+	e.ID = b.id(e)
+	b.mu.RLock()
+	k, closed := b.keeper, b.closed
+	b.mu.RUnlock()
+	if closed {
+		return ErrClosed
+	}
+	if k != nil {
+		if err := k.Record(e); err != nil {
+			return err
+		}
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	b.hand(e)
+	return nil
+}
+
+// ErrClosed: nothing is recorded any more.
+var ErrClosed = errors.New("the record of events is closed")
+
+func (b *Bus) id(e Event) ID {
+	if e.ID == (ID{}) {
+		return ID{b.run, b.last.Add(1)}
+	}
+	return e.ID
+}
+
+// hand tells taps and subscribers. b.mu is held.
+func (b *Bus) hand(e Event) {
 	for f := range b.taps {
 		(*f)(e)
 	}

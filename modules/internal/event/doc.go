@@ -9,7 +9,8 @@
 // # Invariants
 //
 // Publish never blocks and never fails: a subscriber that cannot keep up loses its oldest unread events, and the loss
-// is counted. A tap sees every event before Publish returns. Every subscriber sees the events that it did not lose in the order they were published. After Close,
+// is counted. A tap sees every event before Publish returns. What Record has returned for is durable, if there is a
+// keeper. Every subscriber sees the events that it did not lose in the order they were published. After Close,
 // Publish does nothing and every subscriber has been handed what was queued.
 //
 // # Cost

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -34,7 +35,15 @@ const (
 	PasswordReset   Kind = "user.password_reset" // the old one is worthless; a link sets another
 	FactorsReset    Kind = "user.factors_reset"
 
+	// What administrators do is on record before it is done (AdminRequested), and again before they are told of it.
+	AdminRequested Kind = "admin.requested"
+	AdminDone      Kind = "admin.done"
+	AdminRefused   Kind = "admin.refused"
+	AuditFailed    Kind = "audit.failed"  // Detail says why; until audit.resumed, what administrators ask for is refused
+	AuditResumed   Kind = "audit.resumed" // the audit log can be written again
+
 	BreakGlassSealed   Kind = "break_glass.sealed"
+	BreakGlassAsked    Kind = "break_glass.asked"    // somebody types a code; what for is in Attrs
 	BreakGlassUsed     Kind = "break_glass.used"     // Attrs have the seal's name and the purpose
 	BreakGlassRequest  Kind = "break_glass.request"  // one request of a session that a seal opened
 	BreakGlassUnsealed Kind = "break_glass.unsealed" // there is no code left
@@ -71,6 +80,41 @@ const (
 	APIKeyRevoked          Kind = "api_key.revoked"
 )
 
+// ID names an event, wherever it is told of: receivers know by it what they were told twice. The zero ID is none.
+type ID struct{ run, n uint64 }
+
+// String is what is written: 32 hexadecimal digits, or nothing for the zero ID.
+func (id ID) String() string {
+	if id == (ID{}) {
+		return ""
+	}
+	return fmt.Sprintf("%016x%016x", id.run, id.n)
+}
+
+// Stream is one of the four logs.
+type Stream string
+
+// The streams.
+const (
+	Access Stream = "access" // what became of requests
+	WAF    Stream = "waf"    // what the WAF found in them
+	Audit  Stream = "audit"  // who did what with the gateway, and who came in
+	System Stream = "system" // how the gateway is
+)
+
+// Stream says which log an event belongs to. Audit is where those belong that nobody has put elsewhere.
+func (k Kind) Stream() Stream {
+	switch k {
+	case RequestRefused:
+		return Access
+	case WAFDetected, WAFFailedOpen, WAFCanaryFailed, WAFProverOff:
+		return WAF
+	case AuditFailed, AuditResumed, BlocklistRejected, BlocklistStale, BreachedUnread, ClockRolledBack:
+		return System
+	}
+	return Audit
+}
+
 // Attr is one further fact. Values are short and safe to log.
 type Attr struct{ Key, Value string }
 
@@ -78,6 +122,7 @@ type Attr struct{ Key, Value string }
 //
 // User is identity.Proof.Name, Session is the session's log name (never the cookie).
 type Event struct {
+	ID        ID // given by the bus
 	Time      time.Time
 	Kind      Kind
 	RequestID string

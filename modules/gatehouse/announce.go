@@ -1,0 +1,47 @@
+package gatehouse
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gatehouse.internal/modules/internal/event"
+)
+
+// announce puts on record which configuration begins. A running gateway does not change to one that is not on record; one that
+// starts does, since what stands behind it is worse off without a gateway, and says so.
+func (app *App) announce(bus *event.Bus) error {
+	e := event.Event{Time: time.Now(), Kind: event.HouseStarted, Attrs: []event.Attr{{Key: "house", Value: app.digest}}}
+	for _, site := range app.sites {
+		if site.Version != "" {
+			e.Attrs = append(e.Attrs, event.Attr{Key: "site " + site.Name, Value: site.Version})
+		}
+	}
+	err := bus.Record(e)
+	if err != nil && Running() == nil {
+		app.logger.Error("the audit log cannot be written: what administrators ask for is refused until it can", zap.Error(err))
+		for _, e := range []event.Event{{Time: time.Now(), Kind: event.AuditFailed, Detail: err.Error()}, e} {
+			bus.Publish(e)
+		}
+		return nil
+	}
+	return err
+}
+
+// digestOf is a version of whatever can be written as JSON.
+func digestOf(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return ""
+	}
+	return Digest(text)
+}
+
+// Digest is a version of a configuration: the beginning of its SHA-256.
+func Digest(config []byte) string {
+	sum := sha256.Sum256(config)
+	return hex.EncodeToString(sum[:6])
+}
