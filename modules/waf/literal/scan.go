@@ -31,6 +31,22 @@ func (h *Hits) Len() (n int) {
 	return n
 }
 
+// Meets reports whether the sets have a number in common.
+func (h *Hits) Meets(o *Hits) bool {
+	var common uint64
+	for i, w := range h {
+		common |= w & o[i]
+	}
+	return common != 0
+}
+
+// Add puts i into the set. What is out of range is not put.
+func (h *Hits) Add(i int) {
+	if uint(i) < MaxLists {
+		h[i>>6] |= 1 << (i & 63)
+	}
+}
+
 func (h *Hits) add(i uint16) { h[i>>6] |= 1 << (i & 63) }
 
 // Scanner finds which of many lists have a string that occurs in a text, in any ASCII case. It is immutable and safe for
@@ -161,38 +177,40 @@ func (s *Scanner) pair(x uint32) uint32 { return uint32(s.pairs[x&0xffff>>3]>>(x
 // a gram begins there.
 func (s *Scanner) Scan(text string, hits *Hits) {
 	b := unsafe.Slice(unsafe.StringData(text), len(text)) // for reading only, while text is alive
-	var tail [window]byte
-	for i := 0; i < len(b); i += 64 {
-		block, within := &tail, ^uint64(0)
-		if len(b)-i >= window {
-			block = (*[window]byte)(b[i:])
-		} else {
-			// Behind the text stand zeros. A gram that begins there is ignored, one that reaches there is refuted by try.
-			clear(tail[copy(tail[:], b[i:]):])
-			within = 1<<min(64, len(b)-i) - 1
-		}
-		s.compare(text, i, s.gramsIn(block)&within, s.pairsIn(block)&within, hits)
+	i := 0
+	for ; len(b)-i >= window; i += 64 {
+		block := (*[window]byte)(b[i:])
+		s.compare(text, i, s.gramsIn(block, 64), s.pairsIn(block, 64), hits)
+	}
+	var tail [window]byte // at the end of the text stand zeros: a gram that reaches there is refuted by try
+	for ; i < len(b); i += 64 {
+		n := copy(tail[:], b[i:])
+		clear(tail[n:])
+		n = min(n, 64)
+		within := ^uint64(0) >> (64 - n) // a gram that begins behind the text is ignored
+		s.compare(text, i, s.gramsIn(&tail, n)&within, s.pairsIn(&tail, n)&within, hits)
 	}
 }
 
 // window is 64 positions and the bytes behind that a gram at the last of them may need, rounded up to whole words.
 const window = 64 + 8
 
-// gramsIn returns at which of 64 positions a gram of three or four may begin.
-func (s *Scanner) gramsIn(block *[window]byte) (set uint64) {
-	for k := 0; k < 64; k += 4 {
+// gramsIn returns at which of the first n positions, of 64 at most, and perhaps of some behind them, a gram of three or
+// four may begin.
+func (s *Scanner) gramsIn(block *[window]byte, n int) (set uint64) {
+	for k := 0; k < min(n, 64); k += 4 {
 		y := binary.LittleEndian.Uint64(block[k:k+8]) | fold8
 		set |= uint64(s.gram(uint32(y))|s.gram(uint32(y>>8))<<1|s.gram(uint32(y>>16))<<2|s.gram(uint32(y>>24))<<3) << k
 	}
 	return set
 }
 
-// pairsIn returns at which of 64 positions a gram of two begins.
-func (s *Scanner) pairsIn(block *[window]byte) (set uint64) {
+// pairsIn is gramsIn for grams of two.
+func (s *Scanner) pairsIn(block *[window]byte, n int) (set uint64) {
 	if !s.paired {
 		return 0
 	}
-	for k := 0; k < 64; k += 4 {
+	for k := 0; k < min(n, 64); k += 4 {
 		y := binary.LittleEndian.Uint64(block[k:k+8]) | fold8
 		set |= uint64(s.pair(uint32(y))|s.pair(uint32(y>>8))<<1|s.pair(uint32(y>>16))<<2|s.pair(uint32(y>>24))<<3) << k
 	}

@@ -4,9 +4,9 @@ import (
 	"slices"
 	"strings"
 
+	"gatehouse.internal/modules/waf/literal"
 	"gatehouse.internal/modules/waf/rx"
 	"gatehouse.internal/modules/waf/seclang"
-	"gatehouse.internal/modules/waf/symbol"
 	"gatehouse.internal/modules/waf/transform"
 
 	"github.com/corazawaf/coraza/v3/types/variables"
@@ -19,8 +19,13 @@ type link struct {
 	argument template // of op.withArg
 	need     int      // which need of the scanner op.lits is, if the link asks about values as they are; -1: none
 	chain    *transform.Chain
-	ways     []way      // of a link that decodes base64; else none
-	spoilt   symbol.Set // symbols that what it decodes must not have for ways to be asked
+	ways     []way        // of a link that decodes base64 (decoded.go); else none
+	least    int          // the shortest match by any of the ways
+	pieces   literal.Hits // one of these or of exact is in each match, by whatever way, if pieced
+	exact    []string
+	pieced   bool
+	rest     *transform.Chain // what follows the decoding
+	spoils   spoils           // what the decoded must not have for ways to be asked
 	multi    bool
 	capture  bool
 	asks     []question

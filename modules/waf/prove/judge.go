@@ -40,21 +40,23 @@ func (f *found) clone() found {
 type text struct {
 	s       string
 	symbols symbol.Set
-	scanner *literal.Scanner
+	search  *search
 	scanned bool
 	odd     bool // literals prove nothing: see literal.Odd
 	hits    literal.Hits
+	asked   bool // detectSQLi was, and said
+	sql     bool // so: see Proof.may
 }
 
-func (t *text) set(s string, m symbol.Set, scanner *literal.Scanner) {
-	t.s, t.symbols, t.scanner, t.scanned, t.odd = s, m, scanner, false, false
+func (t *text) set(s string, m symbol.Set, in *search) {
+	t.s, t.symbols, t.search, t.scanned, t.odd, t.asked = s, m, in, false, false, false
 }
 
 // scan looks for all literals at once, when first needed.
 func (t *text) scan() {
 	if !t.scanned {
 		t.scanned, t.hits = true, literal.Hits{}
-		t.scanner.Scan(t.s, &t.hits)
+		t.search.scan(t.s, t.symbols, &t.hits)
 		t.odd = t.symbols.Meets(symbol.High) && literal.Odd(t.s)
 	}
 }
@@ -91,10 +93,10 @@ func (p *plan) judge(pf *Proof, value string) *found {
 		return f
 	}
 	pf.allow(len(value))
-	pf.base.set(value, m, p.scanner)
+	pf.base.set(value, m, p.search)
 	pf.noise.done = false
-	if len(w.own) > 0 {
-		pf.look(p, &pf.base, w.own, p.weak, p.strong)
+	if own := w.left(&pf.base); len(own) > 0 {
+		pf.look(p, &pf.base, own, p.weak, p.strong)
 	}
 	for i := range w.steps {
 		if f.spent {
@@ -113,10 +115,10 @@ func (p *plan) judge(pf *Proof, value string) *found {
 const keepFrom = 1024
 
 // without reports that s, as it is, lacks the literals of a link, without looking: s is the very string that was scanned
-// last of those worth keeping (kept keeps it alive, and strings do not change). The zero text has no scanner.
+// last of those worth keeping (kept keeps it alive, and strings do not change). The zero text has no search.
 func (pf *Proof) without(s string, l *link, r *rule) bool {
 	k := &pf.kept
-	if l.need < 0 || len(s) != len(k.s) || unsafe.StringData(s) != unsafe.StringData(k.s) || k.scanner != pf.prover.plans.scanner(r) {
+	if l.need < 0 || len(s) != len(k.s) || unsafe.StringData(s) != unsafe.StringData(k.s) || k.search != pf.prover.plans.searchOf(r) {
 		return false
 	}
 	return k.scanned && !k.hits.Has(l.need) && (l.op.phrases || !k.odd)
@@ -140,7 +142,7 @@ func (pf *Proof) step(p *plan, st *step) {
 	pf.room = out
 	s := unsafe.String(unsafe.SliceData(out), len(out)) // read before the next step writes to room
 	t := &pf.other
-	t.set(s, symbol.Of(s), p.scanner)
+	t.set(s, symbol.Of(s), p.search)
 	if folds && pf.base.scanned { // the same literals are in both, since they are searched for without regard to case
 		t.scanned, t.hits, t.odd = true, pf.base.hits, pf.base.odd
 	}
@@ -210,12 +212,24 @@ func (pf *Proof) look(p *plan, t *text, rules []*rule, weak, strong *union) {
 			return
 		}
 		if last == nil || r.op.pattern == nil || r.op.pattern != last.pattern || r.op.negated != last.negated {
-			last, twin = &r.op, r.op.sure.matches(t.symbols, len(t.s)) || r.op.may(t.s, &pf.budget)
+			last, twin = &r.op, r.op.sure.matches(t.symbols, len(t.s)) || pf.may(&r.op, t.s)
 		}
 		if twin {
 			pf.note(r, t.s)
 		}
 	}
+}
+
+// may asks an operator about a text. detectSQLi is asked about the value at hand by several rules, and answers once.
+func (pf *Proof) may(o *operator, s string) bool {
+	t := &pf.base
+	if !o.sql || len(s) == 0 || len(s) != len(t.s) || unsafe.StringData(s) != unsafe.StringData(t.s) {
+		return o.may(s, &pf.budget)
+	}
+	if !t.asked {
+		t.asked, t.sql = true, o.holds(s, nil)
+	}
+	return t.sql != o.negated
 }
 
 // shut reports whether the rule's gate keeps it from being evaluated.

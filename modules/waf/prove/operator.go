@@ -38,6 +38,7 @@ type operator struct {
 	pattern *rx.Pattern
 	only    symbol.Set // a match is made of these symbols alone; 0: not known. Not of what a value may become: of what it is
 	sure    sure       // what matches for certain
+	sql     bool       // it is detectSQLi
 	counts  bool       // pattern counts far: it makes a state for each number, times those of any pattern beside it
 }
 
@@ -89,6 +90,7 @@ func (c *compiler) operator(r *seclang.Rule) operator {
 			o.phraseList(lowered(r.Op.Dataset))
 		}
 	case "detectsqli":
+		o.sql = true
 		o.holds = func(s string, _ *automaton.Budget) bool {
 			if plainWords(s) {
 				return false

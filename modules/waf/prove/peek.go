@@ -15,8 +15,8 @@ import (
 type base64Stage struct {
 	at     int  // index of base64Decode; 0: there is none, or nothing before it
 	spaces bool // removeWhitespace comes right before it
-	quiet  bool // what comes after it leaves the kept bytes alone (decoded.go), but for spoilt
-	spoilt symbol.Set
+	quiet  bool // what comes after it leaves the kept bytes alone (decoded.go), but for spoils
+	spoils spoils
 }
 
 // base64In finds the first decoding of a chain.
@@ -24,7 +24,7 @@ func base64In(names []string) (b base64Stage) {
 	for i, name := range names {
 		if name == "base64decode" && i > 0 {
 			b = base64Stage{at: i, spaces: names[i-1] == "removewhitespace"}
-			b.spoilt, b.quiet = spoilt(names[i+1:])
+			b.spoils, b.quiet = spoilsOf(names[i+1:])
 			return b
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-
-	"gatehouse.internal/modules/waf/literal"
 )
 
 // plan is what has to be asked about one kind of value: a set of rules. Sources that are looked at by the same rules share
@@ -17,7 +15,7 @@ type plan struct {
 	rules        []*rule
 	groups       []*group
 	weak, strong *union // of all groups: for rules that ask about the value as it is
-	scanner      *literal.Scanner
+	search       *search
 	gated        bool
 	cache        workCache
 }
@@ -28,8 +26,8 @@ type plans struct {
 	mu     sync.Mutex
 	known  map[string]*plan
 	unions *unions
-	// scanners for the two kinds of phases: what only rules about responses look for need not be looked for in requests
-	request, response *literal.Scanner
+	// for the two kinds of phases: what only rules about responses look for need not be looked for in requests
+	request, response *search
 	room              int // how many plans may still be made
 }
 
@@ -65,10 +63,10 @@ func (ps *plans) of(set map[*rule]bool, from source) *plan {
 }
 
 func (ps *plans) make(key string, rules []*rule, from source, gated bool) *plan {
-	p := &plan{source: from, rules: rules, gated: gated, scanner: ps.request}
+	p := &plan{source: from, rules: rules, gated: gated, search: ps.request}
 	p.salt = (uint64(len(ps.known)) + 1) * 0x9E3779B97F4A7C15
 	if len(rules) > 0 {
-		p.scanner = ps.scanner(rules[0])
+		p.search = ps.searchOf(rules[0])
 	}
 	groups := map[string]*group{}
 	for _, r := range rules {
@@ -95,8 +93,8 @@ func (ps *plans) make(key string, rules []*rule, from source, gated bool) *plan 
 	return p
 }
 
-// scanner is the one that looks for a rule's literals; nil if there is none.
-func (ps *plans) scanner(r *rule) *literal.Scanner {
+// searchOf is what looks for a rule's literals; nil if there is none.
+func (ps *plans) searchOf(r *rule) *search {
 	if kindOf(r) == 1 {
 		return ps.response
 	}

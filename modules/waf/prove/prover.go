@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	"gatehouse.internal/modules/waf/literal"
 	"gatehouse.internal/modules/waf/obligation"
 	"gatehouse.internal/modules/waf/rx"
 	"gatehouse.internal/modules/waf/seclang"
@@ -135,70 +134,6 @@ func New(set *obligation.Set, files fs.FS, o Options) (*Prover, error) {
 	}
 	p.pool.New = func() any { return &Proof{prover: p} }
 	return p, nil
-}
-
-// number gives each rule's literals, and each gate's, a number in the scanner of its kind of phase. Without a scanner
-// literals prove nothing.
-func (c *compiler) number(p *Prover) {
-	var lists [2][][]string
-	numbers := map[*int]int{} // what is to be set to which number
-	add := func(kind int, lits []string, number *int) {
-		n := slices.IndexFunc(lists[kind], func(l []string) bool { return slices.Equal(l, lits) })
-		if n < 0 {
-			n = len(lists[kind])
-			lists[kind] = append(lists[kind], lits)
-		}
-		numbers[number] = n
-	}
-	for _, r := range c.rules {
-		kind := kindOf(r)
-		if len(r.op.lits) > 0 {
-			add(kind, r.op.lits, &r.need)
-		}
-		if p := pieces(r.op.lits); p != nil && r.multi && base64In(r.chain.Names()).quiet {
-			add(kind, p, &r.piece)
-		}
-		if r.gate != nil {
-			add(kind, r.gate.lits, &r.gate.need)
-		}
-		for _, l := range r.links {
-			if len(l.op.lits) > 0 && l.chain.Active() == 0 {
-				add(kind, l.op.lits, &l.need)
-			}
-			for i := range l.ways {
-				if w := &l.ways[i]; w.pieces != nil {
-					add(kind, w.pieces, &w.need)
-				}
-			}
-		}
-	}
-	for kind, into := range []**literal.Scanner{&p.plans.request, &p.plans.response} {
-		scanner, err := literal.NewScanner(lists[kind])
-		if err != nil {
-			continue
-		}
-		*into = scanner
-		for _, r := range c.rules {
-			if kindOf(r) != kind {
-				continue
-			}
-			fields := []*int{&r.need, &r.piece}
-			if r.gate != nil {
-				fields = append(fields, &r.gate.need)
-			}
-			for _, l := range r.links {
-				fields = append(fields, &l.need)
-				for i := range l.ways {
-					fields = append(fields, &l.ways[i].need)
-				}
-			}
-			for _, field := range fields {
-				if n, ok := numbers[field]; ok {
-					*field = n
-				}
-			}
-		}
-	}
 }
 
 // kindOf is 0 for rules about requests and 1 for rules about answers.

@@ -109,12 +109,12 @@ func anyWants(rules []*rule, m symbol.Set) bool {
 func (pf *Proof) stages(p *plan, st *step) {
 	g := st.group
 	pf.look(p, &pf.base, st.rules, g.weak, g.strong)
-	if pf.onlyNoise(&g.walker, st.rules, p.scanner) {
+	if pf.onlyNoise(&g.walker, st.rules, p.search) {
 		return
 	}
 	if len(g.walker.stages) > 0 {
 		pf.walk(&g.walker, pf.base.s, pf.base.symbols, st.rules, func(s string, m symbol.Set) bool {
-			pf.other.set(s, m, p.scanner)
+			pf.other.set(s, m, p.search)
 			pf.look(p, &pf.other, st.rules, g.weak, g.strong)
 			return !pf.found.spent
 		})
@@ -123,7 +123,7 @@ func (pf *Proof) stages(p *plan, st *step) {
 	pf.list = g.chain.Stages(pf.base.s, pf.list[:0])
 	for i := 1; i < len(pf.list) && !pf.found.spent; i++ {
 		if s := pf.list[i]; s != pf.list[i-1] {
-			pf.other.set(s, symbol.Of(s), p.scanner)
+			pf.other.set(s, symbol.Of(s), p.search)
 			pf.look(p, &pf.other, st.rules, g.weak, g.strong)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"gatehouse.internal/modules/waf/literal"
 	"gatehouse.internal/modules/waf/symbol"
 	"gatehouse.internal/modules/waf/transform"
 )
@@ -25,8 +26,23 @@ type group struct {
 // itself, so that its rules ask about the value as it is.
 type work struct {
 	symbols symbol.Set
-	own     []*rule // that ask about the value as it is
+	own     []*rule      // that ask about the value as it is
+	weak    []*rule      // of these, the ones without literals
+	lits    literal.Hits // the literals of the others
+	least   int          // and the shortest of their matches
 	steps   []step
+}
+
+// left returns the rules that remain of own for a value, by its length and its strings: all with literals fall away at once
+// when it has none of these. (A value with letters that fold to ASCII may match without: see look.)
+func (w *work) left(t *text) []*rule {
+	if len(w.weak) == len(w.own) || len(t.s) < w.least {
+		return w.weak
+	}
+	if t.scan(); t.odd || t.hits.Meets(&w.lits) {
+		return w.own
+	}
+	return w.weak
 }
 
 // step is a group whose transformations may change the value, with the rules that are left.
@@ -80,6 +96,15 @@ func (p *plan) newWork(m symbol.Set) *work {
 			parts := !slices.ContainsFunc(rules, func(r *rule) bool { return r.op.part == "" })
 			w.steps = append(w.steps, step{g, rules, parts})
 		}
+	}
+	w.least = math.MaxInt
+	for _, r := range w.own {
+		if r.need < 0 {
+			w.weak = append(w.weak, r)
+			continue
+		}
+		w.lits.Add(r.need)
+		w.least = min(w.least, r.op.minLen)
 	}
 	return w
 }

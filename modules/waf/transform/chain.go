@@ -123,8 +123,9 @@ func (c *Chain) AppendTo(dst []byte, s string) ([]byte, bool) {
 			dst = t.write(dst, s, from)
 		}
 		// s may be a view of dst[base:end] and is read no more, so the new result may move there.
-		n := copy(dst[base:], dst[end:])
-		dst = dst[:base+n]
+		if end > base {
+			dst = dst[:base+copy(dst[base:], dst[end:])]
+		}
 		s, written = view(dst[base:]), true
 	}
 	if !written {
