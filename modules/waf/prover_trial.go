@@ -7,6 +7,7 @@ import (
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types"
 
+	"gatehouse.internal/modules/waf/processors"
 	"gatehouse.internal/modules/waf/prove"
 )
 
@@ -108,8 +109,15 @@ func (t *trial) ask(n int, f feed) (clean bool) {
 
 // parse shows the phase to Coraza's parser.
 func (t *trial) parse(f feed) *types.Interruption {
-	if h, ok := f.(head); ok && t.by.folds {
-		return h.toParser(t.parser)
+	switch f := f.(type) {
+	case head:
+		if t.by.folds {
+			return f.toParser(t.parser)
+		}
+	case requestBody:
+		if len(f.data) > 0 {
+			processors.Quick(variablesOf(t.parser))
+		}
 	}
 	return f.to(t.parser)
 }

@@ -1,5 +1,5 @@
 // Package processors makes Coraza's own processors of forms and JSON cheaper to feed, keeps the one of multipart forms from
-// writing files, and changes nothing else about them.
+// writing files, and changes nothing else about them. For transactions that ask for it, JSON is read in one pass (json.go).
 //
 // They take a body with io.Copy, which makes a buffer of 32 KB for each request and throws it away: four fifths of all
 // garbage of a small request. Handed a reader that writes itself, io.Copy makes none. What is read, what becomes of it and
@@ -49,6 +49,9 @@ func wrapped(name string) (plugintypes.BodyProcessor, error) {
 	p, err := stock(name)
 	if err != nil {
 		return nil, fmt.Errorf("what Coraza reads bodies with: %w", err)
+	}
+	if name == "json" {
+		return jsonProcessor{processor{p}}, nil
 	}
 	return processor{p}, nil
 }

@@ -54,19 +54,26 @@ func engines(t testing.TB) map[string]coraza.WAF {
 }
 
 // seen describes everything that a body left in a transaction, in an order that does not depend on maps.
-func seen(t testing.TB, e coraza.WAF, body string) []string {
+func seen(t testing.TB, e coraza.WAF, body string) []string { return seenBy(t, e, body, false) }
+
+// seenBy is seen, where the transaction may ask for the quick reader.
+func seenBy(t testing.TB, e coraza.WAF, body string, hurry bool) []string {
 	t.Helper()
 	tx := e.NewTransaction()
 	defer func() { _ = tx.Close() }()
 	tx.ProcessURI("/", "POST", "HTTP/1.1")
 	tx.ProcessRequestHeaders()
+	v := tx.(plugintypes.TransactionState).Variables()
+	if hurry {
+		Quick(v)
+	}
 	if _, _, err := tx.WriteRequestBody([]byte(body)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := tx.ProcessRequestBody(); err != nil {
 		t.Fatal(err)
 	}
-	v := tx.(plugintypes.TransactionState).Variables()
+	v.TX().Remove(quick)
 	var all []string
 	for name, list := range map[string][]types.MatchData{
 		"ARGS_POST": v.ArgsPost().FindAll(), "REQUEST_BODY": v.RequestBody().FindAll(), "TX": v.TX().FindAll(),
