@@ -8,6 +8,15 @@ import (
 	"gatehouse.internal/modules/waf/seclang"
 )
 
+// names is how the parser gets headers' names: in lower case already, which saves Coraza two copies of each, where nothing
+// that is proven depends on it (prove.HeaderNamesFold, plainNames).
+func (p *innocence) names() func(name string) string {
+	if p.folds {
+		return lowered
+	}
+	return sent
+}
+
 // sent is a header's name as it was sent.
 func sent(name string) string { return name }
 

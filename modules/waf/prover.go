@@ -34,12 +34,13 @@ const (
 
 // innocence is the prover of one engine, with the engine that parses for it.
 type innocence struct {
-	parser coraza.WAF
-	prover *prove.Prover
-	folds  bool                  // the case of headers' names does not matter: see head
-	off    atomic.Pointer[fault] // nil: it is asked
-	told   atomic.Bool           // whether a panic was told
-	checks checks
+	parser   coraza.WAF
+	prover   *prove.Prover
+	folds    bool                  // the case of headers' names does not matter: see names
+	ofBodies bool                  // without a body and a word about one, what the parser's rules do cannot be seen
+	off      atomic.Pointer[fault] // nil: it is asked
+	told     atomic.Bool           // whether a panic was told
+	checks   checks
 }
 
 // fault is why a prover is not asked any more.
@@ -151,6 +152,7 @@ func (cfg Config) compileProver(texts []seclang.Source, judge coraza.WAF, observ
 	if p.parser, err = cfg.compileParser(program, set); err != nil {
 		return nil, fmt.Errorf("compiling what parsing needs: %w", err)
 	}
+	p.ofBodies = ofBodies(set.Parsing)
 	p.folds = p.prover.HeaderNamesFold() && plainNames(set.Parsing)
 	return p, probe(p.parser, judge)
 }

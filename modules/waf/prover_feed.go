@@ -17,12 +17,10 @@ type feed interface {
 	to(tx types.Transaction) *types.Interruption
 }
 
-// A head has two ways: as it was sent, and with its headers' names in lower case already, which saves Coraza two copies
-// of each. The latter is for the parser alone, and only where nothing that is proven depends on it
-// (prove.HeaderNamesFold, plainNames).
+// A head has two ways: as the rules see it, and what the parser needs of it, where that is less.
 type head interface {
 	feed
-	toParser(tx types.Transaction) *types.Interruption
+	toParser(tx types.Transaction, by *innocence) *types.Interruption
 }
 
 // The feeds of the phases. Bodies may be empty; they must not change while the feed is in use.
@@ -42,6 +40,7 @@ type heading struct {
 	client, uri, method, proto, host string
 	status                           int
 	headers                          []line
+	bodiless                         bool // nothing about a body is in it, and none comes
 }
 
 type line struct{ name, value string }
@@ -52,11 +51,13 @@ func (h *heading) add(name, value string) { h.headers = append(h.headers, line{n
 func describe(r *http.Request, client netip.Addr) *heading {
 	h := &heading{uri: requestURI(r), method: r.Method, proto: r.Proto, host: r.Host}
 	h.headers = make([]line, 0, len(r.Header)+4)
+	h.bodiless = !hasBody(r)
 	if client.IsValid() {
 		h.client = client.String()
 	}
 	h.add("Host", r.Host)
 	for name, values := range r.Header {
+		h.bodiless = h.bodiless && !strings.EqualFold(name, "Content-Type")
 		for _, value := range values {
 			if name == "Cookie" {
 				if value = withoutOurs(value); value == "" {
@@ -87,12 +88,23 @@ func requestURI(r *http.Request) string {
 	return r.URL.RequestURI()
 }
 
-func (h requestHead) to(tx types.Transaction) *types.Interruption { return h.show(tx, sent) }
+func (h requestHead) to(tx types.Transaction) *types.Interruption {
+	h.show(tx, sent)
+	return tx.ProcessRequestHeaders()
+}
 
-func (h requestHead) toParser(tx types.Transaction) *types.Interruption { return h.show(tx, lowered) }
+// toParser leaves out the rules when all that they would change is how a body is read, and there is none. Then Coraza leaves
+// out those of phase 2 likewise, of which the same is true.
+func (h requestHead) toParser(tx types.Transaction, by *innocence) *types.Interruption {
+	h.show(tx, by.names())
+	if h.bodiless && by.ofBodies {
+		return nil
+	}
+	return tx.ProcessRequestHeaders()
+}
 
 // show tells the transaction about the head, with each header's name as the function makes it.
-func (h requestHead) show(tx types.Transaction, name func(string) string) *types.Interruption {
+func (h requestHead) show(tx types.Transaction, name func(string) string) {
 	tx.ProcessConnection(h.client, 0, "", 0)
 	tx.ProcessURI(h.uri, h.method, h.proto)
 	host := h.host
@@ -105,12 +117,13 @@ func (h requestHead) show(tx types.Transaction, name func(string) string) *types
 	for _, f := range h.headers {
 		tx.AddRequestHeader(name(f.name), f.value)
 	}
-	return tx.ProcessRequestHeaders()
 }
 
 func (h responseHead) to(tx types.Transaction) *types.Interruption { return h.show(tx, sent) }
 
-func (h responseHead) toParser(tx types.Transaction) *types.Interruption { return h.show(tx, lowered) }
+func (h responseHead) toParser(tx types.Transaction, by *innocence) *types.Interruption {
+	return h.show(tx, by.names())
+}
 
 func (h responseHead) show(tx types.Transaction, name func(string) string) *types.Interruption {
 	for _, f := range h.headers {

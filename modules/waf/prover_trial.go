@@ -111,9 +111,7 @@ func (t *trial) ask(n int, f feed) (clean bool) {
 func (t *trial) parse(f feed) *types.Interruption {
 	switch f := f.(type) {
 	case head:
-		if t.by.folds {
-			return f.toParser(t.parser)
-		}
+		return f.toParser(t.parser, t.by)
 	case requestBody:
 		if len(f.data) > 0 {
 			processors.Quick(variablesOf(t.parser))

@@ -97,9 +97,29 @@ func (pf *Proof) noteUnknown(r *rule) {
 	}
 }
 
+// counted counts what a target selects by name or without one, where the collection tells without a list.
+func (pf *Proof) counted(t *target) (string, bool) {
+	switch col := pf.tx.Collection(t.variable).(type) {
+	case collection.Map:
+		if t.rx == nil && t.key != "" {
+			return strconv.Itoa(len(col.Get(t.key))), true
+		}
+		if all, ok := col.(interface{ TotalValues() int }); ok && t.rx == nil {
+			return strconv.Itoa(all.TotalValues()), true
+		}
+	}
+	return "", false
+}
+
 // field calls f with each value that a target selects, as Coraza's GetField does, until f returns false. A count is one
 // value.
 func (pf *Proof) field(t *target, f func(value string) bool) {
+	if t.count && len(t.except) == 0 {
+		if n, ok := pf.counted(t); ok {
+			f(n)
+			return
+		}
+	}
 	var all []types.MatchData
 	switch col := pf.tx.Collection(t.variable).(type) {
 	case nil:

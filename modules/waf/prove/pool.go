@@ -246,7 +246,7 @@ func (pf *Proof) linkSees(p *pool, l *link, s string, m symbol.Set, from int) bo
 		return true
 	}
 	if l.op.withArg == nil {
-		may = l.op.wants(m, len(s)) && l.op.fits(m) && l.op.may(s, &pf.budget)
+		may = l.op.wants(m, len(s)) && l.op.fits(m) && pf.may(&l.op, s)
 	} else {
 		if p.unknown && (l.argument.has(isCapture) || l.argument.has(isMatched)) {
 			return true
