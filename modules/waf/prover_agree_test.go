@@ -236,22 +236,47 @@ func TestMutatorRepeatsItself(t *testing.T) {
 func TestComparisonNotices(t *testing.T) {
 	base := Config{Paranoia: 1, Mode: Block, BodyLimit: testLimit, ResponseLimit: testLimit}
 	reference := stockEngine(t, base)
-	tests := []struct{ name, rule, near string }{ // near: the corpus's tests to begin with, for the rest takes minutes
-		{"a prover that vouches for everything", "", ""},
-		{"a request rule is gone", "SecRuleRemoveById 942100", "942100"},
-		{"a response rule is gone", "SecRuleRemoveById 951230", "951230"},
-		{"a target is gone", `SecRuleUpdateTargetById 932160 "!REQUEST_COOKIES"`, "932160"},
-		{"a rule is logged that was not", `SecRule REQUEST_METHOD "@streq PATCH" "id:5000001,phase:2,pass,log,msg:'x'"`, "911100"},
+	tests := []struct {
+		name, rule, near string                           // near: the corpus's tests to begin with, for the rest takes minutes
+		both             string                           // rules that the reference has too
+		spoil            func(t *testing.T, p *innocence) // what is wrong with the prover
+	}{
+		{name: "a prover that vouches for everything"},
+		{name: "a request rule is gone", rule: "SecRuleRemoveById 942100", near: "942100"},
+		{name: "a response rule is gone", rule: "SecRuleRemoveById 951230", near: "951230"},
+		{name: "a target is gone", rule: `SecRuleUpdateTargetById 932160 "!REQUEST_COOKIES"`, near: "932160"},
+		{name: "a rule is logged that was not", rule: `SecRule REQUEST_METHOD "@streq PATCH" "id:5000001,phase:2,pass,log,msg:'x'"`, near: "911100"},
+		{name: "headers' names in lower case, which a rule can tell", both: `SecRule REQUEST_HEADERS_NAMES "@rx ^Ho" "id:5000002,phase:1,deny"`,
+			spoil: func(t *testing.T, p *innocence) {
+				if p.folds {
+					t.Error("they are so already")
+				}
+				p.folds = true
+			}},
+		{name: "parsing without rules, which a rule can tell", both: `SecRule REQUEST_METHOD "@streq GET" "id:5000003,phase:1,pass,nolog,ctl:requestBodyProcessor=XML"
+				SecRule REQBODY_PROCESSOR "@streq XML" "id:5000004,phase:2,deny"`,
+			spoil: func(t *testing.T, p *innocence) {
+				if p.ofBodies {
+					t.Error("they are left out already")
+				}
+				p.ofBodies = true
+			}},
 	}
 	m := newMutator(corpusExchanges(t))
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg := base
-			if tt.rule != "" {
+			cfg, p := base, pair{name: tt.name, reference: reference}
+			if tt.both != "" {
+				cfg.Rules = RuleFiles{"after/x.conf": tt.both}
+				p.reference = stockEngine(t, cfg)
+			} else if tt.rule != "" {
 				cfg.Rules = RuleFiles{"after/x.conf": tt.rule}
 			}
-			p := pair{tt.name, reference, compileEngine(t, cfg)}
-			if tt.rule == "" {
+			p.gatehouse = compileEngine(t, cfg)
+			switch {
+			case tt.spoil != nil:
+				tt.spoil(t, p.gatehouse.innocence)
+			case tt.rule == "":
 				p.gatehouse = lying(t)
 			}
 			found := func() *exchange {

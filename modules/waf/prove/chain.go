@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"gatehouse.internal/modules/waf/literal"
 	"gatehouse.internal/modules/waf/rx"
 	"gatehouse.internal/modules/waf/seclang"
 	"gatehouse.internal/modules/waf/transform"
@@ -19,11 +18,8 @@ type link struct {
 	argument template // of op.withArg
 	need     int      // which need of the scanner op.lits is, if the link asks about values as they are; -1: none
 	chain    *transform.Chain
-	ways     []way        // of a link that decodes base64 (decoded.go); else none
-	least    int          // the shortest match by any of the ways
-	pieces   literal.Hits // one of these or of exact is in each match, by whatever way, if pieced
-	exact    []string
-	pieced   bool
+	ways     []way            // of a link that decodes base64 (decoded.go); else none
+	least    int              // the shortest match by any of the ways
 	rest     *transform.Chain // what follows the decoding
 	spoils   spoils           // what the decoded must not have for ways to be asked
 	multi    bool

@@ -258,10 +258,6 @@ func (pf *Proof) dismisses(l *link, s string, r *rule) bool {
 		return false
 	case len(n.raw) < l.least, l.rest.Active() == 0 && !l.op.fits(n.symbols):
 		return true
-	case l.pieced && !n.odd:
-		if n.kept.scan(); !n.kept.hits.Meets(&l.pieces) && !n.holds(l.exact) {
-			return true
-		}
 	}
 	m, _ := l.rest.Image(n.symbols)
 	for i := range l.ways {
@@ -291,15 +287,4 @@ func (n *noise) holds(list []string) bool {
 
 func hasLetter(s string) bool {
 	return symbol.Bytes(s).Meets(symbol.Lower | symbol.Upper | symbol.High)
-}
-
-// gather notes which strings all ways need together, once these have their numbers.
-func (l *link) gather() {
-	l.pieced = len(l.ways) > 0
-	for i := range l.ways {
-		w := &l.ways[i]
-		l.pieced = l.pieced && (w.need >= 0 || w.exact != nil)
-		l.pieces.Add(w.need)
-		l.exact = append(l.exact, w.exact...)
-	}
 }

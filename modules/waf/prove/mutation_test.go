@@ -10,6 +10,7 @@ import (
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 
+	"gatehouse.internal/modules/waf/literal"
 	"gatehouse.internal/modules/waf/symbol"
 	"gatehouse.internal/modules/waf/transform"
 )
@@ -210,6 +211,27 @@ func TestEveryShortcutIsWatched(t *testing.T) {
 				}
 			}
 		}, byMemory},
+		{"nothing, by other values under an attack's tag", 0, func(t *testing.T, p *Prover) { // which is not believed
+			for _, one := range p.plans.known {
+				for _, a := range attacks {
+					_, h := p.memo.get(one, a)
+					for _, i := range [2]uint64{h & p.memo.mask, (h & p.memo.mask) ^ 1} {
+						p.memo.places[i].Store(&memory{plan: one, value: "harmless"})
+						p.memo.tags[i].Store(tagOf(h))
+					}
+				}
+			}
+		}, byMemory},
+		{"strings that are not looked for in plain texts", 942140, func(t *testing.T, p *Prover) {
+			none, err := literal.NewScanner(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.plans.request.plain = none
+		}, byValues},
+		{"plain symbols that are more than the plain scanner's", 941110, func(t *testing.T, p *Prover) {
+			p.plans.request.all = p.plans.request.plain
+		}, byValues},
 		{"a gate that waits for other phrases", 0, func(t *testing.T, p *Prover) {
 			for _, r := range p.rules {
 				if r.gate != nil && r.gate.need >= 0 {
@@ -260,13 +282,26 @@ func TestEveryShortcutIsWatched(t *testing.T) {
 			l := p.byID(t, 90402).links[0]
 			l.ways = l.ways[1:]
 		}, byNoise},
+		{"an escape that is not sought in noise", 0, func(t *testing.T, p *Prover) {
+			p.groupsOf(p.byID(t, 934100), func(g *group) { g.walker.base64.spoils = 0 })
+		}, byNoise},
+		{"strings that are in no noise", 0, func(t *testing.T, p *Prover) {
+			for i := range p.byID(t, 90402).links[0].ways {
+				if w := &p.byID(t, 90402).links[0].ways[i]; w.exact != nil {
+					w.exact = []string{"nobody says this"}
+				}
+			}
+		}, byNoise},
+		{"symbols of the noise, not of what is left of it", 0, func(t *testing.T, p *Prover) {
+			p.byID(t, 1007).links[0].rest = p.identity(t)
+		}, byNoise},
 		{"symbols of texts that have others", 0, func(t *testing.T, p *Prover) { p.byID(t, 90401).links[0].op.only &^= symbol.Digit }, byNoise},
 		{"a collection that is not read", 0, func(t *testing.T, p *Prover) { p.phases[4].reads = nil }, byRequests},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			e := build(t, 1, selecting)
+			e := build(t, 1, selecting+decoding)
 			p := e.prover(t, unbounded)
 			row.spoil(t, p)
 			want, tries := true, 3000

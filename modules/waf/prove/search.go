@@ -92,11 +92,6 @@ func (c *compiler) number(p *Prover) {
 			*g.field = g.value
 		}
 	}
-	for _, r := range c.rules {
-		for _, l := range r.links {
-			l.gather()
-		}
-	}
 }
 
 func (n *numbering) rule(r *rule) {
