@@ -319,7 +319,7 @@ func TestWhoMintsCapabilities(t *testing.T) {
 // writers says which room may write which field of gatehouse.Request; see the room cards.
 var writers = map[string]string{
 	"ID": "modules/admit", "ClientIP": "modules/admit", "Path": "modules/admit", "Site": "modules/admit",
-	"Start": "modules/admit", "Navigation": "modules/admit", "Connection": "modules/admit", "WAF": "modules/waf",
+	"Start": "modules/admit", "Navigation": "modules/admit", "Connection": "modules/admit", "WAF": "modules/waf", "Inspected": "modules/waf",
 	"Identity": "modules/authn", "Challenger": "modules/authn", "Grant": "modules/authz",
 }
 

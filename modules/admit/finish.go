@@ -51,7 +51,7 @@ func (l accessLog) write(w *writer, r *http.Request, req *gatehouse.Request, v v
 	if line == nil {
 		return
 	}
-	fields := make([]zap.Field, 0, 24)
+	fields := make([]zap.Field, 0, 28)
 	fields = append(fields,
 		zap.String("request_id", req.ID),
 		zap.String("site", l.site),
@@ -64,6 +64,9 @@ func (l accessLog) write(w *writer, r *http.Request, req *gatehouse.Request, v v
 		zap.Int64("bytes", w.bytes),
 		zap.Float64("duration_ms", milliseconds(took)),
 	)
+	if req.Inspected > 0 {
+		fields = append(fields, zap.Float64("waf_ms", milliseconds(req.Inspected)))
+	}
 	if upstream, ok := upstreamTime(r); ok {
 		fields = append(fields, zap.Float64("upstream_ms", upstream))
 	}
@@ -72,6 +75,12 @@ func (l accessLog) write(w *writer, r *http.Request, req *gatehouse.Request, v v
 	}
 	if rule := req.Grant.Rule(); rule != "" {
 		fields = append(fields, zap.String("grant", rule))
+	}
+	if req.Site != nil && req.Site.Version != "" {
+		fields = append(fields, zap.String("policy", req.Site.Version))
+	}
+	if trace := traceID(r.Header["Traceparent"]); trace != "" {
+		fields = append(fields, zap.String("trace_id", trace))
 	}
 	if v.Given() {
 		fields = append(fields, zap.String("reason", string(v.Reason)))
@@ -122,6 +131,18 @@ func upstreamTime(r *http.Request) (float64, bool) {
 	v, _ := repl.Get("http.reverse_proxy.upstream.latency")
 	d, ok := v.(time.Duration)
 	return milliseconds(d), ok
+}
+
+// traceID is the trace that the client says the request is part of (W3C Trace Context), or "".
+func traceID(headers []string) string {
+	if len(headers) != 1 || len(headers[0]) < 55 || headers[0][2] != '-' || headers[0][35] != '-' {
+		return ""
+	}
+	id := headers[0][3:35]
+	if strings.Trim(id, "0123456789abcdef") != "" || strings.Trim(id, "0") == "" {
+		return ""
+	}
+	return id
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -21,6 +21,14 @@ import (
 
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:  "why",
+		Usage: "<request id> --log <file>",
+		Short: "Shows everything that is known of one request, such as one that somebody was refused",
+		Long: `
+Reads the logs that --log names, gatehouse.access and gatehouse.events, and the audit log. It needs no running gateway.`,
+		CobraFunc: why,
+	})
+	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "audit",
 		Usage: "verify|show|export|prove|check|key|status|hold",
 		Short: "Reads and verifies the record of what was done",

@@ -18,7 +18,7 @@ import (
 const requestVar = "gatehouse.request"
 
 // Request is the one object that lives as long as a request does. Each field has one writer, kept by the
-// architecture test: ID, ClientIP, Path, Site, Start, Navigation and Connection admit; WAF waf; Identity and Challenger authn;
+// architecture test: ID, ClientIP, Path, Site, Start, Navigation and Connection admit; WAF and Inspected waf; Identity and Challenger authn;
 // Grant authz. Everybody may read. It is used by one goroutine at a time, like the request itself.
 type Request struct {
 	ID         string       // unique, unguessable, safe in headers and pages
@@ -29,7 +29,8 @@ type Request struct {
 	Navigation bool     // a person's browser wants a page to show
 	Connection []string // the header of this name as the client sent it: admit replaces it in the request
 
-	WAF any // the waf room's own state between its phases
+	WAF       any           // the waf room's own state between its phases
+	Inspected time.Duration // how long the WAF took; zero until it is done
 
 	Identity   identity.Proof
 	Challenger Challenger

@@ -1,6 +1,7 @@
 package standard_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
 
 	"gatehouse.internal/modules/internal/gatetest"
 )
@@ -172,4 +175,38 @@ func TestEveryAdminEndpointIsAudited(t *testing.T) {
 	if asked < 40 {
 		t.Errorf("only %d requests: the test looks in the wrong place", asked)
 	}
+}
+
+// Everything about one request in one screen: what, why, who, by which policy, what the WAF found, and where the time went.
+func TestWhy(t *testing.T) {
+	g := openSite(t, "idp", "voucher")
+	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+	res, _ := call(t, g.Client(), http.MethodGet, "https://app.test/?q=<script>alert(1)</script>", "", "Traceparent", "00-"+trace+"-00f067aa0ba902b7-01")
+	id := res.Header.Get("X-Request-Id")
+	awaitLog(t, g, id, `"msg":"request"`, "waf_ms")
+	out := runCommand(t, "why", id, "--log", g.LogFile(), "--audit", filepath.Join(g.Dir, "state", "audit"))
+	for _, want := range []string{
+		`request ` + id, `GET app.test/ → 403`, `why      waf_blocked`, `nobody who is logged in, from 127.0.0.1`,
+		`site app.test, version [0-9a-f]{12}`, `waf_score="\d+" waf_rules="[^"]*941100`, `time     [0-9.]+ ms: [0-9.]+ in the WAF`, `trace    ` + trace,
+		`event    .* request.refused`, `next     gatehouse waf explain ` + id,
+	} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("it does not say %s:\n%s", want, out)
+		}
+	}
+}
+
+// runCommand runs a command that asks no gateway, and returns what it wrote.
+func runCommand(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := &cobra.Command{Use: args[0], SilenceErrors: true, SilenceUsage: true}
+	caddycmd.Commands()[args[0]].CobraFunc(cmd)
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetErr(io.Discard)
+	cmd.SetArgs(args[1:])
+	if err := cmd.Execute(); err != nil {
+		t.Fatalf("gatehouse %s: %v", strings.Join(args, " "), err)
+	}
+	return out.String()
 }

@@ -19,7 +19,7 @@
 //
 // # Reads / Writes
 //
-// Reads ID, ClientIP, Path, Site, Grant. Writes WAF (an *Inspection, or a mark that the site has none) and the notes
+// Reads ID, ClientIP, Path, Site, Grant. Writes Inspected and WAF (an *Inspection, or a mark that the site has none) and the notes
 // waf_score, waf_rules, waf_message, waf_matched, waf_mode, waf_route, waf_skipped, waf_failed_open, and waf_response… for
 // answers. The house keeps its memory of the last requests that anything was found in (recent.go). Owns no store keyspace; its keys are the house's for the purposes waf.matched and waf.mistake. It keeps at most eight
 // requests that a prover was wrong about, sealed, in waf-mistakes in the state directory (mistake.go).

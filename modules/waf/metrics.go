@@ -117,6 +117,7 @@ func note(req *gatehouse.Request, i *Inspection, route string) {
 		return
 	}
 	count(siteName(req), i)
+	req.Inspected = i.spent
 	if len(i.found.Rules) > 0 {
 		req.Note("waf_score", strconv.Itoa(i.found.Score))
 		req.Note("waf_rules", i.found.RuleList())
