@@ -55,6 +55,9 @@ func statusNow() (s status, err error) {
 		return s, err
 	}
 	s = status{Status: c.Status(), Directory: c.Dir()}
+	if _, state, err := gatehouse.RunningState(); err == nil {
+		s.Identity = state.Audit.Identity(s.Origin)
+	}
 	s.Holds, err = chain.Holds(c.Dir())
 	return s, err
 }

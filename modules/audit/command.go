@@ -30,7 +30,7 @@ Reads the logs that --log names, gatehouse.access and gatehouse.events, and the 
 	})
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "audit",
-		Usage: "verify|show|export|prove|check|key|status|hold",
+		Usage: "verify|show|export|prove|check|key|witness|status|hold",
 		Short: "Reads and verifies the record of what was done",
 		Long: `
 verify, show, export, prove and key read the files of the audit log, beside a running gateway or without one, and need no
@@ -39,7 +39,7 @@ secret. The directory is the folder "audit" of the gateway's state directory, or
 What to keep elsewhere, so that nobody who has this machine can change the past: the public key that "audit key" prints,
 once, and the file "checkpoint" of the directory, again and again.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			subs := []*cobra.Command{verifyCommand(), showCommand(), exportCommand(), proveCommand(), checkCommand(), keyCommand()}
+			subs := []*cobra.Command{verifyCommand(), showCommand(), exportCommand(), proveCommand(), checkCommand(), keyCommand(), witnessCommand()}
 			for _, sub := range append(subs, statusCommand(), holdCommand()) {
 				sub.SilenceUsage = true
 				gatehouse.AdminFlags(sub)
@@ -66,6 +66,7 @@ func directory(args []string) string {
 func readFlags(cmd *cobra.Command) {
 	cmd.Flags().String("key", "", "The public key that was kept elsewhere, or a file with it")
 	cmd.Flags().StringArray("checkpoint", nil, "A file with a checkpoint that was kept elsewhere; may be given again")
+	cmd.Flags().StringArray("witness", nil, "The public key of a witness that must have cosigned each checkpoint; may be given again")
 	cmd.Flags().StringArray("signer", nil, "A further public key that checkpoints may be signed with; may be given again")
 }
 
@@ -76,6 +77,7 @@ func readOptions(cmd *cobra.Command) (o chain.VerifyOptions, err error) {
 	}
 	o.Root = strings.TrimSpace(o.Root)
 	o.Keys, _ = cmd.Flags().GetStringArray("signer")
+	o.Witnesses, _ = cmd.Flags().GetStringArray("witness")
 	files, _ := cmd.Flags().GetStringArray("checkpoint")
 	for _, file := range files {
 		msg, err := os.ReadFile(file)
@@ -176,7 +178,8 @@ func statusCommand() *cobra.Command {
 }
 
 func writeStatus(w io.Writer, s status) error {
-	fmt.Fprintf(w, "%s in %s\nrecords %d to %d, epoch %d, the last commit took %s\n", s.Origin, s.Directory, s.First, s.Size-1, s.Epoch, s.LastTook)
+	fmt.Fprintf(w, "%s in %s\nrecords %d to %d, epoch %d, the last commit took %s\nfor witnesses: %s\n",
+		s.Origin, s.Directory, s.First, s.Size-1, s.Epoch, s.LastTook, s.Identity)
 	if s.Lost > 0 {
 		fmt.Fprintf(w, "lost since the start: %d events\n", s.Lost)
 	}

@@ -50,6 +50,7 @@ var (
 // status is what the running gateway says of its record.
 type status struct {
 	chain.Status
+	Identity  string       `json:"identity"` // the public key that stays
 	Directory string       `json:"directory"`
 	Holds     []chain.Hold `json:"holds"`
 }

@@ -173,3 +173,26 @@ func checkCommand() *cobra.Command {
 	cmd.Flags().String("epochs", "", "A directory with the file epochs of the chain: the proof's key is certified there")
 	return cmd
 }
+
+func witnessCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "witness [<directory>] --old <records>", Args: cobra.MaximumNArgs(1),
+		Short: "Writes what a witness is asked with to cosign the published checkpoint (C2SP tlog-witness, add-checkpoint)",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := readOptions(cmd)
+			if err != nil {
+				return err
+			}
+			old, _ := cmd.Flags().GetInt64("old")
+			body, err := chain.WitnessRequest(directory(args), old, o)
+			if err != nil {
+				return fault(err)
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), body)
+			return err
+		},
+	}
+	readFlags(cmd)
+	cmd.Flags().Int64("old", 0, "How many records the witness has seen; 0: none yet")
+	return cmd
+}

@@ -76,6 +76,10 @@ func TestAuditOfAdministration(t *testing.T) {
 	if got := o.ok("audit", "check", filepath.Join(proofs, "2.record"), filepath.Join(proofs, "2.tlog-proof"), "--key", key); !strings.HasPrefix(got, "it is record 2 of ") {
 		t.Errorf("check: %s", got)
 	}
+	if got := o.ok("audit", "status"); !regexp.MustCompile(`for witnesses: \S+/audit/\w+\+[0-9a-f]{8}\+A`).MatchString(got) {
+		t.Errorf("status: %s", got)
+	}
+	o.no("no checkpoint is published yet", "audit", "witness", dir)
 	o.no("there is no record", "audit", "prove", "9999999", dir)
 
 	// A reload goes on with the same record, and is on it.

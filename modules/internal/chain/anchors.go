@@ -22,6 +22,9 @@ func (v *verifier) anchors() (all []Checkpoint, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("a checkpoint from elsewhere: %w", err)
 		}
+		if err := checkWitnesses(msg, v.o.Witnesses); err != nil {
+			return nil, fmt.Errorf("a checkpoint from elsewhere: %w", err)
+		}
 		if c.Origin != v.Origin {
 			return nil, fmt.Errorf("a checkpoint from elsewhere is of %q, and this is %q", c.Origin, v.Origin)
 		}

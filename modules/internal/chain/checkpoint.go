@@ -87,8 +87,7 @@ func (s *Signer) Verifier() string {
 // epochName is what the key of an epoch signs as.
 func epochName(origin string, n int) string { return origin + "/epoch/" + strconv.Itoa(n) }
 
-// ParseCheckpoint reads a checkpoint that one of the public keys has signed. A key of a witness (cosignature/v1) is not
-// enough on its own.
+// ParseCheckpoint reads a checkpoint that one of the public keys has signed. Keys of witnesses are none of them.
 func ParseCheckpoint(msg []byte, keys ...string) (Checkpoint, error) {
 	n, err := openNote(string(msg), keys...)
 	if err != nil {

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -15,32 +16,16 @@ const proofHead = "c2sp.org/tlog-proof@v1"
 // Prove returns the record of this sequence and a proof that it is in the chain (C2SP tlog-proof), having verified the chain.
 // The proof's extra data is the record's personal part, if it has one and withPersonal says so.
 func Prove(dir string, seq int64, withPersonal bool, o VerifyOptions) (*Record, string, error) {
-	firsts, err := segments(dir)
-	if err != nil {
-		return nil, "", err
-	}
-	if len(firsts) == 0 {
-		return nil, "", errors.New("there are no segments")
-	}
-	start, err := startOf(dir, firsts[0])
-	if err != nil {
-		return nil, "", err
-	}
-	tree := newPartial(start)
 	var found *Record
 	var extra []byte
-	o.Each = func(r *Record) error {
-		tree.leaves = append(tree.leaves, leaf(r.Line))
+	tree, v, err := readTree(dir, o, func(r *Record) {
 		if r.Seq == seq {
 			kept := *r
-			kept.Line = append([]byte(nil), r.Line...)
-			found, extra = &kept, r.aside
-			extra = append([]byte(nil), extra...)
+			kept.Line = bytes.Clone(r.Line)
+			found, extra = &kept, bytes.Clone(r.aside)
 		}
-		return nil
-	}
-	v := &verifier{dir: dir, o: o, wanted: map[int64]tlog.Hash{}}
-	if err := v.run(); err != nil {
+	})
+	if err != nil {
 		return nil, "", err
 	}
 	if found == nil {

@@ -55,10 +55,12 @@ type VerifyOptions struct {
 	// Root is the public key of the first epoch, as it was kept elsewhere. Empty: what the directory says, which proves that
 	// the records agree with each other and no more.
 	Root string
-	// Keys are further public keys, of the identity or of witnesses, that anchors may be signed with.
+	// Keys are further public keys, such as that of the identity, that anchors may be signed with.
 	Keys []string
 	// Anchors are checkpoints that were kept elsewhere. Each must be signed by one of the keys or by an epoch's.
 	Anchors [][]byte
+	// Witnesses are the public keys of witnesses (cosignature/v1), all of which must have cosigned each anchor.
+	Witnesses []string
 	// Progress is told now and then how many bytes of how many have been read. May be nil.
 	Progress func(read, of int64)
 	// Each is called with each record, if it is not nil; an error ends it. The record is valid during the call only.
