@@ -243,7 +243,7 @@ func TestProverMemory(t *testing.T) {
 	}
 	t.Logf("%d requests of %d KB in %v, %d not answered; proven %v, doubted %v; prover %.1f MB, RSS %d MB before, %d MB at the peak", count,
 		hostileSize>>10, time.Since(begin).Round(time.Second), failed.Load(), g.proofs(t, "proven"), g.proofs(t, "doubted"),
-		g.metric(t, "gatehouse_waf_prover_bytes")/1e6, start>>20, peak>>20)
+		(g.metric(t, "gatehouse_waf_automata_bytes")+g.metric(t, "gatehouse_waf_remembered_bytes"))/1e6, start>>20, peak>>20)
 	if failed.Load() > 0 {
 		t.Errorf("%d requests got neither an answer nor a refusal", failed.Load())
 	}

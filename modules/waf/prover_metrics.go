@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse.internal/modules/waf/rx"
 )
 
 var (
@@ -25,19 +27,25 @@ var (
 		Help: "Proven requests that were put before all rules after all, by result: agreed, contradicted.",
 	}, []string{"result"})
 
-	proverBytes = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "gatehouse_waf_prover_bytes",
-		Help: "Memory of the provers' automata and of the values that they remember, in engines in use.",
+	automataBytes = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gatehouse_waf_automata_bytes",
+		Help: "Memory of the automata of provers and rules, in engines in use.",
+	}, func() float64 {
+		sum := rx.Use().Bytes // which engines share
+		eachEngine(func(e *Engine) { sum += e.ProverStats().AutomataBytes })
+		return float64(sum)
+	})
+
+	rememberedBytes = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gatehouse_waf_remembered_bytes",
+		Help: "Memory of the values that provers remember, in engines in use.",
 	}, func() (sum float64) {
-		eachEngine(func(e *Engine) {
-			s := e.ProverStats()
-			sum += float64(s.AutomataBytes) + float64(s.MemoBytes)
-		})
+		eachEngine(func(e *Engine) { sum += float64(e.ProverStats().MemoBytes) })
 		return sum
 	})
 )
 
-var proverCollectors = []prometheus.Collector{proofs, doubts, proofChecks, proverEngines{}, proverBytes}
+var proverCollectors = []prometheus.Collector{proofs, doubts, proofChecks, proverEngines{}, automataBytes, rememberedBytes}
 
 // proverEngines counts the engines in use by what their provers do.
 type proverEngines struct{}

@@ -7,8 +7,10 @@ import (
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types"
 
+	"gatehouse.internal/modules/waf/automaton"
 	"gatehouse.internal/modules/waf/processors"
 	"gatehouse.internal/modules/waf/prove"
+	"gatehouse.internal/modules/waf/rx"
 )
 
 // trial is how one request is judged with a prover. It begins with one transaction, in which Coraza only parses. Each
@@ -24,11 +26,16 @@ type trial struct {
 	asked  bool              // whether any phase was shown to the prover
 	doubt  int               // once the rules judge: which of them may match; 0: the prover's bounds; or byParser
 	turned bool              // the rules judge
+	builds automaton.Budget  // what the rules' expressions may build
 	fed    [5]feed           // by phase: what parser was shown, until turned
 
 	chosen  bool     // chance wants it checked
 	exhibit *exhibit // what the check needs; nil for most requests
 }
+
+// judgeStates is how many states of automata the rules may build for one request, after what the prover has built
+// (prove.Options): about a millisecond's.
+const judgeStates = 300
 
 // byParser stands for a rule when the prover was not asked, because parsing itself was stopped or noticed something.
 const byParser = -1
@@ -36,6 +43,7 @@ const byParser = -1
 // begin makes the transaction that a request starts with.
 func (i *Inspection) begin(id string) {
 	p := i.engine.innocence
+	i.trial.builds.States = judgeStates
 	if p == nil || p.off.Load() != nil {
 		i.tx = i.engine.waf.NewTransactionWithID(id)
 		return
@@ -58,7 +66,7 @@ func (i *Inspection) run(n int, f feed) *types.Interruption {
 func (i *Inspection) phase(n int, f feed) *types.Interruption {
 	t := &i.trial
 	if t.parser == nil {
-		return f.to(i.tx)
+		return i.rules(f)
 	}
 	if clean := t.ask(n, f); !t.turned {
 		if clean {
@@ -77,6 +85,12 @@ func (i *Inspection) phase(n int, f feed) *types.Interruption {
 		t.release() // before the rules' transaction takes as much: the budget counts one parsed body (bodyCost)
 	}
 	i.meter.watch(i.tx)
+	return i.rules(f)
+}
+
+// rules shows the phase to the rules.
+func (i *Inspection) rules(f feed) *types.Interruption {
+	defer rx.Lend(i.tx.(plugintypes.TransactionState), &i.trial.builds)() // New has made sure
 	return f.to(i.tx)
 }
 
@@ -166,7 +180,7 @@ func (i *Inspection) turn(n int) *types.Interruption {
 	for k := 1; k < n; k++ {
 		if t.fed[k] != nil {
 			t.lighten(k, i.tx)
-			stop := t.fed[k].to(i.tx)
+			stop := i.rules(t.fed[k])
 			if stop != nil || noticed(i.tx) {
 				i.contradicted(n, stop)
 			}

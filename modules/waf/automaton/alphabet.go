@@ -1,6 +1,10 @@
 package automaton
 
 import (
+	"encoding/binary"
+	"errors"
+	"math"
+	mathbits "math/bits"
 	"regexp/syntax"
 	"slices"
 	"unicode"
@@ -30,39 +34,51 @@ func contextOf(r rune) context {
 }
 
 // alphabet sorts runes into classes. Two runes share a class only if no instruction of the program and no assertion tells
-// them apart, so that one transition per class is exact.
+// them apart, so that one transition per class is exact. An automaton over some of the program's expressions has fewer
+// classes: see merge.
 type alphabet struct {
 	bounds  []rune    // slot i covers bounds[i] to bounds[i+1]-1; the first is 0
-	slots   []uint32  // slot -> class
-	kinds   []context // class -> the context after its runes
-	accepts [][]bool  // distinct rune set -> class -> whether the set holds it
-	setOf   []int32   // instruction -> its rune set in accepts; -1: consumes nothing
+	slots   []uint16  // slot -> class
+	kindsOf []context // class -> the context after its runes
+	sets    []bitset  // distinct set of runes -> the classes that it holds
 	ascii   int       // the slots before this one are ASCII
 	max     rune      // the last rune of the alphabet
 }
 
-// newAlphabet computes the coarsest classes by refinement: each rune set splits the classes that it cuts.
-func newAlphabet(prog *syntax.Prog, max rune) *alphabet {
-	a := &alphabet{max: max, setOf: make([]int32, len(prog.Inst))}
-	known := map[string]int32{}
-	var sets [][]rune
-	for pc := range prog.Inst {
-		a.setOf[pc] = -1
-		set := runesOf(&prog.Inst[pc])
-		if set == nil {
-			continue
+// bitset is a set of small numbers.
+type bitset []uint64
+
+func newBitset(n int) bitset         { return make(bitset, (n+63)/64) }
+func (b bitset) add(n uint32)        { b[n/64] |= 1 << (n % 64) }
+func (b bitset) holds(n uint32) bool { return b[n/64]>>(n%64)&1 != 0 }
+
+// each calls f with each member.
+func (b bitset) each(f func(n int)) {
+	for i, bits := range b {
+		for ; bits != 0; bits &= bits - 1 {
+			f(i*64 + mathbits.TrailingZeros64(bits))
 		}
-		key := string(set)
-		id, ok := known[key]
-		if !ok {
-			id = int32(len(sets))
-			known[key], sets = id, append(sets, set)
-		}
-		a.setOf[pc] = id
 	}
-	a.cut(sets)
-	a.refine(sets)
-	return a
+}
+
+// runeSets numbers sets of runes, as sorted inclusive pairs.
+type runeSets struct {
+	list  [][]rune
+	known map[string]int32
+	key   []byte
+}
+
+func (s *runeSets) number(set []rune) int32 {
+	s.key = s.key[:0]
+	for _, r := range set { // not string(set), in which a surrogate and U+FFFD are the same
+		s.key = binary.LittleEndian.AppendUint32(s.key, uint32(r))
+	}
+	id, ok := s.known[string(s.key)]
+	if !ok {
+		id = int32(len(s.list))
+		s.known[string(s.key)], s.list = id, append(s.list, set)
+	}
+	return id
 }
 
 // cut finds the bounds at which a rune set, a context or the ASCII range begins or ends.
@@ -82,41 +98,26 @@ func (a *alphabet) cut(sets [][]rune) {
 	a.ascii, _ = slices.BinarySearch(a.bounds, utf8.RuneSelf) // it is there: see above
 }
 
-// refine numbers the classes and fills accepts. A set splits each class that it cuts: those of its slots that are in the
-// set get a number of their own. Numbers that are left without a slot are dropped in the end.
-func (a *alphabet) refine(sets [][]rune) {
-	n := len(a.bounds)
-	a.slots = make([]uint32, n)
-	for i, r := range a.bounds {
-		a.slots[i] = uint32(contextOf(r))
+// refine computes the coarsest classes, and which of them each set holds.
+func (a *alphabet) refine(sets [][]rune) error {
+	if len(a.bounds)+int(contexts) > math.MaxUint16 {
+		return errors.New("the regular expressions tell too many runes apart")
 	}
-	next := uint32(contexts)
-	var into []uint32 // class -> what it becomes within the set at hand
+	of := newPartition(len(a.bounds), func(slot int) context { return contextOf(a.bounds[slot]) })
 	for _, set := range sets {
-		into = append(into[:0], make([]uint32, next)...)
-		a.each(set, func(i int) {
-			c := a.slots[i]
-			if into[c] == 0 {
-				into[c] = next
-				next++
-			}
-			a.slots[i] = into[c]
-		})
+		of.split(func(f func(int)) { a.each(set, f) })
 	}
-	number := make([]uint32, next)
-	for i, r := range a.bounds {
-		c := a.slots[i]
-		if number[c] == 0 {
-			a.kinds = append(a.kinds, contextOf(r))
-			number[c] = uint32(len(a.kinds))
-		}
-		a.slots[i] = number[c] - 1
+	a.slots = of.number()
+	a.kindsOf = make([]context, slices.Max(a.slots)+1)
+	for slot, r := range a.bounds {
+		a.kindsOf[a.slots[slot]] = contextOf(r)
 	}
-	a.accepts = make([][]bool, len(sets))
+	a.sets = make([]bitset, len(sets))
 	for k, set := range sets {
-		a.accepts[k] = make([]bool, len(a.kinds))
-		a.each(set, func(i int) { a.accepts[k][a.slots[i]] = true })
+		a.sets[k] = newBitset(len(a.kindsOf))
+		a.each(set, func(slot int) { a.sets[k].add(uint32(a.slots[slot])) })
 	}
+	return nil
 }
 
 // each calls f with each slot that lies in the set, which begins and ends at bounds.
@@ -129,14 +130,8 @@ func (a *alphabet) each(set []rune, f func(slot int)) {
 	}
 }
 
-// class returns r's class.
-func (a *alphabet) class(r rune) uint32 { return a.search(r, 0) }
-
-// wide is class for runes that are not ASCII.
-func (a *alphabet) wide(r rune) uint32 { return a.search(r, a.ascii) }
-
-// search returns r's class; r lies in slot lo or a later one.
-func (a *alphabet) search(r rune, lo int) uint32 {
+// slot returns r's slot, which is lo or a later one.
+func (a *alphabet) slot(r rune, lo int) int {
 	hi := len(a.bounds)
 	for lo+1 < hi {
 		if m := (lo + hi) / 2; a.bounds[m] <= r {
@@ -145,7 +140,68 @@ func (a *alphabet) search(r rune, lo int) uint32 {
 			hi = m
 		}
 	}
-	return a.slots[lo]
+	return lo
+}
+
+// partition sorts things into classes, by splitting.
+type partition struct {
+	of   []uint16 // thing -> class
+	size []int    // class -> things
+
+	hit  []int    // class -> things of the set at hand; 0 between splits
+	into []uint16 // class -> what those become
+	list []uint16 // classes with a thing in the set
+}
+
+// newPartition sorts n things, fewer than 1<<16 - contexts, by their contexts.
+func newPartition(n int, kind func(int) context) *partition {
+	p := &partition{of: make([]uint16, n), size: make([]int, contexts, n+int(contexts))}
+	for i := range p.of {
+		p.of[i] = uint16(kind(i))
+		p.size[p.of[i]]++
+	}
+	p.hit, p.into = make([]int, cap(p.size)), make([]uint16, cap(p.size))
+	return p
+}
+
+// split tells things in a set from those that are not: a class that has both becomes two. each calls its argument with
+// each thing in the set, once; the same ones in every call.
+func (p *partition) split(each func(func(int))) {
+	p.list = p.list[:0]
+	each(func(i int) {
+		c := p.of[i]
+		if p.hit[c]++; p.hit[c] == 1 {
+			p.list = append(p.list, c)
+		}
+	})
+	parted := false
+	for _, c := range p.list {
+		p.into[c] = c
+		if n := p.hit[c]; n < p.size[c] {
+			p.into[c] = uint16(len(p.size))
+			p.size[c] -= n
+			p.size = append(p.size, n)
+			parted = true
+		}
+		p.hit[c] = 0
+	}
+	if parted {
+		each(func(i int) { p.of[i] = p.into[p.of[i]] })
+	}
+}
+
+// number returns the classes with the numbers from 0 on, by the first thing in each.
+func (p *partition) number() []uint16 {
+	known := make([]uint16, len(p.size))
+	out, n := make([]uint16, len(p.of)), uint16(0)
+	for i, c := range p.of {
+		if known[c] == 0 {
+			n++
+			known[c] = n
+		}
+		out[i] = known[c] - 1
+	}
+	return out
 }
 
 // runesOf lists what an instruction consumes, as sorted inclusive pairs; nil: it consumes nothing. It agrees with
@@ -176,14 +232,4 @@ func runesOf(in *syntax.Inst) []rune {
 		pairs = append(pairs, r, r)
 	}
 	return pairs
-}
-
-// holds reports whether r lies in one of the sorted inclusive pairs.
-func holds(pairs []rune, r rune) bool {
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if r <= pairs[i+1] {
-			return r >= pairs[i]
-		}
-	}
-	return false
 }

@@ -11,10 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp/syntax"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"unicode"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -57,41 +55,51 @@ func (a Answer) String() string {
 
 // Budget bounds what one caller may have built. It is used by one goroutine; a nil *Budget is without bound.
 type Budget struct {
-	// States is how many new states may still be built. Eight transitions into known states count as one more.
+	// States is how many new states may still be built. One whose instructions take much work counts as several, and so do
+	// transitions into known states once they have taken as much.
 	States int
-	// Every, if positive, grants one state more for each Every bytes of a text that have been read. What a text does not
-	// use is not kept.
-	Every int
+	// Each, if positive, bounds what one text may have of them.
+	Each int
 
-	moves int // transitions built into known states, below eight
+	work int // done and not charged yet, below stateWork
 }
 
-// affords reports whether one more state may be built for a text of which read bytes are read and for which spent states
-// were charged.
-func (b *Budget) affords(read, spent int) bool {
-	return b == nil || b.States > 0 || b.Every > 0 && spent < read/b.Every
+// stateWork is the work that counts as one state, in instructions looked at: two to four microseconds. It is also what
+// making a state takes beyond its instructions: a key, a row, a place in the index.
+const stateWork = 256
+
+// affords reports whether something more may be built for a text for which spent states were charged.
+func (b *Budget) affords(spent int) bool {
+	return b == nil || b.States > 0 && (b.Each <= 0 || spent < b.Each)
 }
 
-// charge takes off what a transition cost, and returns it. What a text was granted beyond States does not go below 0.
-func (b *Budget) charge(newState bool) int {
+// Charge takes off what something else cost that is as dear as so many states.
+func (b *Budget) Charge(states int) {
+	if b != nil {
+		b.States = max(0, b.States-states)
+	}
+}
+
+// charge takes off what some work cost, and returns it in states.
+func (b *Budget) charge(work int) int {
 	if b == nil {
 		return 0
 	}
-	if b.moves++; !newState && b.moves < 8 {
-		return 0
-	}
-	b.moves = 0
-	b.States = max(0, b.States-1)
-	return 1
+	b.work += work
+	n := b.work / stateWork
+	b.work %= stateWork
+	b.Charge(n)
+	return n
 }
 
-// Automaton matches what any of its regular expressions matches. Make it with New.
+// Automaton matches what any of its regular expressions matches. Make it with New or Program.Union.
 type Automaton struct {
-	prog  *syntax.Prog
-	alpha *alphabet
-	bytes bool
-	max   int // states
+	prog *Program
+	max  int // states
 
+	slots   []uint16    // slot of the program's alphabet -> class
+	kinds   []context   // class -> the context after its runes
+	members []uint16    // class -> a class of the program that it consists of, with others that no instruction here tells apart
 	classes [256]uint32 // byte -> class; in an alphabet of runes, `high` for all that are not ASCII
 	high    uint32      // the column that says: decode a rune
 	eof     uint32      // the column of the end of the text
@@ -102,34 +110,35 @@ type Automaton struct {
 	table   atomic.Pointer[table]
 
 	mu     sync.Mutex // guards all tables' building and what follows
-	work   scratch
-	missed int // bytes of text that a full table has not answered
+	missed int        // bytes of text that a full table has not answered
 }
 
 // New builds an automaton that matches what at least one alternative matches. The alternatives are read only. They are
 // parsed by regexp/syntax with its Perl flags (or equal to such trees in Bytes mode).
 func New(alternatives []*syntax.Regexp, o Options) (*Automaton, error) {
-	if len(alternatives) == 0 {
+	p, err := Compile(alternatives, o.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]int, len(alternatives))
+	for i := range all {
+		all[i] = i
+	}
+	return p.Union(all, o.MaxStates)
+}
+
+// Union returns an automaton that matches what at least one of these expressions of the program matches, given by number.
+// maxStates is Options.MaxStates. It takes time in proportion to the classes and sets of runes, not to the instructions.
+func (p *Program) Union(members []int, maxStates int) (*Automaton, error) {
+	if len(members) == 0 {
 		return nil, errors.New("an automaton needs at least one regular expression")
 	}
-	union := alternatives[0]
-	if len(alternatives) > 1 {
-		union = &syntax.Regexp{Op: syntax.OpAlternate, Sub: slices.Clone(alternatives)}
-	}
-	prog, err := syntax.Compile(union.Simplify())
-	if err != nil {
-		return nil, fmt.Errorf("compiling a union of %d regular expressions: %w", len(alternatives), err)
-	}
-	a := &Automaton{prog: prog, bytes: o.Bytes, max: o.MaxStates}
+	a := &Automaton{prog: p, max: maxStates}
 	if a.max <= 0 {
 		a.max = DefaultStates
 	}
-	last := rune(unicode.MaxRune)
-	if a.bytes {
-		last = 0xff
-	}
-	a.alpha = newAlphabet(prog, last)
-	a.eof = uint32(len(a.alpha.kinds))
+	a.merge(members)
+	a.eof = uint32(len(a.kinds))
 	a.high = a.eof + 1
 	a.stride = a.high + 1
 	if a.max+int(specials) > maxCells/int(a.stride) {
@@ -137,18 +146,22 @@ func New(alternatives []*syntax.Regexp, o Options) (*Automaton, error) {
 	}
 	for b := range a.classes {
 		a.classes[b] = a.high
-		if b < utf8.RuneSelf || a.bytes {
-			a.classes[b] = a.alpha.class(rune(b))
+		if b < utf8.RuneSelf || p.bytes {
+			a.classes[b] = uint32(a.slots[p.slot(rune(b), 0)])
 		}
 	}
-	if !a.bytes {
-		a.invalid = a.alpha.wide(utf8.RuneError)
+	if !p.bytes {
+		a.invalid = a.wide(utf8.RuneError)
 	}
-	a.work.mark = make([]uint32, len(prog.Inst))
-	a.initial = a.newNFA()
-	a.table.Store(a.newTable())
+	w := p.scratch()
+	defer p.pool.Put(w)
+	a.initial = a.newNFA(w, members)
+	a.table.Store(a.newTable(w))
 	return a, nil
 }
+
+// wide returns the column of a rune that is not ASCII.
+func (a *Automaton) wide(r rune) uint32 { return uint32(a.slots[a.prog.slot(r, a.prog.ascii)]) }
 
 // MatchBytes is Match of a text in a buffer.
 func (a *Automaton) MatchBytes(s []byte, b *Budget) Answer {
@@ -177,7 +190,7 @@ func (a *Automaton) Match(s string, b *Budget) Answer {
 			column, width = a.classes[s[i]], 1
 		}
 		if next = atomic.LoadUint32(&rows[state+column]); next == unknownRow {
-			if !b.affords(i, spent) {
+			if !b.affords(spent) {
 				return Unknown
 			}
 			var states int
@@ -260,7 +273,7 @@ func (a *Automaton) runWide(rows []uint32, s string, state uint32, i int) (last,
 		if !lone(s, i) {
 			var r rune
 			r, width = utf8.DecodeRuneInString(s[i:])
-			column = a.alpha.wide(r)
+			column = a.wide(r)
 		}
 		n := atomic.LoadUint32(&rows[state+column])
 		if n < specials*a.stride {
@@ -271,6 +284,9 @@ func (a *Automaton) runWide(rows []uint32, s string, state uint32, i int) (last,
 	return state, 0, 0, i
 }
 
+// Program returns what the automaton is over.
+func (a *Automaton) Program() *Program { return a.prog }
+
 // States returns the number of states held now.
 func (a *Automaton) States() int {
 	a.mu.Lock()
@@ -278,11 +294,10 @@ func (a *Automaton) States() int {
 	return a.table.Load().states()
 }
 
-// Size returns about how many bytes the automaton holds now.
+// Size returns about how many bytes the automaton holds now, without the program that it may share with others.
 func (a *Automaton) Size() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n := int(unsafe.Sizeof(*a)) + len(a.prog.Inst)*48 + len(a.alpha.bounds)*8 + cap(a.work.mark)*4
-	n += len(a.alpha.accepts) * int(a.stride)
+	n := int(unsafe.Sizeof(*a)) + cap(a.slots)*2 + cap(a.kinds) + cap(a.members)*2
 	return n + a.initial.size() + a.table.Load().size()
 }

@@ -203,17 +203,16 @@ func TestBudget(t *testing.T) {
 			}
 		}
 	})
-	t.Run("every so many bytes earn one", func(t *testing.T) {
+	t.Run("nor what one text may have", func(t *testing.T) {
 		a, _, _ := pattern(expr, Options{})
-		b := &Budget{Every: 2}
-		if a.Match("ab", b); a.States() > 1 {
-			t.Errorf("%d states from nothing", a.States())
+		b := &Budget{States: 100, Each: 30}
+		for want := range 3 {
+			if a.Match(text(500), b); b.States > 100-30*(want+1) || b.States < 100-30*(want+1)-2 {
+				t.Errorf("%d left of 100 after %d texts that may have 30 each", b.States, want+1)
+			}
 		}
-		quietly := strings.Repeat("x", 100) // one state, once it is known
-		a.Match(quietly, nil)
-		held := a.States()
-		if a.Match(quietly+text(300), b); a.States() == held || a.States() > held+200 || b.States != 0 {
-			t.Errorf("%d states from 400 bytes, %d left", a.States()-held, b.States)
+		if a.Match(text(500), b); b.States != 0 || a.States() > 101 {
+			t.Errorf("%d states built, %d left of 100", a.States(), b.States)
 		}
 	})
 	t.Run("bounded and never wrong", func(t *testing.T) {

@@ -24,6 +24,9 @@ const keyBytes = 256
 // anew is then a small part of what was lost already.
 const patience = 128
 
+// rowsPerWork is how many entries of a table are copied in a unit of work.
+const rowsPerWork = 64
+
 // table is the states built so far. All but start and rows is guarded by Automaton.mu.
 //
 // A state is a context and a set of instructions, beyond those by which a match may begin here (nfa.begins). Assertions
@@ -49,15 +52,15 @@ func (t *table) size() int {
 }
 
 // newTable returns a table with nothing but the first state.
-func (a *Automaton) newTable() *table {
+func (a *Automaton) newTable(w *scratch) *table {
 	t := &table{index: map[string]uint32{}, keys: make([]string, specials)}
 	rows := make([]uint32, (specials+4)*a.stride)
 	for i := range specials * a.stride {
 		rows[i] = i / a.stride * a.stride
 	}
 	t.rows.Store(&rows)
-	a.work.set = a.work.set[:0]
-	t.start = a.intern(t, begin)
+	w.set = w.set[:0]
+	t.start = a.intern(t, w, begin)
 	return t
 }
 
@@ -70,7 +73,9 @@ func (a *Automaton) missing(t *table, n int) {
 	}
 	if a.missed += n; a.missed >= patience*a.max {
 		a.missed = 0
-		a.table.Store(a.newTable())
+		w := a.prog.scratch()
+		a.table.Store(a.newTable(w))
+		a.prog.pool.Put(w)
 	}
 }
 
@@ -83,22 +88,23 @@ func (a *Automaton) build(t *table, state, column uint32, b *Budget) (next uint3
 	if next := rows[state+column]; next != unknownRow {
 		return next, 0 // another goroutine was faster
 	}
-	held := t.states()
-	if next = a.step(t, state, column); next == unknownRow {
-		return unknownRow, 0
+	w := a.prog.scratch()
+	defer a.prog.pool.Put(w)
+	w.work = 0
+	if next = a.step(t, w, state, column); next == unknownRow {
+		return unknownRow, b.charge(w.work)
 	}
 	rows = *t.rows.Load()
 	atomic.StoreUint32(&rows[state+column], next)
-	return next, b.charge(t.states() > held)
+	return next, b.charge(w.work)
 }
 
 // step computes a transition: it crosses the assertions that the column's runes decide, consumes one of them, and follows
 // what comes next.
-func (a *Automaton) step(t *table, state, column uint32) uint32 {
-	w := &a.work
+func (a *Automaton) step(t *table, w *scratch, state, column uint32) uint32 {
 	from, pcs := decodeKey(t.keys[state/a.stride], w.pcs[:0])
 	w.pcs = pcs
-	fresh := a.initial.step(a, from, column)
+	fresh := a.initial.step(a, w, from, column)
 	if fresh.match {
 		return matchRow * a.stride
 	}
@@ -112,26 +118,27 @@ func (a *Automaton) step(t *table, state, column uint32) uint32 {
 	if column == a.eof {
 		return deadRow * a.stride
 	}
-	to := a.alpha.kinds[column]
+	to := a.kinds[column]
 	if w.consume(a, column, leftOf(to)) || a.initial.begins[to].match {
 		return matchRow * a.stride
 	}
+	w.work += len(w.set) + len(fresh.pcs)
 	for _, pc := range fresh.pcs {
 		w.add(pc)
 	}
 	begins := &a.initial.begins[to]
-	w.set = slices.DeleteFunc(w.set, func(pc uint32) bool { return begins.has[pc] })
+	w.set = slices.DeleteFunc(w.set, func(pc uint32) bool { return begins.has.holds(pc) })
 	if len(w.set) == 0 && a.initial.spent {
 		return deadRow * a.stride
 	}
-	return a.intern(t, to)
+	return a.intern(t, w, to)
 }
 
 // intern returns the state of the set in the scratch space after c, making it if need be; unknownRow if the table is full.
-func (a *Automaton) intern(t *table, c context) uint32 {
-	w := &a.work
+func (a *Automaton) intern(t *table, w *scratch, c context) uint32 {
+	w.work += 2 * len(w.set)
 	slices.Sort(w.set)
-	if !slices.ContainsFunc(w.set, func(pc uint32) bool { return a.prog.Inst[pc].Op == syntax.InstEmptyWidth }) {
+	if !slices.ContainsFunc(w.set, func(pc uint32) bool { return a.prog.insts[pc].op == syntax.InstEmptyWidth }) {
 		c = a.initial.alike[c]
 	}
 	w.key = append(w.key[:0], byte(c))
@@ -143,14 +150,16 @@ func (a *Automaton) intern(t *table, c context) uint32 {
 	if state, ok := t.index[string(w.key)]; ok {
 		return state
 	}
-	if t.states() >= a.max || t.bytes+len(w.key) > a.max*keyBytes+len(a.prog.Inst)*8 {
+	if t.states() >= a.max || t.bytes+len(w.key) > a.max*keyBytes+len(a.prog.insts)*8 {
 		t.full = true
 		return unknownRow
 	}
+	w.work += stateWork
 	state := uint32(len(t.keys)) * a.stride
 	if rows := *t.rows.Load(); int(state+a.stride) > len(rows) {
 		longer := make([]uint32, min(2*len(rows), (a.max+int(specials))*int(a.stride)))
 		copy(longer, rows)
+		w.work += len(longer) / rowsPerWork
 		t.rows.Store(&longer)
 	}
 	rows := *t.rows.Load()

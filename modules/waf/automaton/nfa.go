@@ -25,7 +25,7 @@ func (a *Automaton) assertions(left context, column uint32) syntax.EmptyOp {
 	flags, right := leftOf(left), other
 	if column == a.eof {
 		flags |= syntax.EmptyEndText | syntax.EmptyEndLine
-	} else if right = a.alpha.kinds[column]; right == newline {
+	} else if right = a.kinds[column]; right == newline {
 		flags |= syntax.EmptyEndLine
 	}
 	if (left == word) != (right == word) {
@@ -34,7 +34,7 @@ func (a *Automaton) assertions(left context, column uint32) syntax.EmptyOp {
 	return flags | syntax.EmptyNoWordBoundary
 }
 
-// scratch is the workspace of building. Automaton.mu guards it.
+// scratch is the workspace of building for automata over one program. One goroutine uses it.
 type scratch struct {
 	mark  []uint32 // instruction -> the generation in which it was seen
 	gen   uint32
@@ -43,6 +43,7 @@ type scratch struct {
 	from  []uint32
 	pcs   []uint32
 	key   []byte
+	work  int // instructions that were looked at, for Budget.charge
 }
 
 // reset empties the set.
@@ -64,27 +65,27 @@ func (w *scratch) add(pc uint32) {
 
 // follow puts into the set what can be reached from pc without consuming a rune, and reports whether a match can.
 // It crosses assertions that flags satisfy. Unless all is known (resolve), those that are not of leftOnly stay in the set.
-func (w *scratch) follow(prog *syntax.Prog, pc uint32, flags syntax.EmptyOp, resolve bool) (match bool) {
+func (w *scratch) follow(p *Program, pc uint32, flags syntax.EmptyOp, resolve bool) (match bool) {
 	w.stack = append(w.stack[:0], pc)
 	for len(w.stack) > 0 {
 		pc := w.stack[len(w.stack)-1]
 		w.stack = w.stack[:len(w.stack)-1]
+		w.work++
 		if w.mark[pc] == w.gen {
 			continue
 		}
 		w.mark[pc] = w.gen
-		in := &prog.Inst[pc]
-		switch in.Op {
+		in := &p.insts[pc]
+		switch in.op {
 		case syntax.InstAlt, syntax.InstAltMatch:
-			w.stack = append(w.stack, in.Arg, in.Out)
+			w.stack = append(w.stack, in.arg, in.out)
 		case syntax.InstCapture, syntax.InstNop:
-			w.stack = append(w.stack, in.Out)
+			w.stack = append(w.stack, in.out)
 		case syntax.InstEmptyWidth:
-			op := syntax.EmptyOp(in.Arg)
-			if !resolve && op&^leftOnly != 0 {
+			if !resolve && in.assert&^leftOnly != 0 {
 				w.set = append(w.set, pc)
-			} else if op&^flags == 0 {
-				w.stack = append(w.stack, in.Out)
+			} else if in.assert&^flags == 0 {
+				w.stack = append(w.stack, in.out)
 			}
 		case syntax.InstMatch:
 			match = true
@@ -100,8 +101,11 @@ func (w *scratch) follow(prog *syntax.Prog, pc uint32, flags syntax.EmptyOp, res
 func (w *scratch) consume(a *Automaton, column uint32, left syntax.EmptyOp) (match bool) {
 	w.from = append(w.from[:0], w.set...)
 	w.reset()
+	w.work += len(w.from)
+	class := uint32(a.members[column])
 	for _, pc := range w.from {
-		if a.alpha.accepts[a.alpha.setOf[pc]][column] && w.follow(a.prog, a.prog.Inst[pc].Out, left, false) {
+		in := &a.prog.insts[pc]
+		if a.prog.sets[in.arg].holds(class) && w.follow(a.prog, in.out, left, false) {
 			match = true
 		}
 	}
@@ -120,7 +124,7 @@ type nfa struct {
 // beginning is what a match that begins in a context can do first.
 type beginning struct {
 	pcs   []uint32 // sorted
-	has   []bool   // the same by number
+	has   bitset   // the same
 	match bool     // it matches the empty text there, whatever follows
 }
 
@@ -135,27 +139,33 @@ type stepped struct {
 	match bool
 }
 
-func (a *Automaton) newNFA() *nfa {
+func (a *Automaton) newNFA(w *scratch, members []int) *nfa {
 	n := &nfa{spent: true, steps: map[cell]*stepped{}}
 	for c := range contexts {
-		a.work.reset()
+		w.reset()
 		b := &n.begins[c]
-		b.match = a.work.follow(a.prog, uint32(a.prog.Start), leftOf(c), false)
-		b.pcs = slices.Sorted(slices.Values(a.work.set))
-		b.has = make([]bool, len(a.prog.Inst))
-		waits := false
-		for _, pc := range b.pcs {
-			b.has[pc] = true
-			waits = waits || a.prog.Inst[pc].Op == syntax.InstEmptyWidth
+		for _, m := range members {
+			b.match = w.follow(a.prog, a.prog.starts[m], leftOf(c), false) || b.match
 		}
-		if c != begin && (b.match || len(b.pcs) > 0) {
+		slices.Sort(w.set)
+		if c != begin && (b.match || len(w.set) > 0) {
 			n.spent = false
 		}
+		waits := slices.ContainsFunc(w.set, func(pc uint32) bool { return a.prog.insts[pc].op == syntax.InstEmptyWidth })
 		n.alike[c] = c
 		for d := range c {
-			if !waits && slices.Equal(n.begins[d].pcs, b.pcs) && n.begins[d].match == b.match {
-				n.alike[c] = d
+			if slices.Equal(n.begins[d].pcs, w.set) && n.begins[d].match == b.match {
+				b.pcs, b.has = n.begins[d].pcs, n.begins[d].has
+				if !waits {
+					n.alike[c] = d
+				}
 				break
+			}
+		}
+		if b.has == nil {
+			b.pcs, b.has = slices.Clone(w.set), newBitset(len(a.prog.insts))
+			for _, pc := range b.pcs {
+				b.has.add(pc)
 			}
 		}
 	}
@@ -164,18 +174,18 @@ func (a *Automaton) newNFA() *nfa {
 
 // step returns where the matches that begin in a context stand after a rune of the column's class (at the end of the text:
 // whether one matches). It uses the scratch space.
-func (n *nfa) step(a *Automaton, from context, column uint32) *stepped {
+func (n *nfa) step(a *Automaton, w *scratch, from context, column uint32) *stepped {
 	if s, ok := n.steps[cell{from, column}]; ok {
 		return s
 	}
-	s, w := &stepped{}, &a.work
+	s := &stepped{}
 	w.reset()
 	flags := a.assertions(from, column)
 	for _, pc := range n.begins[from].pcs {
 		s.match = w.follow(a.prog, pc, flags, true) || s.match
 	}
 	if column != a.eof && !s.match {
-		s.match = w.consume(a, column, leftOf(a.alpha.kinds[column]))
+		s.match = w.consume(a, column, leftOf(a.kinds[column]))
 		s.pcs = slices.Clone(w.set)
 	}
 	n.steps[cell{from, column}] = s
@@ -184,8 +194,11 @@ func (n *nfa) step(a *Automaton, from context, column uint32) *stepped {
 
 func (n *nfa) size() int {
 	size := 0
-	for _, b := range n.begins {
-		size += cap(b.pcs)*4 + len(b.has)
+	for c := range n.begins {
+		b := &n.begins[c]
+		if !slices.ContainsFunc(n.begins[:c], func(d beginning) bool { return len(d.has) > 0 && &d.has[0] == &b.has[0] }) {
+			size += cap(b.pcs)*4 + cap(b.has)*8
+		}
 	}
 	for _, s := range n.steps {
 		size += cap(s.pcs)*4 + 64

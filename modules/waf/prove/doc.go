@@ -24,7 +24,9 @@
 //
 // # Cost and bounds
 //
-// A remembered value costs a hash and a comparison. Automata grow while they are used: a value, a request and the whole
-// Prover may each build only so many states ([Options]); beyond, the answer is doubt. The memo has a fixed number of
-// places and bytes. Nothing else grows with traffic.
+// A remembered value costs a hash and a comparison. Patterns are compiled when the Prover is made, never for a request;
+// unions of them share what they are compiled to, so that one is a table of classes and a first state. Automata grow while
+// they are used: a value, a request and the whole Prover may each build only so many states ([Options]), counted by work
+// and not by time; beyond, the answer is doubt. What is read by package regexp instead is charged as well. The memo has a
+// fixed number of places and bytes. Nothing else grows with traffic.
 package prove

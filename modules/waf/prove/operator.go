@@ -130,7 +130,9 @@ func (c *compiler) operator(r *seclang.Rule) operator {
 func (c *compiler) pattern(arg string) *rx.Pattern {
 	p, ok := c.patterns[arg]
 	if !ok {
-		p, _ = rx.Compile(arg)
+		if p, _ = rx.Shared(arg); p != nil {
+			p.Prepare()
+		}
 		c.patterns[arg] = p
 	}
 	return p

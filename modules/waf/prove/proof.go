@@ -47,6 +47,7 @@ type Proof struct {
 	found       found
 	base, other text
 	noise       noise
+	again       again
 	kept        text // what is known of the last long value: see without
 	left        []*rule
 	list        []string
@@ -80,7 +81,7 @@ func (pf *Proof) End() {
 	pf.pool.reset(0)
 	pf.base.s, pf.other.s = "", ""
 	pf.noise.done, pf.noise.kept.s = false, ""
-	pf.kept = text{}
+	pf.kept, pf.again = text{}, again{}
 	pf.linkChain, pf.linkFrom = nil, ""
 	if cap(pf.hits) > maxHits || cap(pf.room)+cap(pf.spare)+cap(pf.linkRoom)+cap(pf.noise.raw) > 1<<20 { // not to keep what one request needed
 		pf.hits, pf.room, pf.spare, pf.linkRoom, pf.noise = nil, nil, nil, nil, noise{}

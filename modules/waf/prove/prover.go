@@ -16,12 +16,15 @@ import (
 // lastPhase is the last phase that anything is shown about. Rules of the logging phase can no longer refuse anything.
 const lastPhase = 4
 
+// RequestStates is the default of that option.
+const RequestStates = 1500
+
 // Options bound what a Prover holds. A zero field means its default.
 type Options struct {
 	MemoEntries   int   // values remembered; default 16384
 	MemoBytes     int64 // their bytes together; default 8 MiB
 	ValueStates   int   // states of automata that one value may build, and one more for 32 bytes; default 400
-	RequestStates int   // and one request; default 1500
+	RequestStates int   // and one request; default RequestStates
 	UnionStates   int   // states that an automaton over several rules may hold; default 1500
 	NoMemo        bool  // remember nothing
 
@@ -34,7 +37,7 @@ func (o *Options) defaults() {
 	for _, d := range []struct {
 		field *int
 		value int
-	}{{&o.MemoEntries, 16384}, {&o.ValueStates, 400}, {&o.RequestStates, 1500}, {&o.UnionStates, 1500}} {
+	}{{&o.MemoEntries, 16384}, {&o.ValueStates, 400}, {&o.RequestStates, RequestStates}, {&o.UnionStates, 1500}} {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}
@@ -126,7 +129,7 @@ func New(set *obligation.Set, files fs.FS, o Options) (*Prover, error) {
 	p.rules = c.rules
 	c.number(p)
 	p.plans.known, p.plans.room = map[string]*plan{}, 1<<20
-	p.plans.unions = &unions{of: map[string]*union{}, maxStates: o.UnionStates}
+	p.plans.unions = newUnions(p.rules, o.UnionStates)
 	c.place(p)
 	p.plans.room = maxLaterPlans
 	if !o.NoMemo {
@@ -224,6 +227,9 @@ func (p *Prover) Stats() Stats {
 	s.Plans = len(p.plans.known)
 	p.plans.mu.Unlock()
 	u := p.plans.unions
+	if u.program != nil {
+		s.AutomataBytes += u.program.Size()
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, one := range u.of {

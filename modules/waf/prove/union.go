@@ -8,23 +8,46 @@ import (
 	"sync/atomic"
 
 	"gatehouse.internal/modules/waf/automaton"
+	"gatehouse.internal/modules/waf/rx"
 )
 
 // union is one automaton over the patterns of several rules. No match means that none of them matches the text; that is
 // all that is ever concluded from it.
 type union struct {
-	rules     []*rule
-	maxStates int
+	rules []*rule
+	of    *unions
 
 	once  sync.Once
 	built atomic.Pointer[automaton.Automaton] // nil: not yet, or it could not be
 }
 
-// unions are shared by plans that unite the same rules.
+// unions are shared by plans that unite the same rules. All of them are over one program, which is compiled when the
+// prover is: what a request makes of it is a table of classes and the first state.
 type unions struct {
-	mu        sync.Mutex
-	of        map[string]*union
+	program   *automaton.Program // nil: unions prove nothing
+	numbers   map[*rx.Pattern]int
 	maxStates int
+
+	mu sync.Mutex
+	of map[string]*union // guarded by mu
+}
+
+// newUnions compiles the patterns of the rules that can be united.
+func newUnions(rules []*rule, maxStates int) *unions {
+	u := &unions{numbers: map[*rx.Pattern]int{}, maxStates: maxStates, of: map[string]*union{}}
+	var trees []*syntax.Regexp
+	for _, r := range rules {
+		if p := r.op.pattern; r.united {
+			if _, ok := u.numbers[p]; !ok {
+				u.numbers[p] = len(trees)
+				trees = append(trees, p.Syntax())
+			}
+		}
+	}
+	if len(trees) > 0 {
+		u.program, _ = automaton.Compile(trees, false) // an error leaves nil: see there
+	}
+	return u
 }
 
 // unite returns the union of those of the rules that keep accepts; nil if there are fewer than two.
@@ -45,20 +68,23 @@ func (u *unions) unite(rules []*rule, keep func(*rule) bool) *union {
 	defer u.mu.Unlock()
 	found := u.of[key.String()]
 	if found == nil {
-		found = &union{rules: members, maxStates: u.maxStates}
+		found = &union{rules: members, of: u}
 		u.of[key.String()] = found
 	}
 	return found
 }
 
-// automaton builds it when first asked: many unions never are.
+// automaton makes it when first asked: many unions never are.
 func (u *union) automaton() *automaton.Automaton {
 	u.once.Do(func() {
-		var trees []*syntax.Regexp
-		for _, r := range u.rules {
-			trees = append(trees, r.op.pattern.Syntax())
+		if u.of.program == nil {
+			return
 		}
-		if a, err := automaton.New(trees, automaton.Options{MaxStates: u.maxStates}); err == nil {
+		var members []int
+		for _, r := range u.rules {
+			members = append(members, u.of.numbers[r.op.pattern])
+		}
+		if a, err := u.of.program.Union(members, u.of.maxStates); err == nil {
 			u.built.Store(a)
 		}
 	})

@@ -1,18 +1,32 @@
 package rx
 
 import (
+	"math"
+	"sync"
+
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 
 	"gatehouse.internal/modules/waf/automaton"
 )
 
-// One evaluation may build this many states, and one more for this many bytes of its value. A value for which they do
-// not suffice is decided by the engine, having lost little: a state costs about what the engine needs for a hundred
-// bytes. What was built stays, so that usual values soon need no new ones. See BenchmarkCold.
+// One evaluation may build this many states, and one more for this many bytes of its value, as long as what its
+// transaction was lent suffices (Lend). A value for which they do not is decided by the engine, having lost little: a
+// state costs about what the engine needs for a hundred bytes. What was built stays, so that usual values soon need no
+// new ones. See BenchmarkCold.
 const (
 	freeStates = 16
 	everyBytes = 256
 )
+
+// lent are the budgets of transactions that are judged now: plugintypes.TransactionState to *automaton.Budget.
+var lent sync.Map
+
+// Lend has the operators that judge tx build no more than b together, until they are called that it returns. Without it
+// only each evaluation is bounded. The caller's goroutine is the one that judges.
+func Lend(tx plugintypes.TransactionState, b *automaton.Budget) (end func()) {
+	lent.Store(tx, b)
+	return func() { lent.Delete(tx) }
+}
 
 // operator is @rx with an automaton before it.
 type operator struct{ *Pattern }
@@ -27,49 +41,47 @@ var (
 
 // NewOperator makes an operator with the verdicts and captures of Coraza's @rx.
 func NewOperator(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
-	p, err := shared(o)
+	p, err := Shared(o.Arguments)
 	if err != nil {
 		return nil, err
 	}
+	p.Prepare()
 	return operator{p}, nil
 }
 
 // NewStock makes an operator that works as Coraza's @rx does: the reference, and for sites without a prover.
 func NewStock(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
-	p, err := shared(o)
+	p, err := Shared(o.Arguments)
 	if err != nil {
 		return nil, err
 	}
 	return stock{p}, nil
 }
 
-// shared compiles the argument once for all rules and engines that share a cache.
-//
-// Coraza keeps other things in it, in part under bare arguments of rules (@pm, regular expressions of keys, binary @rx),
-// and takes what it finds for its own. So the key holds a space before a line feed: Coraza's parser trims each line
-// before it joins any, so that no argument in a rule can have one.
-func shared(o plugintypes.OperatorOptions) (*Pattern, error) {
-	if o.Memoizer == nil {
-		return Compile(o.Arguments)
-	}
-	v, err := o.Memoizer.Do("gatehouse rx \n"+o.Arguments, func() (any, error) { return Compile(o.Arguments) })
-	if err != nil {
-		return nil, err
-	}
-	p, ok := v.(*Pattern)
-	if !ok {
-		return nil, errType(v)
-	}
-	return p, nil
-}
-
 // Evaluate implements plugintypes.Operator.
 func (o operator) Evaluate(tx plugintypes.TransactionState, value string) bool {
-	budget := automaton.Budget{States: freeStates, Every: everyBytes}
-	if !o.Match(value, &budget) {
+	var nothing automaton.Budget
+	answer := o.quick(value, &nothing)
+	if answer == automaton.Unknown {
+		answer = o.learn(tx, value)
+	}
+	switch {
+	case answer == automaton.Unknown:
+		return stock{o.Pattern}.Evaluate(tx, value)
+	case answer == automaton.No:
 		return false
 	}
 	return !tx.Capturing() || o.capture(tx, value)
+}
+
+// learn is quick, and builds what is missing as far as tx may.
+func (o operator) learn(tx plugintypes.TransactionState, value string) automaton.Answer {
+	b := &automaton.Budget{States: math.MaxInt}
+	if v, ok := lent.Load(tx); ok {
+		b = v.(*automaton.Budget)
+	}
+	b.Each = freeStates + len(value)/everyBytes
+	return o.quick(value, b)
 }
 
 // Evaluate implements plugintypes.Operator.

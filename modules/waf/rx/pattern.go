@@ -2,12 +2,12 @@
 package rx
 
 import (
-	"fmt"
 	"regexp"
 	"regexp/syntax"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"rsc.io/binaryregexp"
@@ -35,8 +35,9 @@ type Pattern struct {
 	tree     *syntax.Regexp // for the automaton; with the alphabet of bytes if binary
 	binary   bool
 
-	once sync.Once // makes fast at the first match: many rules never see a value
-	fast *automaton.Automaton
+	once     sync.Once // makes fast, which not all uses of a pattern need
+	fast     *automaton.Automaton
+	prepared atomic.Pointer[automaton.Automaton] // fast, for those who must not make it
 }
 
 // Compile compiles an argument as Coraza does by default: "(?sm)" before it; but if it has escapes of bytes that are no
@@ -94,23 +95,38 @@ func (p *Pattern) Syntax() *syntax.Regexp {
 	return p.tree
 }
 
+// Prepare makes the pattern's automaton, without states, so that no request has to.
+func (p *Pattern) Prepare() { p.automaton() }
+
 // automaton returns the pattern's automaton; nil if it is beyond what one may hold.
 func (p *Pattern) automaton() *automaton.Automaton {
 	p.once.Do(func() {
 		// An error leaves p.fast nil: the engine then answers everything, which is always right.
 		p.fast, _ = automaton.New([]*syntax.Regexp{p.tree}, automaton.Options{MaxStates: maxStates, Bytes: p.binary})
+		p.prepared.Store(p.fast)
 	})
 	return p.fast
 }
 
-// Match reports whether s is matched, exactly. b bounds what the automaton may build meanwhile; nil is without bound.
+// engineBytes is how much text the engine reads in the time that a state takes.
+const engineBytes = 16
+
+// Match reports whether s is matched, exactly. b bounds what the automaton may build meanwhile, and is charged for what
+// the engine has to read instead; nil is without bound.
 func (p *Pattern) Match(s string, b *automaton.Budget) bool {
-	if fast := p.automaton(); fast != nil {
-		if answer := fast.Match(s, b); answer != automaton.Unknown {
-			return answer == automaton.Yes
-		}
+	if answer := p.quick(s, b); answer != automaton.Unknown {
+		return answer == automaton.Yes
 	}
+	b.Charge(len(s) / engineBytes)
 	return p.engine.MatchString(s)
+}
+
+// quick is what the automaton knows.
+func (p *Pattern) quick(s string, b *automaton.Budget) automaton.Answer {
+	if fast := p.automaton(); fast != nil {
+		return fast.Match(s, b)
+	}
+	return automaton.Unknown
 }
 
 // Groups returns the captures of the first match as Coraza stores them: the match, then at most eight groups, "" for one
@@ -171,6 +187,3 @@ func byteEscape(s string) (b byte, width int, ok bool) {
 	}
 	return byte(r), width, true
 }
-
-// errType says that the cache holds something else under our key, which its making excludes.
-func errType(v any) error { return fmt.Errorf("the cache of compiled patterns holds a %T", v) }

@@ -6,7 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"regexp/syntax"
-	"slices"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -220,62 +220,72 @@ func TestSyntax(t *testing.T) {
 	}
 }
 
-// cache is a memoizer without owners.
-type cache map[string]any
-
-func (c cache) Do(key string, make func() (any, error)) (any, error) {
-	if v, ok := c[key]; ok {
-		return v, nil
-	}
-	v, err := make()
-	if err == nil {
-		c[key] = v
-	}
-	return v, err
-}
-
+// Who asks for an argument shares a pattern with whoever else uses it, and nothing is kept that nobody uses.
 func TestPatternsAreShared(t *testing.T) {
-	c := cache{}
-	o := plugintypes.OperatorOptions{Arguments: "abc", Memoizer: c}
-	fast, err1 := NewOperator(o)
-	stocked, err2 := NewStock(o)
-	if err1 != nil || err2 != nil || fast.(operator).Pattern != stocked.(stock).Pattern || len(c) != 1 {
-		t.Fatalf("%v %v: two operators of one argument, %d patterns", err1, err2, len(c))
+	arg := `shared (?:pattern)+`
+	held := func() bool {
+		known.mu.Lock()
+		defer known.mu.Unlock()
+		_, ok := known.of[arg]
+		return ok
 	}
-	for key := range c {
-		if !strings.Contains(key, " \n") {
-			t.Errorf("key %q could be an argument in a rule", key)
+	func() {
+		o := plugintypes.OperatorOptions{Arguments: arg}
+		fast, err1 := NewOperator(o)
+		stocked, err2 := NewStock(o)
+		if err1 != nil || err2 != nil || fast.(operator).Pattern != stocked.(stock).Pattern || !held() {
+			t.Fatalf("%v %v: two operators of one argument have two patterns", err1, err2)
 		}
-		c[key] = 7
-	}
-	if _, err := NewOperator(o); err == nil {
-		t.Error("another thing in the cache was taken for a pattern")
+		if fast.(operator).fast == nil {
+			t.Error("the automaton is left to a request to make")
+		}
+		runtime.KeepAlive(fast)
+		runtime.KeepAlive(stocked)
+	}()
+	for n := 0; held(); n++ {
+		if runtime.GC(); n == 1000 {
+			t.Fatal("the pattern is kept though nobody uses it")
+		}
+		runtime.Gosched()
 	}
 	if _, err := NewStock(plugintypes.OperatorOptions{Arguments: "("}); err == nil {
-		t.Error("a broken argument was accepted without a cache")
+		t.Error("a broken argument was accepted")
 	}
 }
 
-// The key must be one that no argument can be: Coraza trims lines before it joins them.
-func TestArgumentsHoldNoSpaceBeforeALineFeed(t *testing.T) {
-	var seen []string
-	plugins.RegisterOperator("gatehouseTestSpy", func(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
-		seen = append(seen, o.Arguments)
-		return NewStock(plugintypes.OperatorOptions{Arguments: "x"})
-	})
-	for _, text := range []string{
-		"SecRule ARGS \"@gatehouseTestSpy a \\\n b\" \"id:1,pass\"",
-		"SecRule ARGS \"@gatehouseTestSpy a \n b\" \"id:1,pass\"",
-		"SecRule ARGS \"@gatehouseTestSpy a `\n b \n` c\" \"id:1,pass\"",
-		"SecRule ARGS \"@gatehouseTestSpy a \\\n\\\n b\" \"id:1,pass\"",
-	} {
-		_, _ = coraza.NewWAF(coraza.NewWAFConfig().WithDirectives(text)) // some of these are refused
+// All evaluations in one transaction together build no more than it was lent, and answer as before.
+func TestLentBudget(t *testing.T) {
+	tx, all := transaction(t), patterns(t)
+	var b automaton.Budget
+	end := Lend(tx, &b)
+	defer end()
+	states := func() (n int) {
+		for _, p := range all {
+			n += p.fast.States()
+		}
+		return n
 	}
-	holds := func(part string) bool {
-		return slices.ContainsFunc(seen, func(arg string) bool { return strings.Contains(arg, part) })
+	held := states()
+	for name, value := range hostile() {
+		for _, left := range []int{0, 50, 300} {
+			b.States = left
+			before := states()
+			for _, p := range all {
+				if got, want := (operator{p}).Evaluate(tx, value), (stock{p}).Evaluate(tx, value); got != want {
+					t.Errorf("%s, %s: %v, want %v", name, p, got, want)
+				}
+			}
+			if built := states() - before; built > left {
+				t.Errorf("%s: %d states built of %d", name, built, left)
+			}
+		}
 	}
-	if !holds("\n") || holds(" \n") {
-		t.Errorf("arguments %q: want some with a line feed, none with a space before one", seen)
+	if states() == held {
+		t.Error("nothing was built at all")
+	}
+	end()
+	if (operator{all[0]}).learn(tx, "nothing was lent"); b.Each == freeStates {
+		t.Error("what was lent is used after its end")
 	}
 }
 
