@@ -61,7 +61,7 @@ fuzz: ## every fuzz test for FUZZTIME (20s)
 
 bench: ## every benchmark whose name matches BENCH, and tables of what the WAF's prover saves
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
-	$(GO) test -count=1 -timeout 30m -v -run '^Test(Ratios|HostileCost|ColdAutomata)$$' ./modules/waf -ratios
+	$(GO) test -count=1 -timeout 30m -v -run '^Test(Ratios|ParsingAlone|HostileCost|ColdAutomata)$$' ./modules/waf -ratios
 
 crs: ## CRS's own regression tests through the gateway; the last line counts
 	@log=$$(mktemp); code=0; $(GO) test -count=1 -v -timeout 20m -run '^TestCRS$$' ./testenv >$$log 2>&1 || code=$$?; \

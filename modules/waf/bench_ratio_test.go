@@ -55,3 +55,34 @@ func TestRatios(t *testing.T) {
 	}
 	t.Log(table.String())
 }
+
+// TestParsingAlone prints what Coraza's parsing takes of what an exchange with a body takes: reading the body and showing
+// head and body to the engine that only parses, without anything judged.
+func TestParsingAlone(t *testing.T) {
+	if !*ratios {
+		t.Skip("only with -ratios (make bench)")
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var table strings.Builder
+	for _, kind := range []string{"multipart", "json2k", "form1k", "json64k"} {
+		e, all := side(t, "gatehouse", 1, false), benchStream(kind)
+		alone := &contender{name: "parsing", do: func(n int) { parseAlone(t, e, all[n%len(all)]) }}
+		judged := &contender{name: "gatehouse", do: func(n int) { whole(t, e, kind, all[n%len(all)]) }}
+		compete([]*contender{alone, judged}, 7, 300*time.Millisecond)
+		fmt.Fprintf(&table, "%-10s %38v %38v  %.2f times\n", kind, alone, judged, judged.median()/alone.median())
+	}
+	t.Logf("parsing alone, gatehouse\n%s", table.String())
+}
+
+func parseAlone(t testing.TB, e *Engine, p *prepared) {
+	p.body.Reset(p.exchange.body)
+	data, charged, err := slurp(&p.body, p.r.ContentLength, e.cfg.BodyLimit, e.budget)
+	e.budget.give(charged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx := e.innocence.parser.NewTransactionWithID("parsed")
+	defer func() { _ = tx.Close() }()
+	requestHead{describe(p.r, testClient)}.to(tx)
+	requestBody{data, processorOf(tx)}.to(tx)
+}

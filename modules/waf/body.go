@@ -76,8 +76,12 @@ var (
 	errOverBudget = errors.New("too many bodies are being held")
 )
 
-// firstRead is what a body may hold before its sender has shown more: a declared length is only a promise.
-const firstRead = 16 << 10
+// firstRead is what a body may hold before its sender has shown more: a declared length is only a promise, which is
+// believed once one part in `believed` of it has come.
+const (
+	firstRead = 16 << 10
+	believed  = 4
+)
 
 // slurp reads all of body, at most limit bytes. The buffer grows with what has arrived, is charged to the budget
 // before it grows, and charged is what the caller owes in any case. With errTooLarge, data is what was read so far.
@@ -120,8 +124,8 @@ func slurp(body io.Reader, declared, limit int64, budget *Budget) (data []byte, 
 			return data, charged, errTooLarge
 		}
 		size = min(2*size, limit+1)
-		if declared >= int64(len(data)) {
-			size = min(size, declared+1)
+		if n := int64(len(data)); declared >= n && declared <= believed*n {
+			size = declared + 1
 		}
 	}
 }

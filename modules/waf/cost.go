@@ -2,9 +2,6 @@ package waf
 
 import (
 	"bytes"
-	"io"
-	"mime"
-	"mime/multipart"
 	"net/http"
 	"strings"
 )
@@ -78,35 +75,4 @@ func jsonValues(data []byte) (n int) {
 		}
 	}
 	return n
-}
-
-// multipartCost reads data with the parser that Coraza uses. What that cannot read is counted whole: Coraza will
-// refuse it.
-func multipartCost(contentType string, data []byte) (cost int64) {
-	_, params, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return int64(len(data))
-	}
-	parts := multipart.NewReader(bytes.NewReader(data), params["boundary"])
-	for {
-		p, err := parts.NextPart()
-		if err == io.EOF {
-			return cost
-		}
-		if err != nil {
-			return int64(len(data))
-		}
-		for name, values := range p.Header {
-			for _, value := range values {
-				cost += int64(len(name)+len(value)) + valueCost
-			}
-		}
-		n, err := io.Copy(io.Discard, p)
-		if err != nil {
-			return int64(len(data))
-		}
-		if p.FileName() == "" {
-			cost += n + valueCost
-		}
-	}
 }
