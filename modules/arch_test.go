@@ -18,7 +18,7 @@ const module = "gatehouse.internal/"
 
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
-	"secret", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "backoff", "wholefile", "chain", "scope", "recent",
+	"secret", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "backoff", "wholefile", "chain", "scope", "recent", "running",
 	"store", "store/storetest", "keyring", "standing", "ledger", "service", "roster", "gatetest",
 }
 
@@ -318,7 +318,7 @@ func TestWhoMintsCapabilities(t *testing.T) {
 
 // writers says which room may write which field of gatehouse.Request; see the room cards.
 var writers = map[string]string{
-	"ID": "modules/admit", "ClientIP": "modules/admit", "Path": "modules/admit", "Site": "modules/admit",
+	"ID": "modules/admit", "Run": "modules/admit", "ClientIP": "modules/admit", "Path": "modules/admit", "Site": "modules/admit",
 	"Start": "modules/admit", "Navigation": "modules/admit", "Connection": "modules/admit", "WAF": "modules/waf", "Inspected": "modules/waf",
 	"Identity": "modules/authn", "Challenger": "modules/authn", "Grant": "modules/authz",
 }

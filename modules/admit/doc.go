@@ -14,7 +14,7 @@
 //
 // # Reads / Writes
 //
-// Writes Request.ID, ClientIP, Path, Site, Start, Navigation, Connection. Reads the verdict. No store keyspace.
+// Writes Request.ID, Run, ClientIP, Path, Site, Start, Navigation, Connection. Reads the verdict. No store keyspace.
 //
 // # Invariants
 //
@@ -32,5 +32,5 @@
 //
 // # Cost
 //
-// No store operation. Some ten allocations: the request, its id, the writer, two headers and the log line.
+// No store operation. Some fourteen allocations: the request, its id, its context, the writer, two headers and the log line.
 package admit

@@ -19,6 +19,7 @@ import (
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/page"
 	"gatehouse.internal/modules/internal/reqpath"
+	"gatehouse.internal/modules/internal/running"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -129,11 +130,19 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 	if gatehouse.FromContext(r.Context()) != nil {
 		return caddyhttp.Error(http.StatusInternalServerError, errors.New("the gate stands twice in this site"))
 	}
-	req, w := h.open(rw, r)
+	req, r, w := h.open(rw, r)
+	defer req.Run.Leave()
 	err := h.run(w, r, req, next)
+	cut, wasCut := req.Run.WasCut()
+	if wasCut {
+		req.Note(cut.Note, cut.Why)
+	}
 	var v verdict.Verdict
 	switch {
 	case err == nil:
+	case wasCut: // whatever error came of it; an answer that had begun is cut below
+		_ = req.Refuse(cut.Verdict())
+		v, _ = req.Verdict()
 	case errors.As(err, &v): // a room decided; the first verdict is the one that counts
 		v, _ = req.Verdict()
 		if v.Reason == verdict.LoginRequired && h.crossSite(r, req) { // see shield.go
@@ -160,9 +169,12 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 }
 
 // open makes the request's Request and puts it where the rooms find it.
-func (h *Handler) open(rw http.ResponseWriter, r *http.Request) (*gatehouse.Request, *writer) {
+func (h *Handler) open(rw http.ResponseWriter, r *http.Request) (*gatehouse.Request, *http.Request, *writer) {
 	gatehouse.Heard(r.Context())
-	req := &gatehouse.Request{ID: newID(), Site: h.site, Start: time.Now(), Navigation: page.Navigation(r) && !guessed(r.Header)}
+	served := r
+	run := running.New(r.Context(), func() { gatehouse.Sever(rw, served) })
+	r = r.WithContext(run)
+	req := &gatehouse.Request{ID: newID(), Run: run, Site: h.site, Start: time.Now(), Navigation: page.Navigation(r) && !guessed(r.Header)}
 	gatehouse.Attach(r, req)
 	w := newWriter(rw, r, req)
 	w.by = h.named.of(r.Header)
@@ -170,7 +182,7 @@ func (h *Handler) open(rw http.ResponseWriter, r *http.Request) (*gatehouse.Requ
 		w.named = h.named
 	}
 	w.stamp() // whatever answers after an error finds the headers there
-	return req, w
+	return req, r, w
 }
 
 // run judges the request's shape and lets the rooms have it; a panic in any of them is an internal error (I6).
@@ -181,7 +193,12 @@ func (h *Handler) run(w *writer, r *http.Request, req *gatehouse.Request, next c
 			return
 		}
 		if p == http.ErrAbortHandler {
-			h.finish(w, r, req, verdict.Verdict{Reason: verdict.UpstreamDown, Detail: "the answer was cut short"})
+			v := verdict.Verdict{Reason: verdict.UpstreamDown, Detail: "the answer was cut short"}
+			if cut, ok := req.Run.WasCut(); ok {
+				req.Note(cut.Note, cut.Why)
+				v = cut.Verdict()
+			}
+			h.finish(w, r, req, v)
 			panic(p)
 		}
 		h.logger.Error("a room panicked", zap.Any("panic", p), zap.String("request_id", req.ID), zap.Stack("stack"))

@@ -72,14 +72,15 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, req *gatehouse.
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
-	visit := all.enter(r.Context(), proof, t.Check)
+	visit := all.enter(req.Run, proof, t.Check)
 	defer visit.Leave()
 	if err := all.counts(visit, time.Now()); err != nil {
 		return req.Deny(verdict.InvalidToken, string(proof.Method())+": "+err.Error())
 	}
 	req.Identity = h.vouchedFor(proof)
 	req.Note("credential", string(proof.Method()))
-	return h.run(w, r, req, visit, next)
+	visit.Review(h.house.StillAllowed(r, req, visit.Proof))
+	return next.ServeHTTP(w, r)
 }
 
 // unaccepted refuses a request whose credential does not count.

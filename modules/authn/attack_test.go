@@ -79,7 +79,7 @@ func TestCookieOfAnotherSite(t *testing.T) {
 			if _, err := s.Lookup(t.Context(), token, other, limits, ByPerson); !errors.Is(err, errNoSession) {
 				t.Errorf("good on %q: %v", other, err)
 			}
-			if v, err := s.Enter(t.Context(), token, other, limits, ByPerson); !errors.Is(err, errNoSession) || v != nil {
+			if v, err := s.Enter(runs(t), token, other, limits, ByPerson); !errors.Is(err, errNoSession) || v != nil {
 				t.Errorf("may enter %q: %v", other, err)
 			}
 			if _, _, ok := s.Remaining(t.Context(), token, other, limits); ok {

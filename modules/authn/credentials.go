@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatehouse.internal/modules/internal/identity"
+	"gatehouse.internal/modules/internal/running"
 	"gatehouse.internal/modules/internal/standing"
 )
 
@@ -44,12 +45,11 @@ func (v *visits) Destruct() error {
 }
 
 // enter opens a visit by a credential that check vouches for. Whoever gets a visit must leave it.
-func (v *visits) enter(ctx context.Context, proof identity.Proof, check func() error) *Visit {
-	visit := &Visit{Proof: proof, check: check}
+func (v *visits) enter(run *running.Run, proof identity.Proof, check func() error) *Visit {
+	visit := &Visit{Proof: proof, check: check, run: run}
 	n := v.next.Add(1)
 	visit.id[0] = byte(n) // spreads over the shards
 	binary.BigEndian.PutUint64(visit.id[1:], n)
-	visit.Context, visit.cancel = context.WithCancelCause(ctx)
 	v.add(visit, nil, Limits{})
 	return visit
 }

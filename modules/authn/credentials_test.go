@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gatehouse.internal/modules/internal/identity"
+	"gatehouse.internal/modules/internal/running"
 	"gatehouse.internal/modules/internal/standing"
 )
 
@@ -23,27 +24,27 @@ func TestVisitsEndWithTheirCredential(t *testing.T) {
 			}
 			return nil
 		}
-		lasting := all.enter(t.Context(), identity.ProveBy(who, identity.Credential{Method: identity.ByAPIKey, Name: "k"}), check)
-		short := all.enter(t.Context(), identity.ProveBy(who, identity.Credential{Method: identity.ByBearer, Until: time.Now().Add(10 * time.Second)}), nil)
-		left := all.enter(t.Context(), identity.ProveBy(who, identity.Credential{Method: identity.ByAPIKey}), check)
+		lasting := all.enter(runs(t), identity.ProveBy(who, identity.Credential{Method: identity.ByAPIKey, Name: "k"}), check)
+		var severed atomic.Bool
+		run := running.New(t.Context(), func() { severed.Store(true) })
+		short := all.enter(run, identity.ProveBy(who, identity.Credential{Method: identity.ByBearer, Until: time.Now().Add(10 * time.Second)}), nil)
+		left := all.enter(runs(t), identity.ProveBy(who, identity.Credential{Method: identity.ByAPIKey}), check)
 		left.Leave()
 		time.Sleep(9 * time.Second)
 		synctest.Wait()
-		if lasting.Cut() != "" || short.Cut() != "" {
-			t.Fatalf("cut too early: %q %q", lasting.Cut(), short.Cut())
+		if lasting.cutBy() != "" || short.cutBy() != "" {
+			t.Fatalf("cut too early: %q %q", lasting.cutBy(), short.cutBy())
 		}
-		var severed atomic.Bool
-		short.Sever(func() { severed.Store(true) })
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if short.Cut() != errCredentialOver.Error() || !severed.Load() || lasting.Cut() != "" {
-			t.Fatalf("a second after its time: cut %q, severed %v; the other: %q", short.Cut(), severed.Load(), lasting.Cut())
+		if short.cutBy() != errCredentialOver.Error() || !severed.Load() || lasting.cutBy() != "" {
+			t.Fatalf("a second after its time: cut %q, severed %v; the other: %q", short.cutBy(), severed.Load(), lasting.cutBy())
 		}
 		revoked.Store(true)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if lasting.Cut() != "it was revoked" || left.Cut() != "" {
-			t.Fatalf("a second after the revocation: %q; one that had left: %q", lasting.Cut(), left.Cut())
+		if lasting.cutBy() != "it was revoked" || left.cutBy() != "" {
+			t.Fatalf("a second after the revocation: %q; one that had left: %q", lasting.cutBy(), left.cutBy())
 		}
 		lasting.Leave()
 		short.Leave()

@@ -40,8 +40,8 @@
 //
 // # Cost
 //
-// A request with a session this node knows: no store operation; looking it up allocates nothing, being cut with it a
-// handful of small objects. Otherwise one read. One batched, not durable write per session and 30 s at the most; one
+// A request with a session this node knows: no store operation; looking it up allocates nothing, being cut with it one
+// small object. Otherwise one read. One batched, not durable write per session and 30 s at the most; one
 // durable write a minute for the clock. Some 700 bytes a session at hand, 900 more at the most for the rhythm of what it
 // asks for. One call to the provider, one goroutine and three writes per renewal, 256 at once.
 package authn

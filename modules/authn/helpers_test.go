@@ -10,6 +10,7 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/running"
 	"gatehouse.internal/modules/internal/store"
 )
 
@@ -129,7 +130,7 @@ func (l *log) kinds(kind event.Kind) (found []event.Event) {
 // enter opens a visit that the test will find cut or not.
 func enter(t testing.TB, s *Sessions, token string, l Limits) *Visit {
 	t.Helper()
-	v, err := s.Enter(t.Context(), token, host, l, Use{})
+	v, err := s.Enter(runs(t), token, host, l, Use{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,3 +178,12 @@ func (f *faulty) Touch(ctx context.Context, to map[store.Key]time.Time) error {
 var errBroken = errors.Join(store.ErrDown, errors.New("broken for a test"))
 
 func down(store.Key) error { return errBroken }
+
+// runs returns a request that runs as long as the test does.
+func runs(t testing.TB) *running.Run { return running.New(t.Context(), nil) }
+
+// cutBy returns why the visit was cut, or "".
+func (v *Visit) cutBy() string {
+	c, _ := v.run.WasCut()
+	return c.Why
+}

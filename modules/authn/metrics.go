@@ -20,12 +20,8 @@ var (
 		Namespace: "gatehouse", Subsystem: "session", Name: "cut_requests_total",
 		Help: "Requests that were running when their session ended, and were ended with it.",
 	})
-	severed = prometheus.NewCounter(prometheus.CounterOpts{
-		Namespace: "gatehouse", Subsystem: "session", Name: "severed_requests_total",
-		Help: "Cut requests that did not return by themselves.",
-	})
 )
 
 func registerMetrics(ctx caddy.Context) error {
-	return gatehouse.RegisterMetrics(ctx, renewed, logins, cuts, severed)
+	return gatehouse.RegisterMetrics(ctx, renewed, logins, cuts)
 }

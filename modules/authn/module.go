@@ -88,9 +88,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		proof, err = sessions.Lookup(r.Context(), token, hostOf(r), h.limits, h.use(r, req))
 	} else {
 		var visit *Visit
-		if visit, err = sessions.Enter(r.Context(), token, hostOf(r), h.limits, h.use(r, req)); err == nil {
+		if visit, err = sessions.Enter(req.Run, token, hostOf(r), h.limits, h.use(r, req)); err == nil {
 			defer visit.Leave()
-			return h.serve(w, r, req, visit, next)
+			h.identify(req, visit.Proof)
+			visit.Review(h.house.StillAllowed(r, req, visit.Proof))
+			return next.ServeHTTP(w, r)
 		}
 	}
 	switch {
@@ -118,28 +120,6 @@ func (h *Handler) identify(req *gatehouse.Request, proof identity.Proof) {
 		req.Watch(e.Watched())
 		req.Note("break_glass", proof.Subject())
 	}
-}
-
-// serve lets the request go on as the visit's, and no longer than its session.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, visit *Visit, next caddyhttp.Handler) error {
-	h.identify(req, visit.Proof)
-	return h.run(w, r, req, visit, next)
-}
-
-func (h *Handler) run(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, visit *Visit, next caddyhttp.Handler) error {
-	r = r.WithContext(visit.Context)
-	visit.Sever(func() { gatehouse.Sever(w, r) })
-	visit.Review(h.house.StillAllowed(r, req, visit.Proof))
-	defer func() { // also when the proxy panics, as it does in the middle of an answer
-		if why := visit.Cut(); why != "" {
-			req.Note("session_cut", why)
-		}
-	}()
-	err := next.ServeHTTP(w, r)
-	if why := visit.Cut(); why != "" && err != nil { // admit cuts an answer that had begun
-		return req.Deny(verdict.Forbidden, errCut(why).Error())
-	}
-	return err
 }
 
 // review ends what runs by this configuration and may not go on by the one that took over from it.

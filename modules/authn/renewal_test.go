@@ -107,7 +107,7 @@ func TestOutageGrace(t *testing.T) {
 		if _, err := s.Lookup(t.Context(), token, host, l, ByPerson); !errors.Is(err, errProviderDown) {
 			t.Fatalf("after the grace: %v, want errProviderDown", err)
 		}
-		if v.Cut() == "" {
+		if v.cutBy() == "" {
 			t.Error("what ran in the session goes on without anybody who vouches")
 		}
 		calls := idp.calls.Load()
@@ -213,7 +213,7 @@ func TestVouchingEnded(t *testing.T) {
 		synctest.Wait()
 		wantLive(t, s, token, false)
 		wantLive(t, other, token, false)
-		if why := v.Cut(); why != "ended" {
+		if why := v.cutBy(); why != "ended" {
 			t.Errorf("what ran on the other node was cut because %q", why)
 		}
 		if ended := told.kinds(event.SessionEnded); len(ended) != 1 || ended[0].User != "local:ada" {
@@ -373,8 +373,8 @@ func TestRoleChange(t *testing.T) {
 				idp.set(func() { idp.roles = tt.after })
 				time.Sleep(5*time.Minute + time.Second) // the open visit alone has it renewed
 				for name, v := range map[string]*Visit{"this node": here, "the other": there} {
-					if (v.Cut() != "") != tt.cut {
-						t.Errorf("what ran on %s was cut: %q", name, v.Cut())
+					if (v.cutBy() != "") != tt.cut {
+						t.Errorf("what ran on %s was cut: %q", name, v.cutBy())
 					}
 				}
 				idle, _, ok := s.Remaining(t.Context(), token, host, l)

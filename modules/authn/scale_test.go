@@ -160,10 +160,9 @@ func BenchmarkEnter(b *testing.B) {
 	}
 	defer s.Destruct()
 	token := populate(b, s, 1)[0]
-	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
-		v, err := s.Enter(ctx, token, host, limits, ByPerson)
+		v, err := s.Enter(runs(b), token, host, limits, ByPerson)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -186,7 +185,7 @@ func BenchmarkRevocationToCut(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		token := populate(b, nodes[0], 1)[0]
-		v, err := nodes[1].Enter(b.Context(), token, host, limits, ByPerson)
+		v, err := nodes[1].Enter(runs(b), token, host, limits, ByPerson)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -194,7 +193,7 @@ func BenchmarkRevocationToCut(b *testing.B) {
 		if err := nodes[0].End(b.Context(), token); err != nil {
 			b.Fatal(err)
 		}
-		<-v.Context.Done()
+		<-v.run.Done()
 		b.StopTimer()
 		v.Leave()
 		b.StartTimer()

@@ -227,7 +227,7 @@ func TestCookieStandsForNothingElse(t *testing.T) {
 		if _, err := s.Lookup(t.Context(), token, host, other, ByPerson); !errors.Is(err, errNoSession) {
 			t.Errorf("the cookie of one tenant is good on another's site: %v", err)
 		}
-		if v, err := s.Enter(t.Context(), token, host, other, ByPerson); !errors.Is(err, errNoSession) || v != nil {
+		if v, err := s.Enter(runs(t), token, host, other, ByPerson); !errors.Is(err, errNoSession) || v != nil {
 			t.Errorf("the cookie of one tenant opens a visit on another's site: %v", err)
 		}
 		wantLive(t, s, token, true)

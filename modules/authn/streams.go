@@ -7,73 +7,31 @@ import (
 	"time"
 
 	"gatehouse.internal/modules/internal/identity"
+	"gatehouse.internal/modules/internal/running"
 )
 
-const (
-	guardEvery = 500 * time.Millisecond // how late a session's end by age may reach what runs in it
-	severAfter = 250 * time.Millisecond // how long a cancelled request may take to return by itself
-)
+const guardEvery = 500 * time.Millisecond // how late a session's end by age may reach what runs in it
 
-// Visit is one request in a session, or by another credential, for as long as it runs: a page, a download, a websocket.
-// When the session ends, or the credential no longer counts, its Context is cancelled; a visit that has not left soon after is severed.
+// Visit is a request in a session, or by another credential, for as long as it runs: a page, a download, a websocket. When
+// the session ends, or the credential no longer counts, its run is cut.
 type Visit struct {
-	Proof   identity.Proof
-	Context context.Context
+	Proof identity.Proof
 
-	cancel     context.CancelCauseFunc
+	run        *running.Run
 	check      func() error // of a visit without a session: why its credential no longer counts
 	in         *shard
 	id         sessionID
 	prev, next *Visit      // guarded by in.mu
 	allowed    func() bool // guarded by in.mu; whether the configuration in force lets it go on; nil: not judged yet
-
-	mu    sync.Mutex
-	sever func()      // guarded by mu
-	timer *time.Timer // guarded by mu
-	gone  bool        // guarded by mu
-}
-
-// errCut is the cause of a visit's cancelled context; its text says why the session ended.
-type errCut string
-
-func (e errCut) Error() string { return "the session ended: " + string(e) }
-
-// Cut returns why the visit was cut, or "".
-func (v *Visit) Cut() string {
-	cut, _ := context.Cause(v.Context).(errCut)
-	return string(cut)
-}
-
-// Sever sets what ends the request by force. It is called once at the most, never after Leave has returned, and
-// perhaps at once. It must not block.
-func (v *Visit) Sever(f func()) {
-	v.mu.Lock()
-	v.sever = f
-	v.mu.Unlock()
 }
 
 // Leave ends the visit. It must be called once.
-func (v *Visit) Leave() {
-	v.in.remove(v)
-	v.mu.Lock()
-	v.gone = true
-	if v.timer != nil {
-		v.timer.Stop()
-	}
-	v.mu.Unlock()
-	v.cancel(nil)
-}
+func (v *Visit) Leave() { v.in.remove(v) }
 
-// cut ends what runs: politely first.
 func (v *Visit) cut(why string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.gone || v.timer != nil {
-		return
+	if v.run.Cut(running.Cut{Note: "session_cut", Why: why}) {
+		cuts.Inc()
 	}
-	cuts.Inc()
-	v.cancel(errCut(why))
-	v.timer = time.AfterFunc(severAfter, v.force)
 }
 
 // Review has the visit cut when allowed, which is called whenever another configuration has taken over, reports that it
@@ -89,31 +47,20 @@ func (v *Visit) Review(allowed func() bool) {
 
 const policyChanged = "the policy changed"
 
-func (v *Visit) force() {
-	v.mu.Lock()
-	defer v.mu.Unlock() // held while severing, so that Leave waits: afterwards the answer's writer is not ours any more
-	if !v.gone && v.sever != nil {
-		severed.Inc()
-		v.sever()
-		v.sever = nil
-	}
-}
-
 // Enter is [Sessions.Lookup] for a request that is to end with its session. Whoever gets a visit must leave it.
-func (s *Sessions) Enter(ctx context.Context, token, host string, l Limits, u Use) (*Visit, error) {
-	id, e, err := s.find(ctx, token, host, l, u)
+func (s *Sessions) Enter(run *running.Run, token, host string, l Limits, u Use) (*Visit, error) {
+	id, e, err := s.find(run, token, host, l, u)
 	if err != nil {
 		return nil, err
 	}
-	v := &Visit{id: id}
-	v.Context, v.cancel = context.WithCancelCause(ctx)
+	v := &Visit{id: id, run: run}
 	s.streams.add(v, e, l)
 	// What ended or changed the session just before could not see the visit; what does so from now on will.
 	s.mu.RLock()
 	now := s.table[id]
 	s.mu.RUnlock()
 	if now == nil {
-		if now, err = s.load(ctx, id, nil); err != nil {
+		if now, err = s.load(run, id, nil); err != nil {
 			v.Leave()
 			return nil, err
 		}

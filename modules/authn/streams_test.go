@@ -3,12 +3,12 @@ package authn
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"gatehouse.internal/modules/internal/keyring"
+	"gatehouse.internal/modules/internal/running"
 	"gatehouse.internal/modules/internal/store"
 )
 
@@ -17,12 +17,12 @@ func cutWithin(t *testing.T, v *Visit, most time.Duration) time.Duration {
 	t.Helper()
 	began := time.Now()
 	select {
-	case <-v.Context.Done():
+	case <-v.run.Done():
 	case <-time.After(most + time.Second):
 	}
 	took := time.Since(began)
-	if v.Cut() == "" || took > most {
-		t.Errorf("cut %q after %v, want within %v", v.Cut(), took, most)
+	if v.cutBy() == "" || took > most {
+		t.Errorf("cut %q after %v, want within %v", v.cutBy(), took, most)
 	}
 	return took
 }
@@ -63,8 +63,8 @@ func TestStreamsEndWithTheirSession(t *testing.T) {
 					cutWithin(t, v, time.Second)
 					v.Leave()
 				}
-				if tt.late == 0 && tt.name != "everybody is revoked" && kept.Cut() != "" {
-					t.Errorf("another session's visit was cut: %s", kept.Cut())
+				if tt.late == 0 && tt.name != "everybody is revoked" && kept.cutBy() != "" {
+					t.Errorf("another session's visit was cut: %s", kept.cutBy())
 				}
 			})
 		})
@@ -87,8 +87,8 @@ func TestStreamsEndAtTheAbsoluteLimit(t *testing.T) {
 			time.Sleep(15 * time.Minute)
 			wantLive(t, s, token, true)
 		}
-		if v.Cut() != "" {
-			t.Fatalf("cut too early: %s", v.Cut())
+		if v.cutBy() != "" {
+			t.Fatalf("cut too early: %s", v.cutBy())
 		}
 		time.Sleep(15 * time.Minute)
 		cutWithin(t, v, time.Second)
@@ -107,31 +107,11 @@ func TestStreamsAgeWithoutTheStore(t *testing.T) {
 		broken := down
 		st.get.Store(&broken)
 		time.Sleep(limits.Idle - time.Minute)
-		if v.Cut() != "" {
-			t.Fatalf("cut too early: %s", v.Cut())
+		if v.cutBy() != "" {
+			t.Fatalf("cut too early: %s", v.cutBy())
 		}
 		time.Sleep(time.Minute)
 		cutWithin(t, v, time.Second)
-	})
-}
-
-// A visit that does not return when it is cancelled is severed, once; one that has left never is.
-func TestSevering(t *testing.T) {
-	bubble(t, func(t *testing.T, st store.Store, keys *keyring.Ring, s *Sessions) {
-		token := create(t, s, person("ada"))
-		polite, stubborn := enter(t, s, token, limits), enter(t, s, token, limits)
-		var severedPolite, severedStubborn atomic.Int64
-		polite.Sever(func() { severedPolite.Add(1) })
-		stubborn.Sever(func() { severedStubborn.Add(1) })
-		must(t, s.End(t.Context(), token))
-		<-polite.Context.Done()
-		polite.Leave()
-		time.Sleep(time.Second)
-		stubborn.Leave()
-		time.Sleep(time.Second)
-		if severedPolite.Load() != 0 || severedStubborn.Load() != 1 {
-			t.Errorf("severed %d and %d times, want 0 and 1", severedPolite.Load(), severedStubborn.Load())
-		}
 	})
 }
 
@@ -145,13 +125,13 @@ func TestEnterRacesEnd(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 6 {
 			wg.Go(func() {
-				v, err := nodes[i%2].Enter(context.Background(), token, host, limits, ByPerson)
+				v, err := nodes[i%2].Enter(running.New(context.Background(), nil), token, host, limits, ByPerson)
 				if err != nil {
 					return
 				}
 				defer v.Leave()
 				select {
-				case <-v.Context.Done():
+				case <-v.run.Done():
 				case <-time.After(20 * time.Second):
 					t.Error("a visit outlives its session")
 				}

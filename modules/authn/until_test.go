@@ -29,8 +29,8 @@ func TestSessionUntil(t *testing.T) {
 		defer visit.Leave()
 		time.Sleep(time.Minute + guardEvery)
 		synctest.Wait()
-		if visit.Cut() != "max" {
-			t.Errorf("what runs in it: %q", visit.Cut())
+		if visit.cutBy() != "max" {
+			t.Errorf("what runs in it: %q", visit.cutBy())
 		}
 		wantLive(t, s, token, false)
 		wantLive(t, node(t, st, keys), token, false)

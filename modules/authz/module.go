@@ -12,6 +12,7 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/reqpath"
+	"gatehouse.internal/modules/internal/running"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -149,10 +150,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return err
 	}
 	req.Grant = verdict.Mint(d.Rule)
-	if d.Until.IsZero() {
-		return next.ServeHTTP(w, r)
+	if !d.Until.IsZero() {
+		req.Run.Until(d.Until, running.Cut{Note: "policy_cut", Why: "the time is over for which " + d.Rule + " allows it"})
 	}
-	return h.serveUntil(w, r, req, next, &d)
+	return next.ServeHTTP(w, r)
 }
 
 // allows reports whether the policy lets a request go on now that an earlier configuration let in: it is allowed, and meets
@@ -174,21 +175,6 @@ func (h *Handler) refuse(r *http.Request, req *gatehouse.Request, d *Decision) e
 		return req.Deny(verdict.Forbidden, d.Summary())
 	}
 	return req.Refuse(verdict.Verdict{Reason: verdict.Forbidden, Detail: d.Summary(), Location: gatehouse.PortalPrefix + "logout"})
-}
-
-// serveUntil lets the request pass, but no longer than it is allowed.
-func (h *Handler) serveUntil(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, next caddyhttp.Handler, d *Decision) error {
-	bound := newRun(r.Context(), func() { gatehouse.Sever(w, r) })
-	defer bound.leave()
-	bound.until(d.Until, "its time is over")
-	err := next.ServeHTTP(w, r.WithContext(bound))
-	if why := bound.why(); why != "" {
-		req.Note("policy_cut", why)
-		if err != nil { // admit cuts an answer that had begun
-			return req.Deny(verdict.Forbidden, errCut(why).Error())
-		}
-	}
-	return err
 }
 
 var (

@@ -14,7 +14,9 @@ import (
 	"gatehouse.internal/modules/internal/clientip"
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/prefixset"
+	"gatehouse.internal/modules/internal/running"
 	"gatehouse.internal/modules/internal/store"
+	"gatehouse.internal/modules/internal/verdict"
 )
 
 const (
@@ -72,8 +74,10 @@ type Desk struct {
 	rules atomic.Pointer[Rules]
 	bans  prefixset.Table[*Ban]
 
+	present *present
+
 	listing sync.Mutex // held while the lists to follow are changed
-	lists   atomic.Pointer[[]*running]
+	lists   atomic.Pointer[[]*runningList]
 	life    context.Context // ends with the desk
 
 	mu      sync.Mutex
@@ -92,7 +96,7 @@ type Desk struct {
 // out until there are rules to go by.
 func Open(st store.Store, bus *event.Bus) (*Desk, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &Desk{store: st, bus: bus, counter: newCounter(maxCounted), wake: make(chan struct{}, 1), life: ctx, stop: cancel}
+	d := &Desk{store: st, bus: bus, counter: newCounter(maxCounted), wake: make(chan struct{}, 1), life: ctx, stop: cancel, present: newPresent()}
 	feed, err := st.Watch(ctx, bucket)
 	if err == nil {
 		err = d.read(ctx)
@@ -104,11 +108,15 @@ func Open(st store.Store, bus *event.Bus) (*Desk, error) {
 	d.untap = bus.Tap(d.hear)
 	d.done.Go(func() { d.follow(ctx, feed) })
 	d.done.Go(func() { d.write(ctx) })
+	d.done.Go(func() { d.sweep(ctx) })
 	return d, nil
 }
 
 // Use has the desk go by these rules from now on.
-func (d *Desk) Use(r *Rules) { d.rules.Store(r) }
+func (d *Desk) Use(r *Rules) {
+	d.rules.Store(r)
+	d.present.shutOut()
+}
 
 // Destruct stops it. Bans that could not be written yet are lost.
 func (d *Desk) Destruct() error {
@@ -130,6 +138,20 @@ func (d *Desk) Banned(addr netip.Addr) (*Ban, bool) {
 		return f.ban(addr), true
 	}
 	return nil, false
+}
+
+// verdict is what its client is told.
+func (b *Ban) verdict() verdict.Verdict {
+	return verdict.Verdict{Reason: verdict.Banned, RetryAfter: time.Until(b.Until), Detail: b.why()}
+}
+
+// cut is why the requests end that its client had running.
+func (b *Ban) cut() running.Cut {
+	return running.Cut{Note: "ban_cut", Why: b.why(), Reason: verdict.Banned, Until: b.Until}
+}
+
+func (b *Ban) why() string {
+	return fmt.Sprintf("jail %s, network %s: %s", b.Jail, b.Network, b.Detail)
 }
 
 func (d *Desk) allowed(addr netip.Addr) bool {
@@ -175,6 +197,7 @@ func (d *Desk) Offend(on string, client netip.Addr, request, detail string) {
 			continue
 		}
 		d.bans.Set(network, &b)
+		d.present.shutOut()
 		d.waiting = append(d.waiting, &waiting{Ban: b})
 		select {
 		case d.wake <- struct{}{}:
@@ -213,6 +236,7 @@ func (d *Desk) Add(ctx context.Context, network netip.Prefix, length time.Durati
 		return Ban{}, err
 	}
 	d.bans.Set(b.Network, &b)
+	d.present.shutOut()
 	d.tell(event.BanAdded, b, by)
 	return b, nil
 }

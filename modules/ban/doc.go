@@ -14,7 +14,7 @@
 //
 // # Reads / Writes
 //
-// Reads Request.ClientIP, Path, Identity, Grant. Writes none of Request's fields. Keyspaces ban, ban_history (90 days)
+// Reads Request.Run, ClientIP, Path, Identity, Grant. Writes none of Request's fields. Keyspaces ban, ban_history (90 days)
 // and ban_count (30 days), in the clear: networks, reasons, request ids. The folder blocklists of the state directory has
 // the last good lists.
 //
@@ -22,7 +22,7 @@
 //
 // The allow-list comes first in everything: trusted proxies are in it, loopback and private addresses too unless
 // include_private says otherwise. A request with the last offence a jail allows is answered when the ban is in force
-// already. What a person does who is logged in is no offence. A ban that was told of, by event, log line or to an operator,
+// already. What runs for a network when it is banned, streams and downloads included, is cut within a second. What a person does who is logged in is no offence. A ban that was told of, by event, log line or to an operator,
 // is durable. A banned request is no offence, so that bans end. Memory is bounded: 65,536 networks are counted, a
 // million banned, a million in each of 32 lists. A list that is broken, unsigned or would shut out a large part of the
 // world changes nothing: the last good one stays in force, over a restart too, however old.
@@ -35,6 +35,7 @@
 //
 // # Cost
 //
-// No store operation per request. One lookup in a prefix table, two when there is a ban, and one per list; one allocation for the writer
+// No store operation per request. One lookup in a prefix table, two when there is a ban, and one per list; one entry in a table of
+// running requests, one allocation for the writer
 // that sees the application's status. An offence takes one lock.
 package ban

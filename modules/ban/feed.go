@@ -35,6 +35,7 @@ type feed struct {
 	folder  string // for the last good list
 	client  *http.Client
 	publish func(event.Event)
+	swapped func() // called when another list is in force; nil: nobody wants to know
 
 	set       prefixset.Atomic
 	confirmed atomic.Int64 // when the list was last known to be good, in Unix seconds; 0: never
@@ -147,6 +148,9 @@ func (f *feed) load(text, sig []byte) error {
 		return err
 	}
 	f.set.Store(set)
+	if f.swapped != nil {
+		f.swapped()
+	}
 	listEntries.WithLabelValues(f.Name).Set(float64(set.Len()))
 	listUnread.WithLabelValues(f.Name).Set(float64(unread))
 	return nil

@@ -342,7 +342,7 @@ func BenchmarkListed(b *testing.B) {
 		fmt.Fprintf(&text, "%d.%d.%d.%d\n", 1+i%200, i>>16&255, i>>8&255, i&255)
 	}
 	dir := b.TempDir()
-	f := &running{feed: &feed{Blocklist: Blocklist{Name: "million"}, folder: dir}}
+	f := &runningList{feed: &feed{Blocklist: Blocklist{Name: "million"}, folder: dir}}
 	began := time.Now()
 	if err := f.load([]byte(text.String()), nil); err != nil {
 		b.Fatal(err)
@@ -350,7 +350,7 @@ func BenchmarkListed(b *testing.B) {
 	b.ReportMetric(float64(time.Since(began).Milliseconds()), "ms/load")
 	f.stop, f.done = func() {}, make(chan struct{})
 	close(f.done)
-	d.lists.Store(&[]*running{f})
+	d.lists.Store(&[]*runningList{f})
 	addr := netip.MustParseAddr("210.1.2.3")
 	b.ReportAllocs()
 	for b.Loop() {

@@ -136,6 +136,7 @@ func (d *Desk) read(ctx context.Context) error {
 		all[b.Network] = &b
 	}
 	d.bans.Replace(maps.All(all))
+	d.present.shutOut()
 	return nil
 }
 
@@ -155,6 +156,7 @@ func (d *Desk) reread(ctx context.Context, k store.Key) error {
 	}
 	if b, ok := decode(item); err == nil && ok {
 		d.bans.Set(b.Network, b)
+		d.present.shutOut()
 	} else {
 		d.bans.Delete(network)
 	}

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// running is a feed and what ends it.
-type running struct {
+// runningList is a feed and what ends it.
+type runningList struct {
 	*feed
 	said string // the configuration's words
 	stop context.CancelFunc
@@ -24,13 +24,13 @@ func (d *Desk) Follow(all []Blocklist, stateDir string) error {
 	d.listing.Lock()
 	defer d.listing.Unlock()
 	before := d.followed()
-	var after, fresh []*running
+	var after, fresh []*runningList
 	for _, b := range all {
 		said, err := json.Marshal(b)
 		if err != nil {
 			return err
 		}
-		if at := slices.IndexFunc(before, func(r *running) bool { return r.said == string(said) }); at >= 0 {
+		if at := slices.IndexFunc(before, func(r *runningList) bool { return r.said == string(said) }); at >= 0 {
 			after = append(after, before[at])
 			continue
 		}
@@ -38,14 +38,16 @@ func (d *Desk) Follow(all []Blocklist, stateDir string) error {
 		if err != nil {
 			return err
 		}
-		r := &running{feed: f, said: string(said), done: make(chan struct{})}
+		f.swapped = d.present.shutOut
+		r := &runningList{feed: f, said: string(said), done: make(chan struct{})}
 		after, fresh = append(after, r), append(fresh, r)
 	}
 	d.lists.Store(&after)
+	d.present.shutOut()
 	for _, r := range before {
 		if !slices.Contains(after, r) {
 			r.end()
-			if !slices.ContainsFunc(after, func(x *running) bool { return x.Name == r.Name }) {
+			if !slices.ContainsFunc(after, func(x *runningList) bool { return x.Name == r.Name }) {
 				r.forget()
 			}
 		}
@@ -61,7 +63,7 @@ func (d *Desk) Follow(all []Blocklist, stateDir string) error {
 	return nil
 }
 
-func (r *running) end() {
+func (r *runningList) end() {
 	r.stop()
 	<-r.done
 }
@@ -77,7 +79,7 @@ func (d *Desk) unfollow() {
 }
 
 // followed returns the lists that the desk follows. The slice must not be changed.
-func (d *Desk) followed() []*running {
+func (d *Desk) followed() []*runningList {
 	if p := d.lists.Load(); p != nil {
 		return *p
 	}

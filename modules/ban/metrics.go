@@ -7,6 +7,10 @@ var (
 		Namespace: "gatehouse", Subsystem: "ban", Name: "pronounced_total",
 		Help: "Bans pronounced by jails.",
 	}, []string{"jail"})
+	cuts = prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: "gatehouse", Subsystem: "ban", Name: "cut_requests_total",
+		Help: "Requests that were running when their client was banned, and were ended.",
+	})
 	dropped = prometheus.NewCounter(prometheus.CounterOpts{
 		Namespace: "gatehouse", Subsystem: "ban", Name: "dropped_handshakes_total",
 		Help: "TLS handshakes of banned clients that were broken off.",

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -122,7 +121,7 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 			ctx.Logger().Error("the blocklists are those of the configuration before", zap.Error(err))
 		}
 	})
-	return gatehouse.RegisterMetrics(ctx, pronounced, dropped, listEntries, listUnread, listConfirmed)
+	return gatehouse.RegisterMetrics(ctx, pronounced, cuts, dropped, listEntries, listUnread, listConfirmed)
 }
 
 func (h *Handler) use(desk *Desk) error {
@@ -177,10 +176,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
+	desk.present.enter(req.ClientIP, req.Run)
+	defer desk.present.leave(req.ClientIP, req.Run)
 	if b, banned := desk.Banned(req.ClientIP); banned {
-		return req.Refuse(verdict.Verdict{
-			Reason: verdict.Banned, RetryAfter: time.Until(b.Until), Detail: fmt.Sprintf("jail %s, network %s: %s", b.Jail, b.Network, b.Detail),
-		})
+		return req.Refuse(b.verdict())
 	}
 	err = next.ServeHTTP(&writer{caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, req, desk}, r)
 	// A page of another site can make anybody's browser ask; whoever is logged in does not hunt for holes like this.

@@ -43,9 +43,9 @@ func (app *App) ResetFactors(ctx context.Context, who standing.Person) (int, err
 	return app.factors.ResetFactors(ctx, who)
 }
 
-// running is the house that was started last.
-var running atomic.Pointer[App]
+// inForce is the house that was started last.
+var inForce atomic.Pointer[App]
 
 // Running returns the house that was started last, or nil: for administration endpoints, which Caddy makes anew for each
 // configuration that is tried, and keeps of one that failed (CADDY 6).
-func Running() *App { return running.Load() }
+func Running() *App { return inForce.Load() }

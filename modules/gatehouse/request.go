@@ -11,6 +11,7 @@ import (
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/reqpath"
+	"gatehouse.internal/modules/internal/running"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -18,10 +19,11 @@ import (
 const requestVar = "gatehouse.request"
 
 // Request is the one object that lives as long as a request does. Each field has one writer, kept by the
-// architecture test: ID, ClientIP, Path, Site, Start, Navigation and Connection admit; WAF and Inspected waf; Identity and Challenger authn;
+// architecture test: ID, Run, ClientIP, Path, Site, Start, Navigation and Connection admit; WAF and Inspected waf; Identity and Challenger authn;
 // Grant authz. Everybody may read. It is used by one goroutine at a time, like the request itself.
 type Request struct {
 	ID         string       // unique, unguessable, safe in headers and pages
+	Run        *running.Run // cuts it; r.Context() ends with it
 	ClientIP   netip.Addr   // canonical: unmapped, no zone
 	Path       reqpath.Path // the path judged, which is the path sent
 	Site       *Site

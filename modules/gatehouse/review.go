@@ -77,9 +77,9 @@ func (app *App) allows(r *http.Request, again *Request) bool {
 }
 
 // takeOver makes the house the one that is running; giveBack undoes it for a house whose configuration failed after all.
-func (app *App) takeOver() { app.before = running.Swap(app) }
+func (app *App) takeOver() { app.before = inForce.Swap(app) }
 
-func (app *App) giveBack() { running.CompareAndSwap(app, app.before) }
+func (app *App) giveBack() { inForce.CompareAndSwap(app, app.before) }
 
 // leave has what runs by this configuration judged by the one that took over, if one did. Caddy stops the old one only
 // once all of the new one runs.

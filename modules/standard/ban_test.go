@@ -1,6 +1,9 @@
 package standard_test
 
 import (
+	"context"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -137,4 +140,58 @@ func awaitDropped(t *testing.T, g *gatetest.Gateway) {
 		time.Sleep(25 * time.Millisecond)
 	}
 	t.Fatal("new connections are still answered")
+}
+
+// A ban ends what its network has running, within a second; the offender still has its last answer, and others go on.
+func TestBanCutsWhatRuns(t *testing.T) {
+	stop := make(chan struct{})
+	up := handlerBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "first\n")
+		_ = http.NewResponseController(w).Flush()
+		if r.URL.Path == "/stream" {
+			<-stop // deaf to its client's going
+		}
+	})
+	defer close(stop)
+	g := jailed(t, "jail waf 3 in 1m for 10m", "backend", "reverse_proxy "+up+" {\n flush_interval -1\n }")
+	open := func(from string, h2 bool) *http.Response {
+		tr := g.Transport()
+		tr.ForceAttemptHTTP2 = h2
+		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext(ctx, "tcp", g.Addr)
+		}
+		t.Cleanup(tr.CloseIdleConnections)
+		res, err := (&http.Client{Transport: tr}).Get("https://app.test/stream")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { res.Body.Close() })
+		if _, err := res.Body.Read(make([]byte, 6)); err != nil || res.StatusCode != 200 {
+			t.Fatalf("%d: %v", res.StatusCode, err)
+		}
+		return res
+	}
+	offender := []*http.Response{open("127.0.0.1", false), open("127.0.0.1", true)}
+	neighbour := open("127.0.0.2", true)
+	c := g.Client()
+	for range 3 {
+		if res, body := get(t, c, "https://app.test/?q=<script>alert(1)</script>"); res.StatusCode != 403 || !strings.Contains(body, "waf_blocked") {
+			t.Fatalf("the attack: %d %s", res.StatusCode, body)
+		}
+	}
+	began := time.Now()
+	for _, res := range offender {
+		_, err := res.Body.Read(make([]byte, 1))
+		if took := time.Since(began); err == nil || err == io.EOF || took > 2*time.Second {
+			t.Errorf("%s: the stream's end after %v: %v", res.Proto, took, err)
+		}
+	}
+	awaitLog(t, g, `"path":"/stream"`, `"reason":"banned"`, `"ban_cut":"jail waf`)
+	over := make(chan struct{})
+	go func() { defer close(over); _, _ = neighbour.Body.Read(make([]byte, 1)) }()
+	select {
+	case <-over:
+		t.Error("the neighbour's stream ended too")
+	case <-time.After(100 * time.Millisecond):
+	}
 }
