@@ -17,7 +17,7 @@ const adminBans = "/gatehouse/bans"
 
 // Admin answers at Caddy's administration endpoint:
 //
-//	GET    /gatehouse/bans[?history=true|?lists=true|?check=<address>]
+//	GET    /gatehouse/bans[?history=true|?lists=true|?check=<address>|?foresee=<network>]
 //	POST   /gatehouse/bans {"network", "for", "detail", "by"}
 //	DELETE /gatehouse/bans?network=<network>&by=<operator>
 type Admin struct{}
@@ -59,6 +59,8 @@ func (Admin) serve(w http.ResponseWriter, r *http.Request) error {
 		if answer, err = desk.Check(q.Get("check")); err != nil {
 			err = gatehouse.AdminError(http.StatusBadRequest, err)
 		}
+	case r.Method == http.MethodGet && q.Has("foresee"):
+		answer, err = foresee(q.Get("foresee"), desk)
 	case r.Method == http.MethodGet:
 		answer = desk.List()
 	case r.Method == http.MethodPost:
@@ -94,6 +96,14 @@ func add(r *http.Request, desk *Desk) (Ban, error) {
 		err = gatehouse.AdminError(http.StatusConflict, err)
 	}
 	return b, err
+}
+
+func foresee(text string, desk *Desk) (Foresight, error) {
+	p, err := network(text)
+	if err != nil {
+		return Foresight{}, gatehouse.AdminError(http.StatusBadRequest, err)
+	}
+	return desk.Foresee(p), nil
 }
 
 func lift(r *http.Request, desk *Desk) error {

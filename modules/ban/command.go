@@ -37,9 +37,17 @@ the command says so.`,
 
 func addCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "add <address or network> [--for 1h] [--detail text]", Args: cobra.ExactArgs(1),
-		Short: "Bans a network; --for 60s tries it out",
+		Use: "add <address or network> [--for 1h] [--detail text] [--dry-run]", Args: cobra.ExactArgs(1),
+		Short: "Bans a network; --dry-run says whom that would hit, --for 60s tries it out",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if dry, _ := cmd.Flags().GetBool("dry-run"); dry {
+				var f Foresight
+				if err := gatehouse.AskAdmin(cmd, http.MethodGet, adminBans+"?foresee="+url.QueryEscape(args[0]), nil, &f); err != nil {
+					return err
+				}
+				_, err := fmt.Fprint(cmd.OutOrStdout(), f.String())
+				return err
+			}
 			length, _ := cmd.Flags().GetDuration("for")
 			detail, _ := cmd.Flags().GetString("detail")
 			var b Ban
@@ -53,7 +61,37 @@ func addCommand() *cobra.Command {
 	}
 	cmd.Flags().Duration("for", time.Hour, "How long the ban lasts")
 	cmd.Flags().String("detail", "", "Why, for the history")
+	cmd.Flags().Bool("dry-run", false, "Ban nobody, but say whom the ban would hit, by the last hour")
 	return cmd
+}
+
+// String is for people.
+func (f Foresight) String() string {
+	var b strings.Builder
+	if f.Refused != "" {
+		fmt.Fprintf(&b, "%s cannot be banned: %s\n", f.Network, f.Refused)
+	}
+	share := 0.0
+	if f.Of > 0 {
+		share = 100 * float64(f.Requests) / float64(f.Of)
+	}
+	fmt.Fprintf(&b, "banning %s would have shut out, in the last hour at this gateway:\n", f.Network)
+	fmt.Fprintf(&b, "  %d of %d requests (%.1f %%), of %d clients; %d requests run now and would be cut\n", f.Requests, f.Of, share, f.Clients, f.Running)
+	switch {
+	case len(f.Users) == 0:
+		fmt.Fprintln(&b, "  nobody who was logged in")
+	default:
+		names := make([]string, len(f.Users))
+		for i, u := range f.Users {
+			names[i] = fmt.Sprintf("%q", u)
+		}
+		fmt.Fprintf(&b, "  %d who were logged in: %s", len(names), strings.Join(names, ", "))
+		if f.More {
+			b.WriteString(" and more")
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 func removeCommand() *cobra.Command {

@@ -74,7 +74,8 @@ type Desk struct {
 	rules atomic.Pointer[Rules]
 	bans  prefixset.Table[*Ban]
 
-	present *present
+	present  *present
+	visitors *visitors
 
 	listing sync.Mutex // held while the lists to follow are changed
 	lists   atomic.Pointer[[]*runningList]
@@ -96,7 +97,7 @@ type Desk struct {
 // out until there are rules to go by.
 func Open(st store.Store, bus *event.Bus) (*Desk, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &Desk{store: st, bus: bus, counter: newCounter(maxCounted), wake: make(chan struct{}, 1), life: ctx, stop: cancel, present: newPresent()}
+	d := &Desk{store: st, bus: bus, counter: newCounter(maxCounted), wake: make(chan struct{}, 1), life: ctx, stop: cancel, present: newPresent(), visitors: newVisitors()}
 	feed, err := st.Watch(ctx, bucket)
 	if err == nil {
 		err = d.read(ctx)
@@ -217,16 +218,11 @@ func (r *Rules) spares(network netip.Prefix) bool {
 
 // Add bans a network for an operator. It is durable when Add returns.
 func (d *Desk) Add(ctx context.Context, network netip.Prefix, length time.Duration, detail, by string) (Ban, error) {
-	r := d.rules.Load()
-	switch {
-	case !network.IsValid() || length <= 0:
+	if !network.IsValid() || length <= 0 {
 		return Ban{}, errors.New("want a network and for how long")
-	case network.Addr().Is4() && network.Bits() < 8 || network.Addr().Is6() && network.Bits() < 32:
-		return Ban{}, ErrTooWide
-	case r == nil || r.spares(network):
-		return Ban{}, ErrAllowed
-	case d.bans.Len() >= MaxBans:
-		return Ban{}, ErrTooMany
+	}
+	if err := d.mayBan(network); err != nil {
+		return Ban{}, err
 	}
 	now := time.Now().UTC()
 	b := Ban{Network: network.Masked(), Jail: "manual", Since: now, Until: now.Add(length), Detail: detail, By: by}
@@ -239,6 +235,19 @@ func (d *Desk) Add(ctx context.Context, network netip.Prefix, length time.Durati
 	d.present.shutOut()
 	d.tell(event.BanAdded, b, by)
 	return b, nil
+}
+
+// mayBan returns why an operator cannot ban the network, or nil.
+func (d *Desk) mayBan(network netip.Prefix) error {
+	switch r := d.rules.Load(); {
+	case network.Addr().Is4() && network.Bits() < 8 || network.Addr().Is6() && network.Bits() < 32:
+		return ErrTooWide
+	case r == nil || r.spares(network):
+		return ErrAllowed
+	case d.bans.Len() >= MaxBans:
+		return ErrTooMany
+	}
+	return nil
 }
 
 // Lift ends the ban of exactly this network, and reports whether there was one. It is durable when Lift returns.

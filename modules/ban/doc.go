@@ -23,7 +23,8 @@
 // The allow-list comes first in everything: trusted proxies are in it, loopback and private addresses too unless
 // include_private says otherwise. A request with the last offence a jail allows is answered when the ban is in force
 // already. What runs for a network when it is banned, streams and downloads included, is cut within a second. What a person does who is logged in is no offence. A ban that was told of, by event, log line or to an operator,
-// is durable. A banned request is no offence, so that bans end. Memory is bounded: 65,536 networks are counted, a
+// is durable. A banned request is no offence, so that bans end. Memory is bounded: 65,536 networks are counted, as many
+// remembered for an hour with eight users each, a
 // million banned, a million in each of 32 lists. A list that is broken, unsigned or would shut out a large part of the
 // world changes nothing: the last good one stays in force, over a restart too, however old.
 //

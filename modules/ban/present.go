@@ -51,6 +51,21 @@ func (p *present) leave(addr netip.Addr, run *running.Run) {
 	sh.mu.Unlock()
 }
 
+// in counts what runs for the network.
+func (p *present) in(network netip.Prefix) (n int) {
+	for i := range p.shards {
+		sh := &p.shards[i]
+		sh.mu.Lock()
+		for _, addr := range sh.runs {
+			if network.Contains(addr) {
+				n++
+			}
+		}
+		sh.mu.Unlock()
+	}
+	return n
+}
+
 // shutOut has the requests looked at soon. It does not block.
 func (p *present) shutOut() {
 	select {

@@ -195,3 +195,40 @@ func TestBanCutsWhatRuns(t *testing.T) {
 	case <-time.After(100 * time.Millisecond):
 	}
 }
+
+// An operator sees whom a ban would hit, bans, sees it, and lifts it: also while banned oneself.
+func TestBanCommands(t *testing.T) {
+	g := operate(t, "idp", "voucher\n ban {\n include_private\n }", "policy", "public /*", "backend", "reverse_proxy "+backend(t))
+	sam := as(t, g.Gateway, "app.test", "as=sam&roles=staff")
+	for range 3 {
+		get(t, sam, "https://app.test/")
+	}
+	if out := g.ok("ban", "add", "127.0.0.0/24", "--dry-run"); !strings.Contains(out, "(100.0 %), of 1 clients") || !strings.Contains(out, `"voucher:sam"`) {
+		t.Errorf("the dry run: %s", out)
+	}
+	if res, _ := get(t, g.Client(), "https://app.test/"); res.StatusCode != 200 {
+		t.Fatalf("the dry run banned: %d", res.StatusCode)
+	}
+	if out := g.ok("ban", "add", "127.0.0.0/24", "--for", "60s", "--detail", "a trial"); !strings.HasPrefix(out, "banned 127.0.0.0/24 until ") {
+		t.Errorf("adding: %s", out)
+	}
+	if res, err := g.Client().Get("https://app.test/"); err == nil {
+		res.Body.Close()
+		t.Errorf("banned, and answered: %d", res.StatusCode)
+	}
+	for _, args := range [][]string{{"list"}, {"check", "127.0.0.1"}, {"history"}} {
+		if out := g.ok(append([]string{"ban"}, args...)...); !strings.Contains(out, "127.0.0.0/24") || !strings.Contains(out, `"a trial"`) {
+			t.Errorf("%s: %s", args[0], out)
+		}
+	}
+	g.ok("ban", "remove", "127.0.0.0/24")
+	if res, _ := get(t, g.Client(), "https://app.test/"); res.StatusCode != 200 {
+		t.Errorf("after the ban was lifted: %d", res.StatusCode)
+	}
+	if out := g.ok("ban", "history"); !strings.Contains(out, "lifted") || !strings.Contains(out, `"olga"`) {
+		t.Errorf("history: %s", out)
+	}
+	if _, err := g.run("ban", "add", "not a network"); err == nil || !strings.Contains(err.Error(), "want an address or a network") {
+		t.Errorf("nonsense: %v", err)
+	}
+}
