@@ -20,7 +20,7 @@ import (
 // brokenEngine cannot judge: its rule panics on the value "panic", its budget is small, its places are taken.
 func brokenEngine(t *testing.T, budget int64) *Engine {
 	t.Helper()
-	rule := RuleFiles{"before/a.conf": `SecRule ARGS "@testPanics" "id:10001,phase:2,pass,nolog"`}
+	rule := RuleFiles{"before/a.conf": `SecRule ARGS "@testPanics" "id:10001,phase:2,pass,log"`}
 	e, err := New(Config{Paranoia: 1, Mode: Block, BodyLimit: testLimit, Rules: rule}, NewBudget(budget))
 	if err != nil {
 		t.Fatal(err)
