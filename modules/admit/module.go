@@ -133,10 +133,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 	req, r, w := h.open(rw, r)
 	defer req.Run.Leave()
 	err := h.run(w, r, req, next)
-	cut, wasCut := req.Run.WasCut()
-	if wasCut {
-		req.Note(cut.Note, cut.Why)
-	}
+	cut, wasCut := noteCut(req)
 	var v verdict.Verdict
 	switch {
 	case err == nil:
@@ -168,6 +165,15 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 	return nil
 }
 
+// noteCut returns why the request was cut while it ran, if it was, and has its log line say so.
+func noteCut(req *gatehouse.Request) (running.Cut, bool) {
+	cut, ok := req.Run.WasCut()
+	if ok {
+		req.Note(cut.Note, cut.Why)
+	}
+	return cut, ok
+}
+
 // open makes the request's Request and puts it where the rooms find it.
 func (h *Handler) open(rw http.ResponseWriter, r *http.Request) (*gatehouse.Request, *http.Request, *writer) {
 	gatehouse.Heard(r.Context())
@@ -194,8 +200,7 @@ func (h *Handler) run(w *writer, r *http.Request, req *gatehouse.Request, next c
 		}
 		if p == http.ErrAbortHandler {
 			v := verdict.Verdict{Reason: verdict.UpstreamDown, Detail: "the answer was cut short"}
-			if cut, ok := req.Run.WasCut(); ok {
-				req.Note(cut.Note, cut.Why)
+			if cut, ok := noteCut(req); ok {
 				v = cut.Verdict()
 			}
 			h.finish(w, r, req, v)

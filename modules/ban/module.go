@@ -182,21 +182,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if b, banned := desk.Banned(req.ClientIP); banned {
 		return req.Refuse(b.verdict())
 	}
-	defer func() { desk.visitors.record(req.ClientIP, userOf(req), time.Now()) }()
+	defer func() { desk.visitors.record(req.ClientIP, req.Identity.Name(), time.Now()) }()
 	err = next.ServeHTTP(&writer{caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, req, desk}, r)
 	// A page of another site can make anybody's browser ask; whoever is logged in does not hunt for holes like this.
 	if h.baited(req) && !req.Identity.Known() && r.Header.Get("Sec-Fetch-Site") != "cross-site" {
 		desk.Offend(onHoneypot, req.ClientIP, req.ID, req.Path.Decoded)
 	}
 	return err
-}
-
-// userOf names who is logged in as operators do; "" when nobody is.
-func userOf(req *gatehouse.Request) string {
-	if !req.Identity.Known() {
-		return ""
-	}
-	return req.Identity.Provider() + ":" + req.Identity.Subject()
 }
 
 func (h *Handler) baited(req *gatehouse.Request) bool {
