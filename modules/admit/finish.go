@@ -55,10 +55,10 @@ func (l accessLog) write(w *writer, r *http.Request, req *gatehouse.Request, v v
 	fields = append(fields,
 		zap.String("request_id", req.ID),
 		zap.String("site", l.site),
-		zap.String("host", clip(r.Host, 255)),
+		zap.String("host", event.Clip(r.Host, 255)),
 		zap.Stringer("client_ip", req.ClientIP),
 		zap.String("proto", r.Proto),
-		zap.String("method", clip(r.Method, 32)),
+		zap.String("method", event.Clip(r.Method, 32)),
 		zap.String("path", loggedPath(r, req)),
 		zap.Int("status", status),
 		zap.Int64("bytes", w.bytes),
@@ -85,14 +85,14 @@ func (l accessLog) write(w *writer, r *http.Request, req *gatehouse.Request, v v
 	if v.Given() {
 		fields = append(fields, zap.String("reason", string(v.Reason)))
 		if v.Detail != "" {
-			fields = append(fields, zap.String("detail", clip(v.Detail, 512)))
+			fields = append(fields, zap.String("detail", event.Clip(v.Detail, 512)))
 		}
 	}
 	for _, a := range req.Notes() {
 		fields = append(fields, zap.String(a.Key, a.Value))
 	}
 	if agent := r.UserAgent(); agent != "" {
-		fields = append(fields, zap.String("user_agent", clip(agent, 256)))
+		fields = append(fields, zap.String("user_agent", event.Clip(agent, 256)))
 	}
 	line.Write(fields...)
 }
@@ -103,8 +103,8 @@ func (l accessLog) publish(kind event.Kind, req *gatehouse.Request, r *http.Requ
 		return // the access log still says it
 	}
 	e := req.Event(kind)
-	e.Method, e.Path, e.Status = clip(r.Method, 32), loggedPath(r, req), status
-	e.Reason, e.Detail, e.Attrs = v.Reason, clip(v.Detail, 512), req.Notes()
+	e.Method, e.Path, e.Status = event.Clip(r.Method, 32), loggedPath(r, req), status
+	e.Reason, e.Detail, e.Attrs = v.Reason, event.Clip(v.Detail, 512), req.Notes()
 	if rule := req.Grant.Rule(); rule != "" {
 		e.Attrs = append(slices.Clone(e.Attrs), event.Attr{Key: "grant", Value: rule})
 	}
@@ -115,11 +115,11 @@ func (l accessLog) publish(kind event.Kind, req *gatehouse.Request, r *http.Requ
 // tokens and personal data.
 func loggedPath(r *http.Request, req *gatehouse.Request) string {
 	if req.Path.Decoded != "" {
-		return clip(req.Path.Decoded, 1024)
+		return event.Clip(req.Path.Decoded, 1024)
 	}
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	path, _, _ = strings.Cut(path, "#")
-	return clip(path, 1024)
+	return event.Clip(path, 1024)
 }
 
 // upstreamTime is how long the backend took to begin its answer.
@@ -146,10 +146,3 @@ func traceID(headers []string) string {
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-func clip(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "") + "…"
-}

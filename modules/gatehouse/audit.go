@@ -243,20 +243,13 @@ func askedFor(r *http.Request, body []byte) event.Event {
 		}
 	}
 	operator := cmp.Or(r.Header.Get(OperatorHeader), said["operator"], said["by"], "unknown")
-	e.Attrs = append(e.Attrs, event.Attr{Key: "operator", Value: shorten(operator)})
+	e.Attrs = append(e.Attrs, event.Attr{Key: "operator", Value: event.Clip(operator, maxAskedText)})
 	for _, word := range askedWords {
 		if text := said[word]; text != "" && len(e.Attrs) < maxAskedValues {
-			e.Attrs = append(e.Attrs, event.Attr{Key: word, Value: shorten(text)})
+			e.Attrs = append(e.Attrs, event.Attr{Key: word, Value: event.Clip(text, maxAskedText)})
 		}
 	}
 	return e
-}
-
-func shorten(text string) string {
-	if len(text) > maxAskedText {
-		return text[:maxAskedText] + "…"
-	}
-	return text
 }
 
 // heldAnswer keeps an answer until it may be given.

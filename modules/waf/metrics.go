@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -160,7 +159,7 @@ func (h *Handler) remember(r *http.Request, req *gatehouse.Request, i *Inspectio
 		return // it closes
 	}
 	l := LogLine{
-		RequestID: req.ID, Site: siteName(req), Method: clip(r.Method, 32), Path: clip(req.Path.Decoded, 1024), User: req.Identity.Name(),
+		RequestID: req.ID, Site: siteName(req), Method: event.Clip(r.Method, 32), Path: event.Clip(req.Path.Decoded, 1024), User: req.Identity.Name(),
 		Session: req.Identity.Session(), ClientIP: req.ClientIP.String(), Grant: req.Grant.Rule(),
 	}
 	if v, given := req.Verdict(); given {
@@ -172,21 +171,13 @@ func (h *Handler) remember(r *http.Request, req *gatehouse.Request, i *Inspectio
 	seen.Add(l)
 }
 
-// clip bounds what clients choose the length of.
-func clip(s string, limit int) string {
-	if len(s) > limit {
-		return strings.ToValidUTF8(s[:limit], "") + "…"
-	}
-	return s
-}
-
 // tellDetected says what detect mode has let pass.
 func (h *Handler) tellDetected(r *http.Request, req *gatehouse.Request, i *Inspection) {
 	if req.Probe() || i.outcome != Detected && i.answer.outcome != Detected {
 		return
 	}
 	e := req.Event(event.WAFDetected)
-	e.Method, e.Path, e.Attrs = clip(r.Method, 32), clip(req.Path.Decoded, 1024), req.Notes()
+	e.Method, e.Path, e.Attrs = event.Clip(r.Method, 32), event.Clip(req.Path.Decoded, 1024), req.Notes()
 	if rule := req.Grant.Rule(); rule != "" {
 		e.Attrs = append(slices.Clone(e.Attrs), event.Attr{Key: "grant", Value: rule})
 	}

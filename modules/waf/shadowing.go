@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/event"
 )
 
 // ShadowConfig says by what other rules a share of the site's requests is judged once more, beside the request path.
@@ -149,7 +150,7 @@ func (h *Handler) follow(r *http.Request, req *gatehouse.Request, i *Inspection)
 	i.copy = c
 	return func() {
 		h.shadow.Offer(c, Difference{
-			RequestID: req.ID, Site: siteName(req), Method: clip(r.Method, 32), Path: clip(req.Path.Decoded, 1024),
+			RequestID: req.ID, Site: siteName(req), Method: event.Clip(r.Method, 32), Path: event.Clip(req.Path.Decoded, 1024),
 			ClientIP: req.ClientIP.String(), User: req.Identity.Name(), Live: i.found,
 		})
 	}
