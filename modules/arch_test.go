@@ -32,6 +32,7 @@ var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", 
 var doors = map[string]string{
 	"admit/writer.go":          "wraps Caddy's response writer",
 	"admit/finish.go":          "reads Caddy's replacer and writes its logger",
+	"admit/explain.go":         "tells what Caddy's errors mean",
 	"admit/outside.go":         "handlers for what never reaches a site",
 	"waf/canary.go":            "sends a request through the WAF's own handler",
 	"waf/writer.go":            "wraps Caddy's response writer, to hold answers back until they are judged",

@@ -17,6 +17,12 @@ func TestHalfAnswer(t *testing.T) {
 			if err == nil && a.Status == http.StatusOK {
 				t.Errorf("%s over %s: %d bytes that look like all of it", path, version, len(a.Body))
 			}
+			if a == nil {
+				continue // nothing of it arrived
+			}
+			if line, err := g.accessLine(a.Header.Get("X-Request-Id")); err != nil || line["reason"] != "upstream_down" {
+				t.Errorf("%s over %s: the log says %v, %v", path, version, line["reason"], err)
+			}
 		}
 		if a, err := user.do(request{Path: "/", HTTP: version}); err != nil || a.Status != http.StatusOK {
 			t.Errorf("after the half answers over %s: %v, %v", version, a, err)

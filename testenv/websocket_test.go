@@ -250,6 +250,15 @@ func TestServerSentEvents(t *testing.T) {
 			if took := time.Since(start); took < 1500*time.Millisecond {
 				t.Errorf("three ticks of a second in %v", took)
 			}
+			// Whoever closes a page leaves its streams: that is nobody's fault, least of all the application's.
+			cancel()
+			line, err := g.accessLine(resp.Header.Get("X-Request-Id"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if line["reason"] != "client_closed" && line["reason"] != nil {
+				t.Errorf("the client left, and the log says %v: %v", line["reason"], line["detail"])
+			}
 		})
 	}
 }

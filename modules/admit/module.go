@@ -199,11 +199,7 @@ func (h *Handler) run(w *writer, r *http.Request, req *gatehouse.Request, next c
 			return
 		}
 		if p == http.ErrAbortHandler {
-			v := verdict.Verdict{Reason: verdict.UpstreamDown, Detail: "the answer was cut short"}
-			if cut, ok := noteCut(req); ok {
-				v = cut.Verdict()
-			}
-			h.finish(w, r, req, v)
+			h.finish(w, r, req, brokenOff(r, req))
 			panic(p)
 		}
 		h.logger.Error("a room panicked", zap.Any("panic", p), zap.String("request_id", req.ID), zap.Stack("stack"))
@@ -364,42 +360,6 @@ func redirect(method string, v verdict.Verdict) int {
 		return http.StatusSeeOther
 	}
 	return 0
-}
-
-// explain turns an error that no room gave into a verdict. When the client went away, that is the reason of every error
-// that came with it: net/http cancels the request's context then (a browser resets what it does not want to read).
-func explain(r *http.Request, err error) verdict.Verdict {
-	v := verdict.Verdict{Reason: verdict.Internal, Detail: err.Error()}
-	var he caddyhttp.HandlerError
-	if !errors.As(err, &he) {
-		if r.Context().Err() != nil {
-			v.Reason = verdict.ClientClosed
-		}
-		return v
-	}
-	switch he.StatusCode {
-	case http.StatusBadGateway:
-		v.Reason = verdict.UpstreamDown
-	case http.StatusGatewayTimeout:
-		v.Reason = verdict.UpstreamTimeout
-	case http.StatusServiceUnavailable:
-		v.Reason = verdict.Unavailable
-	case http.StatusRequestEntityTooLarge:
-		v.Reason = verdict.BodyTooLarge
-	case http.StatusRequestTimeout:
-		v.Reason = verdict.RequestTimeout
-	case http.StatusBadRequest:
-		v.Reason = verdict.BadRequest
-	case http.StatusMethodNotAllowed:
-		v.Reason = verdict.BadMethod
-	case http.StatusNotFound:
-		v.Reason = verdict.NotFound
-	case http.StatusMisdirectedRequest:
-		v.Reason = verdict.Misdirected
-	case 499:
-		v.Reason = verdict.ClientClosed
-	}
-	return v
 }
 
 // operatorAnswers reports whether the server has error routes besides ours.
