@@ -68,13 +68,13 @@ func (p *plan) ask(pf *Proof, value string) *found {
 	}
 	m := pf.prover.memo
 	if m == nil || len(value) > maxRemembered {
-		return p.judgeOnce(pf, value)
+		return p.judge(pf, value)
 	}
 	f, h := m.get(p, value)
 	if f != nil {
 		return f
 	}
-	f = p.judgeOnce(pf, value)
+	f = p.judge(pf, value)
 	if !f.spent {
 		m.put(p, value, h, f)
 	}
@@ -82,26 +82,6 @@ func (p *plan) ask(pf *Proof, value string) *found {
 }
 
 var nothing found
-
-// again is what was found about the value that brought doubt, which is asked about once more when the rules that can be
-// dropped are told (Proof.sweep), if the memo does not know it. Asking anew would cost as much, and build as much again.
-type again struct {
-	plan  *plan
-	value string
-	found found
-}
-
-// judgeOnce is judge, but for the value that brought doubt last.
-func (p *plan) judgeOnce(pf *Proof, value string) *found {
-	if pf.again.plan == p && pf.again.value == value {
-		return &pf.again.found
-	}
-	f := p.judge(pf, value)
-	if f.spent || len(f.bad) > 0 {
-		pf.again = again{p, value, f.clone()}
-	}
-	return f
-}
 
 // judge asks all rules of the plan about a value. The result is good until the next call.
 func (p *plan) judge(pf *Proof, value string) *found {

@@ -47,7 +47,6 @@ type Proof struct {
 	found       found
 	base, other text
 	noise       noise
-	again       again
 	kept        text // what is known of the last long value: see without
 	left        []*rule
 	list        []string
@@ -81,7 +80,7 @@ func (pf *Proof) End() {
 	pf.pool.reset(0)
 	pf.base.s, pf.other.s = "", ""
 	pf.noise.done, pf.noise.kept.s = false, ""
-	pf.kept, pf.again = text{}, again{}
+	pf.kept = text{}
 	pf.linkChain, pf.linkFrom = nil, ""
 	if cap(pf.hits) > maxHits || cap(pf.room)+cap(pf.spare)+cap(pf.linkRoom)+cap(pf.noise.raw) > 1<<20 { // not to keep what one request needed
 		pf.hits, pf.room, pf.spare, pf.linkRoom, pf.noise = nil, nil, nil, nil, noise{}
@@ -112,7 +111,11 @@ func (pf *Proof) Phase(n int) bool {
 	case ph.closed:
 		return pf.doubt(0)
 	}
-	return pf.run(ph, pf.accept) && pf.chains(n)
+	pf.run(ph, pf.accept)
+	if pf.swept == n-1 { // accept has noted all that sweep would
+		pf.swept = n
+	}
+	return !pf.failed && pf.chains(n)
 }
 
 // Doubts returns the ids of rules that may match, after Phase returned false: at least one, not all. 0 stands for a
@@ -127,40 +130,38 @@ func (pf *Proof) doubt(id int) bool {
 	return false
 }
 
-// run asks about everything that is judged in a phase, and hands what is found to take until it returns false.
-func (pf *Proof) run(ph *phase, take func(*plan, *found) bool) bool {
+// run asks about everything that is judged in a phase, and hands what is found to take.
+func (pf *Proof) run(ph *phase, take func(*plan, *found)) {
 	for i := range ph.reads {
-		if !pf.read(&ph.reads[i], take) {
-			return false
-		}
+		pf.read(&ph.reads[i], take)
 	}
 	if len(ph.conditions) == 0 {
-		return true
+		return
 	}
 	pf.found.reset()
 	pf.allow(0)
 	for i := range ph.conditions { // last, because values may tell what is in TX
 		pf.check(&ph.conditions[i])
 	}
-	return take(nil, &pf.found)
+	take(nil, &pf.found)
 }
 
 // read asks about one collection.
-func (pf *Proof) read(r *reading, take func(*plan, *found) bool) bool {
+func (pf *Proof) read(r *reading, take func(*plan, *found)) {
 	p := pf.prover
 	switch col := pf.tx.Collection(r.variable).(type) {
 	case nil:
 	case collection.Single:
 		if r.values != nil {
 			pl := r.values.plan(p, "")
-			return take(pl, pl.ask(pf, col.Get()))
+			take(pl, pl.ask(pf, col.Get()))
 		}
 	default:
 		var room named
 		for _, m := range col.FindAll() {
 			e := r.named(pf, m.Key(), &room)
-			if e.values != nil && !take(e.values, e.values.ask(pf, m.Value())) {
-				return false
+			if e.values != nil {
+				take(e.values, e.values.ask(pf, m.Value()))
 			}
 			if e.names == nil {
 				continue
@@ -169,24 +170,24 @@ func (pf *Proof) read(r *reading, take func(*plan, *found) bool) bool {
 			if f == nil {
 				f = e.names.ask(pf, e.name)
 			}
-			if !take(e.names, f) {
-				return false
-			}
+			take(e.names, f)
 		}
 	}
-	return true
 }
 
-// accept takes what is found about a value into the proof.
-func (pf *Proof) accept(_ *plan, f *found) bool {
+// accept takes what is found about a value into the proof. Doubt does not end it: what the other values tell is asked for
+// next, by Droppable.
+func (pf *Proof) accept(p *plan, f *found) {
 	for _, i := range f.bad {
 		pf.doubt(pf.prover.rules[i].id)
 	}
 	if f.spent || len(pf.hits)+len(f.hits) > maxHits || len(pf.known)+len(f.tells) > maxHits {
 		pf.doubt(0)
 	}
-	pf.hits, pf.known = append(pf.hits, f.hits...), append(pf.known, f.tells...)
-	return !pf.failed
+	if !pf.failed {
+		pf.hits = append(pf.hits, f.hits...)
+	}
+	pf.mark(p, f)
 }
 
 // chains judges the chains of a phase whose first conditions have matched.
@@ -242,22 +243,22 @@ func (pf *Proof) Droppable(n int) (ids []int, ok bool) {
 }
 
 // sweep notes every rule whose first condition may be true of something that is judged in the phase.
-func (pf *Proof) sweep(ph *phase) {
+func (pf *Proof) sweep(ph *phase) { pf.run(ph, pf.mark) }
+
+// mark notes the rules whose first condition may be true of a value.
+func (pf *Proof) mark(p *plan, f *found) {
 	if pf.started == nil {
 		pf.started = make([]uint64, len(pf.prover.rules)/64+1)
 	}
-	pf.run(ph, func(p *plan, f *found) bool {
-		pf.known = append(pf.known, f.tells...)
-		for _, i := range f.started {
-			pf.started[i/64] |= 1 << (i % 64)
+	pf.known = append(pf.known, f.tells...)
+	for _, i := range f.started {
+		pf.started[i/64] |= 1 << (i % 64)
+	}
+	if f.spent && p != nil {
+		for _, r := range p.rules {
+			pf.started[r.index/64] |= 1 << (r.index % 64)
 		}
-		if f.spent && p != nil {
-			for _, r := range p.rules {
-				pf.started[r.index/64] |= 1 << (r.index % 64)
-			}
-		}
-		return true
-	})
+	}
 }
 
 func (pf *Proof) hasStarted(r *rule) bool { return pf.started[r.index/64]&(1<<(r.index%64)) != 0 }
