@@ -19,11 +19,11 @@ const module = "gatehouse.internal/"
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
 	"secret", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "backoff", "wholefile", "chain", "scope", "recent", "running",
-	"store", "store/storetest", "keyring", "standing", "ledger", "service", "roster", "gatetest",
+	"store", "store/storetest", "keyring", "standing", "ledger", "service", "roster", "owner", "gatetest",
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "forward", "audit"}
+var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "forward", "audit"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
@@ -320,7 +320,7 @@ func TestWhoMintsCapabilities(t *testing.T) {
 // writers says which room may write which field of gatehouse.Request; see the room cards.
 var writers = map[string]string{
 	"ID": "modules/admit", "Run": "modules/admit", "ClientIP": "modules/admit", "Path": "modules/admit", "Site": "modules/admit",
-	"Start": "modules/admit", "Navigation": "modules/admit", "Connection": "modules/admit", "WAF": "modules/waf", "Inspected": "modules/waf",
+	"Start": "modules/admit", "Navigation": "modules/admit", "Connection": "modules/admit", "Certificate": "modules/clientcert", "WAF": "modules/waf", "Inspected": "modules/waf",
 	"Identity": "modules/authn", "Challenger": "modules/authn", "Grant": "modules/authz",
 }
 

@@ -16,6 +16,7 @@ import (
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/ledger"
+	"gatehouse.internal/modules/internal/owner"
 	"gatehouse.internal/modules/internal/reqpath"
 	"gatehouse.internal/modules/internal/scope"
 	"gatehouse.internal/modules/internal/service"
@@ -164,11 +165,11 @@ func (d *desk) deleteAccount(r *http.Request) (any, error) {
 	if !there && len(gone) == 0 {
 		return nil, service.ErrUnknown
 	}
-	owner := identity.HouseServices + ":" + ask.Name
+	account := identity.HouseServices + ":" + ask.Name
 	for _, id := range gone {
-		d.tell(event.APIKeyRevoked, owner, id, ask.Operator, "its account was deleted")
+		d.tell(event.APIKeyRevoked, account, id, ask.Operator, "its account was deleted")
 	}
-	d.tell(event.ServiceAccountDeleted, owner, "", ask.Operator, ask.Note)
+	d.tell(event.ServiceAccountDeleted, account, "", ask.Operator, ask.Note)
 	return accountDone{Revoked: gone}, nil
 }
 
@@ -183,9 +184,11 @@ type keyAsk struct {
 	Networks   []string `json:"networks,omitempty"`
 	Scopes     []string `json:"scopes,omitempty"`
 	Workspaces []string `json:"workspaces,omitempty"`
-	Lasts      string   `json:"lasts,omitempty"` // such as 90d, which is the default
-	Note       string   `json:"note,omitempty"`
-	Operator   string   `json:"operator,omitempty"`
+	// Certificate binds the key to connections that show this client certificate: its SHA-256.
+	Certificate string `json:"certificate,omitempty"`
+	Lasts       string `json:"lasts,omitempty"` // such as 90d, which is the default
+	Note        string `json:"note,omitempty"`
+	Operator    string `json:"operator,omitempty"`
 }
 
 // defaultLife is how long a key lives if nobody says.
@@ -226,15 +229,15 @@ func (d *desk) createKey(r *http.Request) (any, error) {
 // draft is the key that is asked for.
 func (ask *keyAsk) draft() (*Key, error) {
 	k := &Key{
-		Account: ask.Account, Scopes: ask.Scopes, Workspaces: ask.Workspaces, Note: ask.Note, By: ask.Operator,
+		Account: ask.Account, Scopes: ask.Scopes, Workspaces: ask.Workspaces, Note: ask.Note, By: ask.Operator, Certificate: ask.Certificate,
 		Scope: scope.Scope{Hosts: ask.Hosts, Methods: ask.Methods},
 	}
 	if ask.User != "" {
-		provider, subject, ok := strings.Cut(ask.User, ":")
-		if !ok || provider == "" || subject == "" || ask.Account != "" {
+		person, err := owner.ParsePerson(ask.User)
+		if err != nil || ask.Account != "" {
 			return nil, errors.New("a key is for a service account, or for a user as provider:subject, such as local:ada")
 		}
-		k.Person, k.Tenant = Person{provider, subject}, ask.Tenant
+		k.Person, k.Tenant = person, ask.Tenant
 	} else if ask.Tenant != "" {
 		return nil, errors.New("a service account's keys are for its own tenant: --tenant goes with --user")
 	}
@@ -343,9 +346,9 @@ func (d *desk) revokeKeys(r *http.Request) (any, error) {
 }
 
 // tell publishes what an administrator did.
-func (d *desk) tell(kind event.Kind, owner, key, operator, detail string) {
+func (d *desk) tell(kind event.Kind, whose, key, operator, detail string) {
 	d.state.Bus.Publish(event.Event{
-		Time: time.Now(), Kind: kind, User: owner, Session: key, Detail: detail, Attrs: []event.Attr{{Key: "operator", Value: operator}},
+		Time: time.Now(), Kind: kind, User: whose, Session: key, Detail: detail, Attrs: []event.Attr{{Key: "operator", Value: operator}},
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/ledger"
+	"gatehouse.internal/modules/internal/owner"
 	"gatehouse.internal/modules/internal/roster"
 	"gatehouse.internal/modules/internal/service"
 	"gatehouse.internal/modules/internal/store"
@@ -24,8 +26,6 @@ const (
 
 	// MaxLife is the longest that a key may live.
 	MaxLife = 2 * 366 * 24 * time.Hour
-	// seenWithin is how long ago a person may have logged in for their keys to count.
-	seenWithin = 30 * 24 * time.Hour
 	// keptFor is how long an expired key is kept, so that its user is told what is wrong with it.
 	keptFor = 30 * 24 * time.Hour
 
@@ -37,11 +37,10 @@ const (
 
 // Why a key does not count.
 var (
-	errNoKey     = errors.New("it is not a key of this gateway's, or was revoked")
-	errExpired   = errors.New("it has expired")
-	errNotSeen   = errors.New("whose it is has not logged in for 30 days, or since an administrator ended their sessions")
-	errRolesLost = errors.New("its account has lost a role")
-	errTenant    = errors.New("it is another tenant's")
+	errNoKey   = errors.New("it is not a key of this gateway's, or was revoked")
+	errExpired = errors.New("it has expired")
+	errTenant  = errors.New("it is another tenant's")
+	errUnbound = errors.New("it is bound to a client certificate that this connection does not show")
 )
 
 // Book holds the keys and knows for whom they speak. Make one with [NewBook]; it is safe for concurrent use and must be closed
@@ -50,6 +49,7 @@ type Book struct {
 	keys     *ledger.Ledger[Key]
 	accounts service.Accounts
 	people   roster.Roster
+	owners   owner.Owners
 	store    store.Store
 	used     uses
 }
@@ -58,13 +58,13 @@ type Book struct {
 func NewBook(st store.Store, keys *keyring.Ring, accounts service.Accounts, people roster.Roster) (*Book, error) {
 	l, err := ledger.Open(st, keys, ledger.Config[Key]{
 		Bucket: keyBucket, Most: copies,
-		Index: func(k *Key) []string { return []string{index(k.owner())} },
+		Index: func(k *Key) []string { return []string{k.whose().Index()} },
 		TTL:   func(k *Key) time.Duration { return max(time.Until(k.Expires)+keptFor, time.Minute) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	b := &Book{keys: l, accounts: accounts, people: people, store: st}
+	b := &Book{keys: l, accounts: accounts, people: people, owners: owner.Owners{Accounts: accounts, People: people}, store: st}
 	b.used.start(st)
 	return b, nil
 }
@@ -88,7 +88,7 @@ func (b *Book) Issue(ctx context.Context, draft *Key) (text string, err error) {
 		draft.Serial = a.Serial
 	}
 	n := 0
-	for k, err := range b.keys.All(ctx, index(draft.owner())) {
+	for k, err := range b.keys.All(ctx, draft.whose().Index()) {
 		if err != nil {
 			return "", err
 		}
@@ -107,7 +107,7 @@ func (b *Book) Issue(ctx context.Context, draft *Key) (text string, err error) {
 
 // check brings the draft into form, or says what is wrong with it.
 func (k *Key) check(now time.Time) error {
-	if (k.Account == "") == (k.Person == Person{}) {
+	if (k.Account == "") == (k.Person == owner.Person{}) {
 		return errors.New("a key speaks for a service account or for a person")
 	}
 	if err := k.Scope.Normalize(); err != nil {
@@ -122,6 +122,12 @@ func (k *Key) check(now time.Time) error {
 		}
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
+	}
+	if k.Certificate != "" {
+		k.Certificate = strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(k.Certificate, "sha256:"), ":", ""))
+		if raw, err := hex.DecodeString(k.Certificate); err != nil || len(raw) != sha256.Size {
+			return errors.New("the certificate is named by its SHA-256, in 64 hexadecimal digits")
+		}
 	}
 	if len(k.Note) > maxNote {
 		return fmt.Errorf("the note has more than %d bytes", maxNote)
@@ -157,41 +163,17 @@ func (b *Book) Find(ctx context.Context, text string, now time.Time) (*Key, *tes
 
 // speaksFor returns what the key proves, made of what its owner is now.
 func (b *Book) speaksFor(ctx context.Context, k *Key, now time.Time) (*testimony, error) {
-	who, owner, err := b.ownerOf(ctx, k, now)
+	who, record, err := b.owners.Now(ctx, k.whose(), now)
 	if err != nil {
 		return nil, err
 	}
-	if m := k.made.Load(); m != nil && m.owner == owner { // Fast path
+	if m := k.made.Load(); m != nil && m.owner == record { // Fast path
 		return m.testimony, nil
 	}
-	m := &made{owner: owner, testimony: &testimony{Identity: who(), Credential: k.credential()}}
-	m.testimony.Check = func() error { return b.still(k.ID, owner) }
+	m := &made{owner: record, testimony: &testimony{Identity: who(), Credential: k.credential()}}
+	m.testimony.Check = func() error { return b.still(k.ID, record) }
 	k.made.Store(m)
 	return m.testimony, nil
-}
-
-// ownerOf returns for whom the key speaks, and the record that says so.
-func (b *Book) ownerOf(ctx context.Context, k *Key, now time.Time) (who func() identity.Identity, record any, err error) {
-	if k.Account != "" {
-		a, err := b.accounts.Active(ctx, k.Account, k.Serial)
-		if err != nil {
-			return nil, nil, err
-		}
-		return a.Identity, a, nil
-	}
-	e, err := b.people.Last(ctx, k.Person.Provider, k.Person.Subject, k.Tenant)
-	switch {
-	case errors.Is(err, ledger.ErrNotFound), err == nil && now.Sub(e.Seen) > seenWithin:
-		return nil, nil, errNotSeen
-	case err != nil:
-		return nil, nil, err
-	}
-	return func() identity.Identity {
-		id := e.Who
-		// Whatever the person proved when they logged in, the key proves no second factor, and is no fresh login.
-		id.AMR, id.ACR, id.AuthTime, id.Facts = nil, "", time.Time{}, nil
-		return id
-	}, e, nil
 }
 
 // still returns why a key that was let in does not count any more.
@@ -209,40 +191,16 @@ func (b *Book) still(id string, then any) error {
 	if !now.Before(k.Expires) {
 		return errExpired
 	}
-	_, owner, err := b.ownerOf(ctx, k, now)
-	for _, end := range []error{service.ErrDisabled, service.ErrUnknown, errNotSeen} {
-		if errors.Is(err, end) {
-			return end
-		}
-	}
-	if err == nil && rolesLost(then, owner) {
-		return errRolesLost
-	}
-	return nil
-}
-
-// rolesLost reports whether the one owner had a role that the other has not.
-func rolesLost(then, now any) bool {
-	roles := func(owner any) []string {
-		switch o := owner.(type) {
-		case *service.Account:
-			return o.Roles
-		case *roster.Entry:
-			return o.Who.Roles
-		}
-		return nil
-	}
-	after := roles(now)
-	return slices.ContainsFunc(roles(then), func(r string) bool { return !slices.Contains(after, r) })
+	return b.owners.Still(ctx, k.whose(), then, now)
 }
 
 // Revoke removes the key of this id, if it is that owner's ("": whoever's), and returns it; ledger.ErrNotFound: there is none.
-func (b *Book) Revoke(ctx context.Context, id, owner string) (*Key, error) {
+func (b *Book) Revoke(ctx context.Context, id, of string) (*Key, error) {
 	k, _, err := b.keys.Read(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	if owner != "" && k.Owner() != owner {
+	if of != "" && k.Owner() != of {
 		return nil, ledger.ErrNotFound
 	}
 	_, err = b.keys.Delete(ctx, id)
@@ -251,7 +209,7 @@ func (b *Book) Revoke(ctx context.Context, id, owner string) (*Key, error) {
 
 // RevokeAll removes every key of an owner, and returns their ids.
 func (b *Book) RevokeAll(ctx context.Context, provider, subject string) ([]string, error) {
-	return b.keys.DeleteIndexed(ctx, index(provider, subject))
+	return b.keys.DeleteIndexed(ctx, owner.Index(provider, subject))
 }
 
 // DeleteAccount removes a service account with its keys, and says whether there was one and which keys it had.
@@ -271,10 +229,10 @@ type Listed struct {
 }
 
 // List returns up to limit keys of the owner ("": of everybody), those the newest first, and whether there are more.
-func (b *Book) List(ctx context.Context, owner string, limit int) (list []Listed, more bool, err error) {
+func (b *Book) List(ctx context.Context, of string, limit int) (list []Listed, more bool, err error) {
 	ix := ""
-	if provider, subject, ok := strings.Cut(owner, ":"); ok {
-		ix = index(provider, subject)
+	if provider, subject, ok := strings.Cut(of, ":"); ok {
+		ix = owner.Index(provider, subject)
 	}
 	for k, err := range b.keys.All(ctx, ix) {
 		if err != nil {

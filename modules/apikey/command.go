@@ -127,7 +127,7 @@ func createKey() *cobra.Command {
 			ask := keyAsk{
 				Account: word(cmd, "account"), User: word(cmd, "user"), Tenant: word(cmd, "tenant"), Hosts: words(cmd, "host"), Paths: words(cmd, "path"),
 				Methods: words(cmd, "method"), Networks: words(cmd, "network"), Scopes: words(cmd, "scope"), Workspaces: words(cmd, "workspace"),
-				Lasts: word(cmd, "lasts"), Note: word(cmd, "note"), Operator: gatehouse.Operator(cmd),
+				Certificate: word(cmd, "certificate"), Lasts: word(cmd, "lasts"), Note: word(cmd, "note"), Operator: gatehouse.Operator(cmd),
 			}
 			var done keyDone
 			if err := gatehouse.AskAdmin(cmd, http.MethodPost, adminKeys+"/create", ask, &done); err != nil {
@@ -145,6 +145,7 @@ func createKey() *cobra.Command {
 	cmd.Flags().StringSlice("method", nil, "A method it is for; default: all")
 	cmd.Flags().StringSlice("network", nil, "An address or network it may be used from; default: anywhere")
 	cmd.Flags().StringSlice("scope", nil, "A scope, for policies that ask for one")
+	cmd.Flags().String("certificate", "", "The SHA-256 of the client certificate that connections must show with it")
 	cmd.Flags().StringSlice("workspace", nil, "A workspace it is for, where the site has some")
 	cmd.Flags().String("lasts", defaultLife, "How long it is good for, such as 12h or 90d; two years at the most")
 	cmd.Flags().String("note", "", "What it is for")

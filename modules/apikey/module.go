@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/identity"
+	"gatehouse.internal/modules/internal/owner"
 	"gatehouse.internal/modules/internal/reqpath"
 	"gatehouse.internal/modules/internal/scope"
 	"gatehouse.internal/modules/internal/service"
@@ -111,16 +113,19 @@ func (a *Authenticator) Testify(r *http.Request, req *gatehouse.Request) (*gateh
 
 // isVerdict reports whether the error says that the key does not count, rather than that nobody knows.
 func isVerdict(err error) bool {
-	return slices.ContainsFunc([]error{errNoKey, errExpired, errNotSeen, service.ErrDisabled, service.ErrUnknown}, func(v error) bool { return errors.Is(err, v) })
+	return slices.ContainsFunc([]error{errNoKey, errExpired, owner.ErrNotSeen, service.ErrDisabled, service.ErrUnknown}, func(v error) bool { return errors.Is(err, v) })
 }
 
-// rightful refuses a key of another tenant, and one of a person whose identity provider the house has given up.
+// rightful refuses a key of another tenant, one that is bound to another certificate, and one of a person whose identity provider the house has given up.
 func (a *Authenticator) rightful(k *Key, t *testimony, req *gatehouse.Request) error {
 	if t.Identity.Tenant != req.Site.Tenant {
 		return errTenant
 	}
+	if k.Certificate != "" && (req.Certificate == nil || hex.EncodeToString(req.Certificate.Sum[:]) != k.Certificate) {
+		return errUnbound
+	}
 	if k.Account == "" && !slices.ContainsFunc(a.house.ProvidersOf(req.Site.Tenant), func(p gatehouse.IdentityProvider) bool { return p.Name() == k.Person.Provider }) {
-		return errNotSeen
+		return owner.ErrNotSeen
 	}
 	return nil
 }

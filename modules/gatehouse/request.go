@@ -19,8 +19,8 @@ import (
 const requestVar = "gatehouse.request"
 
 // Request is the one object that lives as long as a request does. Each field has one writer, kept by the
-// architecture test: ID, Run, ClientIP, Path, Site, Start, Navigation and Connection admit; WAF and Inspected waf; Identity and Challenger authn;
-// Grant authz. Everybody may read. It is used by one goroutine at a time, like the request itself.
+// architecture test: ID, Run, ClientIP, Path, Site, Start, Navigation and Connection admit; Certificate clientcert; WAF and Inspected waf;
+// Identity and Challenger authn; Grant authz. Everybody may read. It is used by one goroutine at a time, like the request itself.
 type Request struct {
 	ID         string       // unique, unguessable, safe in headers and pages
 	Run        *running.Run // cuts it; r.Context() ends with it
@@ -30,6 +30,8 @@ type Request struct {
 	Start      time.Time
 	Navigation bool     // a person's browser wants a page to show
 	Connection []string // the header of this name as the client sent it: admit replaces it in the request
+
+	Certificate *Certificate // the client's, verified for this site; nil: none, or the site asks for none
 
 	WAF       any           // the waf room's own state between its phases
 	Inspected time.Duration // how long the WAF took; zero until it is done

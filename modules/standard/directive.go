@@ -16,6 +16,7 @@ import (
 	"gatehouse.internal/modules/authn"
 	"gatehouse.internal/modules/authz"
 	"gatehouse.internal/modules/ban"
+	"gatehouse.internal/modules/clientcert"
 	"gatehouse.internal/modules/forward"
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/idp/oidc/bearer"
@@ -32,13 +33,14 @@ func init() {
 // words are the site directive's options, for the error that names them.
 var words = []string{
 	"allow", "deny", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
-	"cors", "cross_site", "session", "background", "api", "api_key_header", "api_key_forward", "tenant", "mfa", "rate_limit", "max_concurrent", "policy_tests", "policy_shadow",
+	"cors", "cross_site", "session", "background", "api", "api_key_header", "api_key_forward", "client_certificates", "tenant", "mfa", "rate_limit", "max_concurrent", "policy_tests", "policy_shadow",
 }
 
 // site is the directive while it is read: one configuration for each room of the row.
 type site struct {
 	admit   admit.Handler
 	limits  ratelimit.Site
+	certs   clientcert.Handler
 	waf     waf.Handler
 	authn   authn.Handler
 	bearer  bearer.Authenticator
@@ -104,6 +106,11 @@ type site struct {
 //		}
 //		api_key_header <name...>
 //		api_key_forward
+//		client_certificates {
+//			ca <file...>
+//			crl <file...>
+//			required | optional
+//		}
 //	}
 func parseSite(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // gatehouse
@@ -152,7 +159,7 @@ func checkPlace(h httpcaddyfile.Helper) error {
 func (s *site) option(h httpcaddyfile.Helper) error {
 	for _, room := range []interface {
 		Option(d *caddyfile.Dispenser) (bool, error)
-	}{&s.authz, &s.forward, &s.admit, &s.authn, &s.waf, &s.bearer, &s.apikey, &s.limits} {
+	}{&s.authz, &s.forward, &s.admit, &s.authn, &s.waf, &s.bearer, &s.apikey, &s.certs, &s.limits} {
 		if known, err := room.Option(h.Dispenser); known || err != nil {
 			return err
 		}
@@ -162,14 +169,14 @@ func (s *site) option(h httpcaddyfile.Helper) error {
 
 // version tells configurations of a site apart, wherever they stand in a file.
 func (s *site) version() string {
-	places := []*string{&s.admit.Source, &s.authz.Source, &s.limits.Early.Source, &s.limits.Late.Source}
-	where := s.admit.Source
-	for _, p := range places {
-		*p = ""
+	places := []*string{&s.admit.Source, &s.authz.Source, &s.limits.Early.Source, &s.limits.Late.Source, &s.certs.Source}
+	were := make([]string, len(places))
+	for i, p := range places {
+		were[i], *p = *p, ""
 	}
 	row := caddyconfig.JSON(s.row(), nil)
-	for _, p := range places {
-		*p = where // they are all the same
+	for i, p := range places {
+		*p = were[i]
 	}
 	return gatehouse.Digest(row)
 }
@@ -179,10 +186,15 @@ func (s *site) row() caddyhttp.Route {
 	handler := func(name string, config any) json.RawMessage {
 		return caddyconfig.JSONModuleObject(config, "handler", name, nil)
 	}
-	return caddyhttp.Route{HandlersRaw: []json.RawMessage{
+	row := []json.RawMessage{
 		handler("gatehouse_admit", &s.admit),
 		handler("gatehouse_ban", new(ban.Handler)),
 		handler("gatehouse_rate_limit", &s.limits.Early),
+	}
+	if s.certs.Configured() {
+		row = append(row, handler("gatehouse_client_certificate", &s.certs))
+	}
+	return caddyhttp.Route{HandlersRaw: append(row,
 		handler("gatehouse_waf", &s.waf),
 		handler("gatehouse_authenticate", &s.authn),
 		handler("gatehouse_rate_limit_user", &s.limits.Late),
@@ -190,7 +202,7 @@ func (s *site) row() caddyhttp.Route {
 		handler("gatehouse_authorize", &s.authz),
 		handler("gatehouse_waf_body", &waf.BodyHandler{}),
 		handler("gatehouse_forward", &s.forward),
-	}}
+	)}
 }
 
 // authenticators are the credentials that the site takes besides sessions, in the order in which they are looked for.
@@ -204,6 +216,9 @@ func (s *site) authenticators() (guests []json.RawMessage) {
 	guest("api_key", &s.apikey)
 	if len(s.bearer.APIs) > 0 {
 		guest("bearer", &s.bearer)
+	}
+	if s.certs.Configured() {
+		guest("client_certificate", new(clientcert.Authenticator))
 	}
 	return guests
 }

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -68,7 +69,11 @@ func TestExamplesLoad(t *testing.T) {
 			if err := os.WriteFile(leaked, []byte("correct horse battery staple\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
+			authority := newAuthority(t, "clients")
+			crl := filepath.Join(g.Dir, "clients.crl")
+			authority.revoke(crl, time.Now().Add(time.Hour))
 			text := strings.NewReplacer(
+				"/etc/gatehouse/clients-ca.pem", authority.file, "/etc/gatehouse/clients.crl", crl,
 				"/etc/gatehouse/leaked-passwords", leaked,
 				"/etc/gatehouse/app.crt", filepath.Join(g.Dir, "cert.pem"),
 				"/etc/gatehouse/app.key", filepath.Join(g.Dir, "key.pem"),
@@ -117,7 +122,7 @@ func TestManualIsComplete(t *testing.T) {
 	}
 	for _, word := range []string{
 		"allow", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods",
-		"keep_header", "state_dir", "keys file", "store embedded", "waf_budget", "prover off", "rate_limit", "max_concurrent", "ban`", "jail", "honeypot", "blocklist", "include_private", "oidc", "local", "session", "policy_tests", "policy_shadow", "mfa", "required_for", "insecure_admins_without_factor", "step_up", "api_key_header",
+		"keep_header", "state_dir", "keys file", "store embedded", "waf_budget", "prover off", "rate_limit", "max_concurrent", "ban`", "jail", "honeypot", "blocklist", "include_private", "oidc", "local", "session", "policy_tests", "policy_shadow", "mfa", "required_for", "insecure_admins_without_factor", "step_up", "api_key_header", "client_certificates",
 		"break_glass", "max_sessions", "breached_list", "password_hash", "register",
 	} {
 		if !strings.Contains(string(manual), "`"+word) {

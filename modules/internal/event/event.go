@@ -78,6 +78,11 @@ const (
 	ServiceAccountDeleted  Kind = "service_account.deleted"
 	APIKeyCreated          Kind = "api_key.created" // Session is the key's public id
 	APIKeyRevoked          Kind = "api_key.revoked"
+
+	CertificateBound    Kind = "client_certificate.bound" // to User; Detail says which
+	CertificateUnbound  Kind = "client_certificate.unbound"
+	CertificateRevoked  Kind = "client_certificate.revoked" // Detail says which
+	CertificateRestored Kind = "client_certificate.restored"
 )
 
 // ID names an event, wherever it is told of: receivers know by it what they were told twice. The zero ID is none.

@@ -131,6 +131,9 @@ func (g *Gateway) Client() *http.Client {
 	}
 }
 
+// Cleanup has f called when the test is over, before the gateway stops.
+func (g *Gateway) Cleanup(f func()) { g.t.Cleanup(f) }
+
 // FreeAddr returns an address of this machine where nobody listens.
 func FreeAddr(t testing.TB) string {
 	t.Helper()

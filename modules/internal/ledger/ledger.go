@@ -29,6 +29,9 @@ type Config[T any] struct {
 	Most   int                    // copies kept at hand
 	Index  func(*T) []string      // what a record can be looked for by; may be nil
 	TTL    func(*T) time.Duration // how long a record is kept from now on; zero: for ever; may be nil
+	// Absent has Get remember, too, that there is no such record. Only where clients cannot make ids up: theirs would take
+	// the place of the others.
+	Absent bool
 }
 
 // Ledger is safe for concurrent use. Make one with [Open]; it must be closed before its store.
@@ -38,7 +41,7 @@ type Ledger[T any] struct {
 	keys  *keyring.Ring
 
 	mu      sync.RWMutex
-	copies  map[string]*T // guarded by mu
+	copies  map[string]*T // guarded by mu; nil: there is none
 	changes uint64        // guarded by mu; grows with everything that may have changed a record
 
 	stop context.CancelFunc
@@ -88,19 +91,20 @@ func (l *Ledger[T]) forget(id string) {
 // Get returns the record, or ErrNotFound. It is shared and must not be written.
 func (l *Ledger[T]) Get(ctx context.Context, id string) (*T, error) {
 	l.mu.RLock()
-	rec, before := l.copies[id], l.changes
+	rec, known := l.copies[id]
+	before := l.changes
 	l.mu.RUnlock()
-	if rec != nil { // Fast path
-		return rec, nil
+	if known { // Fast path
+		return found(rec)
 	}
 	rec, _, err := l.Read(ctx, id)
-	if err != nil {
+	if err != nil && !(l.Absent && errors.Is(err, ErrNotFound)) {
 		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now := l.copies[id]; now != nil {
-		return now, nil
+	if now, known := l.copies[id]; known {
+		return found(now)
 	}
 	if l.changes == before { // otherwise this one may have changed since: it serves now, and is not remembered
 		if len(l.copies) >= l.Most {
@@ -110,6 +114,13 @@ func (l *Ledger[T]) Get(ctx context.Context, id string) (*T, error) {
 			}
 		}
 		l.copies[id] = rec
+	}
+	return found(rec)
+}
+
+func found[T any](rec *T) (*T, error) {
+	if rec == nil {
+		return nil, ErrNotFound
 	}
 	return rec, nil
 }

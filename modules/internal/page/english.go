@@ -267,6 +267,11 @@ var english = tongue{
 			what:  "It has expired, was used already, was withdrawn, or does not lead to this page.",
 			next:  "Ask the person who sent it to you for a new one.",
 		},
+		verdict.CertificateBad: {
+			title: "Your certificate is not accepted here",
+			what:  "Your device showed a certificate that has expired, was revoked or is not trusted here, or it showed none.",
+			next:  "Close the browser, open it again and choose another certificate, or ask your administrator for a new one.",
+		},
 		verdict.NotFound: {
 			title: "There is nothing here",
 			what:  "No page exists at this address.",

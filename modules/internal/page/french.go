@@ -296,6 +296,11 @@ var french = tongue{
 			what:  "Il a expiré, a déjà été utilisé, a été retiré ou ne mène pas à cette page.",
 			next:  "Demandez-en un nouveau à la personne qui vous l’a envoyé.",
 		},
+		verdict.CertificateBad: {
+			title: "Votre certificat n’est pas accepté ici",
+			what:  "Votre appareil a présenté un certificat expiré, révoqué ou qui n’est pas reconnu ici, ou n’en a présenté aucun.",
+			next:  "Fermez le navigateur, rouvrez-le et choisissez un autre certificat, ou demandez-en un nouveau à votre administrateur.",
+		},
 		verdict.NotFound: {
 			title: "Il n’y a rien ici",
 			what:  "Aucune page n’existe à cette adresse.",

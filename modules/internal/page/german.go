@@ -291,6 +291,11 @@ var german = tongue{
 			what:  "Er ist abgelaufen, wurde schon benutzt, wurde zurückgezogen oder führt nicht zu dieser Seite.",
 			next:  "Bitten Sie die Person, die ihn geschickt hat, um einen neuen.",
 		},
+		verdict.CertificateBad: {
+			title: "Ihr Zertifikat wird hier nicht angenommen",
+			what:  "Ihr Gerät hat ein Zertifikat gezeigt, das abgelaufen oder gesperrt ist oder dem hier nicht vertraut wird, oder es hat keines gezeigt.",
+			next:  "Schließen Sie den Browser, öffnen Sie ihn neu und wählen Sie ein anderes Zertifikat, oder bitten Sie Ihre Administratorin oder Ihren Administrator um ein neues.",
+		},
 		verdict.NotFound: {
 			title: "Hier ist nichts",
 			what:  "Unter dieser Adresse gibt es keine Seite.",

@@ -53,6 +53,7 @@ var reasons = map[verdict.Reason]technical{
 	verdict.InvalidToken:     {detail: "The credential is malformed, expired, revoked, or not for this site. Get a new one; do not repeat the request with this one."},
 	verdict.OutOfScope:       {detail: "The credential is valid, but not for this request: see the scope in WWW-Authenticate, or ask an operator what it may be used for."},
 	verdict.OtherWorkspace:   {detail: "The token is not for the workspace that host, path or header name, or these name different ones."},
+	verdict.CertificateBad:   {detail: "The TLS client certificate has expired, was revoked, is not trusted here or is not for clients, or there is none where one must be. Show another one on a new connection."},
 	verdict.LinkInvalid:      {detail: "The link is unknown, expired, used up, revoked, or not for this address or method. Ask whoever sent it for a new one."},
 	verdict.NotFound:         {detail: "The gateway has no endpoint at this path. Paths below /.gatehouse/ never reach the application.", step: stepHome},
 	verdict.LoginFailed:      {detail: "The login was cancelled, or the identity provider's answer was not accepted. Start a new login; operators find the cause in the log by the request id.", step: stepHome},
