@@ -63,8 +63,13 @@ var doors = map[string]string{
 	"mfa/enrol.go":             "the room's pages on which factors are added",
 	"mfa/verify.go":            "the room's page on which they are proven",
 
-	"authn/directory.go": "tells the house who is logged in",
-	"authz/offline.go":   "reads a configuration that nobody has started",
+	"authn/directory.go":      "tells the house who is logged in",
+	"apikey/directory.go":     "tells the house which programs have keys",
+	"clientcert/directory.go": "tells the house whom certificates are bound to",
+	"authz/accessadmin.go":    "the access review at the administration endpoint",
+	"authz/accesscommand.go":  "the access review on the command line",
+	"authz/overdue.go":        "tells when access has not been reviewed for too long",
+	"authz/offline.go":        "reads a configuration that nobody has started",
 
 	"authn/flow.go": "knows the portal's prefix, which the house owns",
 }

@@ -61,6 +61,7 @@ func (a *Authenticator) Provision(ctx caddy.Context) (err error) {
 			return gatehouse.Refused(err)
 		}
 	}
+	a.house.AddDirectory("api_keys", a)
 	slices.SortFunc(a.APIs, func(x, y API) int { return x.Path.Compare(y.Path) })
 	return gatehouse.RegisterMetrics(ctx, presented)
 }

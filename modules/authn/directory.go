@@ -10,7 +10,7 @@ import (
 	"gatehouse.internal/modules/internal/standing"
 )
 
-// Principals implements [gatehouse.Directory]: whoever has a living session.
+// Principals implements [gatehouse.Directory]: whoever has a living session, or had one once.
 func (h *Handler) Principals(ctx context.Context, who standing.Person) iter.Seq2[gatehouse.Principal, error] {
 	return func(yield func(gatehouse.Principal, error) bool) {
 		sessions, err := h.sessions()
@@ -37,6 +37,33 @@ func (h *Handler) Principals(ctx context.Context, who standing.Person) iter.Seq2
 			}, nil) {
 				return
 			}
+		}
+		h.remembered(ctx, who, yield)
+	}
+}
+
+// remembered yields whom providers have vouched for before.
+func (h *Handler) remembered(ctx context.Context, who standing.Person, yield func(gatehouse.Principal, error) bool) {
+	state, err := h.house.State()
+	if err != nil {
+		yield(gatehouse.Principal{}, err)
+		return
+	}
+	people, err := state.Roster()
+	if err != nil {
+		yield(gatehouse.Principal{}, err)
+		return
+	}
+	for e, err := range people.All(ctx, "") {
+		if err != nil {
+			yield(gatehouse.Principal{}, err)
+			return
+		}
+		if who != (standing.Person{}) && (e.Who.Provider != who.Provider || e.Who.Subject != who.Subject) {
+			continue
+		}
+		if !yield(gatehouse.Principal{Identity: e.Who, Source: gatehouse.FromRoster, LastUsed: e.Seen}, nil) {
+			return
 		}
 	}
 }

@@ -21,6 +21,8 @@ func init() { caddy.RegisterModule(Admin{}) }
 const (
 	adminExplain = "/gatehouse/policy/explain"
 	adminShadow  = "/gatehouse/policy/shadow"
+	adminReview  = "/gatehouse/access-review"
+	adminSignOff = adminReview + "/sign-off"
 )
 
 // Admin answers below /gatehouse/policy of Caddy's administration endpoint, which is as open as Caddy's configuration
@@ -28,6 +30,8 @@ const (
 //
 //	POST /gatehouse/policy/explain   a Question, answered for the configuration that runs
 //	GET  /gatehouse/policy/shadow    what candidate policies would have done otherwise, a ShadowReport a site
+//	GET  /gatehouse/access-review[?stale=<duration>][&user=<provider:subject>]   a Report
+//	POST /gatehouse/access-review/sign-off                                       with a signAsk
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -37,10 +41,11 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 
 // Routes implements caddy.AdminRouter.
 func (Admin) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{
+	return append([]caddy.AdminRoute{
 		gatehouse.AdminRoute(http.MethodPost, adminExplain, explainLive),
 		gatehouse.AdminRoute(http.MethodGet, adminShadow, shadowReports),
-	}
+		gatehouse.AdminRoute(http.MethodGet, adminReview, reviewAccess),
+	}, gatehouse.Audited(gatehouse.AdminRoute(http.MethodPost, adminSignOff, signOff))...)
 }
 
 type shadowAnswer struct {
@@ -116,6 +121,9 @@ func enliven(ctx context.Context, app *gatehouse.App, q *Question) (roles []stri
 	for p, err := range app.Principals(ctx, standing.Person{Provider: provider, Subject: subject}) {
 		if err != nil {
 			return nil, "", gatehouse.AdminError(http.StatusServiceUnavailable, err)
+		}
+		if p.Credential != nil || p.Source == gatehouse.FromRoster {
+			continue
 		}
 		newer := p.Source == best.Source && !p.LastUsed.Before(best.LastUsed)
 		if newer || best.Source == "" || p.Source == gatehouse.FromSession && best.Source != gatehouse.FromSession {

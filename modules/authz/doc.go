@@ -6,6 +6,7 @@
 // rules of their own. A policy is compiled when the configuration loads (program.go) and asked once a request (decide.go);
 // each decision can say why (explain.go). Operators ask it in words (question.go): by `gatehouse policy explain`, of a file or
 // of the gateway that runs, and in policy tests, which a configuration must pass (policytest.go).
+// Who reaches what is reviewed by asking the policies in force (review.go), and somebody signs that off (signoff.go).
 // A candidate policy can be judged beside the one in force, which alone counts (shadow.go).
 //
 // # Place
@@ -14,7 +15,8 @@
 //
 // # Reads / Writes
 //
-// Reads Request.Path, Identity, Challenger, ClientIP, Start, Site. Writes Request.Grant. No store keyspace.
+// Reads Request.Path, Identity, Challenger, ClientIP, Start, Site. Writes Request.Grant. Store buckets access_review
+// (sealed) and access_review.alerted.
 //
 // # Invariants
 //
@@ -32,6 +34,6 @@
 //
 // # Cost
 //
-// No store operation. Nothing is allocated for a decision, which takes about a microsecond for 200 rules (bench_test.go);
+// No store operation for a request. Nothing is allocated for a decision, which takes about a microsecond for 200 rules (bench_test.go);
 // an expression allocates, and a refusal does when it says why. One timer for a request that is allowed for a while.
 package authz

@@ -177,8 +177,11 @@ func (*Authenticator) Method() identity.Method { return identity.ByCertificate }
 // Provision finds the house.
 func (a *Authenticator) Provision(ctx caddy.Context) (err error) {
 	a.made = recent.New[*made](maxRemembered)
-	a.book.house, err = gatehouse.House(ctx)
-	return err
+	if a.book.house, err = gatehouse.House(ctx); err != nil {
+		return err
+	}
+	a.book.house.AddDirectory("client_certificates", a)
+	return nil
 }
 
 // Testify implements [gatehouse.Authenticator]. Browsers show certificates by themselves: one that is bound to nobody, or not

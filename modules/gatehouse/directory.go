@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gatehouse.internal/modules/internal/identity"
+	"gatehouse.internal/modules/internal/scope"
 	"gatehouse.internal/modules/internal/standing"
 )
 
@@ -17,12 +18,19 @@ type Principal struct {
 	Created  time.Time // zero: not known
 	LastUsed time.Time // zero: not known
 	Disabled bool      // it may use nothing now
+	// Credential is what a program uses the house by, in the owner's name; nil: a principal that logs in, or a service account.
+	// Then Scope is what it is for, and Identity what its owner is.
+	Credential *identity.Credential
+	Scope      *scope.Scope
 }
 
 // How the house knows of principals.
 const (
 	FromSession = "session" // they are logged in
 	FromAccount = "account" // the house keeps their account
+	FromRoster  = "roster"  // they were logged in once
+	FromService = "service" // a service account
+	FromKey     = "key"     // an API key or a client certificate
 )
 
 // Directory is implemented by rooms that know principals.

@@ -79,6 +79,9 @@ const (
 	APIKeyCreated          Kind = "api_key.created" // Session is the key's public id
 	APIKeyRevoked          Kind = "api_key.revoked"
 
+	AccessReviewed      Kind = "access_review.signed_off" // Attrs say who, and of what report
+	AccessReviewOverdue Kind = "access_review.overdue"    // Detail says since when
+
 	CertificateBound    Kind = "client_certificate.bound" // to User; Detail says which
 	CertificateUnbound  Kind = "client_certificate.unbound"
 	CertificateRevoked  Kind = "client_certificate.revoked" // Detail says which
