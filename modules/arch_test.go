@@ -18,12 +18,12 @@ const module = "gatehouse.internal/"
 
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
-	"secret", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "backoff", "wholefile", "chain", "scope", "recent", "running",
+	"secret", "token", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "backoff", "wholefile", "chain", "scope", "recent", "running",
 	"store", "store/storetest", "keyring", "standing", "ledger", "service", "roster", "owner", "gatetest",
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "forward", "audit"}
+var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "forward", "audit", "link"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
@@ -49,6 +49,8 @@ var doors = map[string]string{
 	"authn/standing.go":        "the portal's judgement of who may log in at all",
 	"apikey/house.go":          "names the house's type for the engine",
 	"authn/accept.go":          "asks the guests that know other credentials",
+	"link/house.go":            "names the house's type for the engine",
+	"link/page.go":             "the page on which links are opened",
 	"idp/local/login.go":       "the provider's login form",
 	"idp/local/firstuser.go":   "the provider's page for the first user",
 	"idp/local/newpassword.go": "the provider's pages for passwords",

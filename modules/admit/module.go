@@ -182,6 +182,10 @@ func (h *Handler) open(rw http.ResponseWriter, r *http.Request) (*gatehouse.Requ
 	r = r.WithContext(run)
 	req := &gatehouse.Request{ID: newID(), Run: run, Site: h.site, Start: time.Now(), Navigation: page.Navigation(r) && !guessed(r.Header)}
 	gatehouse.Attach(r, req)
+	if r.URL.RawQuery != "" && strings.HasPrefix(r.URL.Path, gatehouse.PortalPrefix) {
+		// Queries of the portal's pages hold what lets people in. Ours leaves them out; Caddy's own access log would not.
+		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
+	}
 	w := newWriter(rw, r, req)
 	w.by = h.named.of(r.Header)
 	if !h.CORSBackend { // it knows best

@@ -12,8 +12,8 @@ import (
 // The shield keeps pages of other sites from acting in a person's name (CSRF). It stands before what changes state,
 // and protects the one thing that the gateway adds to a request by itself: who the session cookie says it is from.
 //
-//   - As good as that cookie are a client certificate, and an API key as the password of HTTP Basic: browsers keep them and
-//     send them by themselves, too.
+//   - As good as that cookie are the one of a link's guest, a client certificate, and an API key as the password of HTTP
+//     Basic: browsers keep them and send them by themselves, too.
 //   - A request without any of them passes: webhooks, programs and forms of the company's other sites have no more to
 //     say on a public path than anybody. Where a login is needed they fail for want of one, and are told why: a browser
 //     that sends a foreign form leaves the cookie out (SameSite=Lax), so that a login would not help.
@@ -28,8 +28,10 @@ func changes(method string) bool {
 
 // ambient reports whether the request carries what authn may take for somebody's, and browsers send by themselves.
 func ambient(r *http.Request) bool {
-	if _, ok := cookie.Get(r.Header, cookie.Ours); ok {
-		return true
+	for _, name := range [...]string{cookie.Ours, cookie.Guest} {
+		if _, ok := cookie.Get(r.Header, name); ok {
+			return true
+		}
 	}
 	_, password, ok := r.BasicAuth()
 	return ok && strings.HasPrefix(password, identity.KeyPrefix) || r.TLS != nil && len(r.TLS.PeerCertificates) > 0

@@ -3,7 +3,6 @@ package apikey
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"gatehouse.internal/modules/internal/roster"
 	"gatehouse.internal/modules/internal/service"
 	"gatehouse.internal/modules/internal/store"
+	"gatehouse.internal/modules/internal/token"
 )
 
 const (
@@ -99,9 +99,8 @@ func (b *Book) Issue(ctx context.Context, draft *Key) (text string, err error) {
 	if n >= maxOfOwner {
 		return "", fmt.Errorf("%s has %d keys already: revoke those that are not needed", draft.Owner(), n)
 	}
-	text, draft.ID = newText()
-	sum := sha256.Sum256([]byte(text))
-	draft.Hash, draft.Created = sum[:], now
+	text, draft.ID = keyText.New()
+	draft.Hash, draft.Created = token.Hash(text), now
 	return text, b.keys.Create(ctx, draft.ID, draft)
 }
 
@@ -139,7 +138,7 @@ func (k *Key) check(now time.Time) error {
 // Find returns the key of this text, if it counts at all: not revoked, not expired, its owner in good standing. Every other
 // error than those above is the store's: then nothing is known.
 func (b *Book) Find(ctx context.Context, text string, now time.Time) (*Key, *testimony, error) {
-	id, ok := idIn(text)
+	id, ok := keyText.Read(text)
 	if !ok {
 		return nil, nil, errNoKey
 	}
@@ -150,8 +149,7 @@ func (b *Book) Find(ctx context.Context, text string, now time.Time) (*Key, *tes
 	if err != nil {
 		return nil, nil, err
 	}
-	sum := sha256.Sum256([]byte(text))
-	if subtle.ConstantTimeCompare(sum[:], k.Hash) != 1 {
+	if !token.Matches(text, k.Hash) {
 		return nil, nil, errNoKey
 	}
 	if !now.Before(k.Expires) {

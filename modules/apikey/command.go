@@ -213,7 +213,7 @@ func revokeKeys() *cobra.Command {
 			ask := revokeAsk{Owner: ownerFlag(cmd), Operator: gatehouse.Operator(cmd)}
 			if len(args) == 1 {
 				ask.ID = args[0]
-				if id, ok := idIn(ask.ID); ok { // the key itself, found where it should not be
+				if id, ok := keyText.Read(ask.ID); ok { // the key itself, found where it should not be
 					ask.ID = id
 				}
 			}

@@ -26,7 +26,7 @@ func find(h http.Header, named []string) (text string, in []string, err error) {
 	}
 	for _, name := range named {
 		for _, v := range h[name] {
-			if looksLikeKey(v) {
+			if keyText.Begins(v) {
 				take(name, v, len(h[name]) == 1)
 			}
 		}
@@ -47,7 +47,7 @@ func inAuthorization(value string) string {
 	rest = strings.Trim(rest, " ")
 	switch {
 	case strings.EqualFold(scheme, "bearer"):
-		if looksLikeKey(rest) {
+		if keyText.Begins(rest) {
 			return rest
 		}
 	case strings.EqualFold(scheme, "basic") && len(rest) <= maxBasic:
@@ -56,7 +56,7 @@ func inAuthorization(value string) string {
 		if err != nil {
 			return ""
 		}
-		if _, password, ok := strings.Cut(string(buf[:n]), ":"); ok && looksLikeKey(password) {
+		if _, password, ok := strings.Cut(string(buf[:n]), ":"); ok && keyText.Begins(password) {
 			return password
 		}
 	}

@@ -7,7 +7,14 @@ import (
 	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/owner"
 	"gatehouse.internal/modules/internal/scope"
+	"gatehouse.internal/modules/internal/token"
 )
+
+// Prefix begins the text of every key.
+const Prefix = identity.KeyPrefix
+
+// keyText makes and reads the texts of keys.
+const keyText = token.Kind(Prefix)
 
 // Key is an issued key, without its text.
 type Key struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/cookie"
 	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/verdict"
 )
@@ -52,6 +53,13 @@ func (h *Handler) byCredential(w http.ResponseWriter, r *http.Request, req *gate
 	}
 	for _, a := range ask {
 		t, err := a.Testify(r, req)
+		if ce := (*gatehouse.CredentialError)(nil); errors.As(err, &ce) && ce.Pass {
+			req.InsteadOfLogin(verdict.Verdict{Reason: ce.Reason, Detail: string(a.Method()) + ": " + ce.Error()})
+			if ce.Forget != "" {
+				_ = cookie.Clear(w.Header(), ce.Forget) // admit leaves it out of an application's answer
+			}
+			continue
+		}
 		if err != nil {
 			return true, h.unaccepted(w, req, a, err)
 		}

@@ -32,7 +32,8 @@
 //
 // # Fails
 //
-// No or a dead session is not an error: nobody is proven, and authorize decides. 503 unavailable when the state cannot
+// No or a dead session is not an error: nobody is proven, and authorize decides. A credential that browsers send everywhere is
+// none either where it does not count, unless nobody may pass there: then its reason is told, as link_invalid. 503 unavailable when the state cannot
 // be read, 0.9 s later if it does not answer, 400 login_expired, 403 login_failed and what providers say in its place
 // (clock_differs, groups_missing), 429 too_many_attempts, 403 account_pending and account_disabled, 503 provider_down (also
 // a session that its provider has not renewed for the grace), 404 not_found, 413 body_too_large, 403 forbidden when the

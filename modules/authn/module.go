@@ -179,6 +179,7 @@ type service struct {
 	Session gatehouse.SessionPolicy `json:"session,omitzero"`
 
 	house  *gatehouse.App
+	site   *gatehouse.Site         // nil without admit in the row
 	policy gatehouse.SessionPolicy // the house's, where Session leaves it open
 	limits Limits
 	logger *zap.Logger
@@ -200,7 +201,7 @@ func (s *service) Provision(ctx caddy.Context) (err error) {
 		Grace: time.Duration(s.policy.RenewalGrace), AdminRoles: s.policy.AdminRoles, Renewer: s.renewer, Vouched: s.house.Factors().Vouched,
 	}
 	if site := s.house.Entered(); site != nil { // without admit in the row, no request comes so far
-		s.limits.Tenant = site.Tenant
+		s.site, s.limits.Tenant = site, site.Tenant
 	}
 	return nil
 }

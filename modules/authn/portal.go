@@ -57,6 +57,9 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	if err := p.whole(r, req); err != nil {
 		return err
 	}
+	if guest := p.house.Page(p.site, path); guest != nil {
+		return p.page(w, r, req, guest)
+	}
 	switch {
 	case isFactorPath(path):
 		return p.factor(w, r, req)
@@ -80,6 +83,18 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return p.provider(w, r, req, strings.TrimPrefix(path, loginPath+"/"))
 	}
 	return req.Deny(verdict.NotFound, "no such page")
+}
+
+// page has a room answer for its place.
+func (p *Portal) page(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, guest gatehouse.PortalPage) error {
+	v := gatehouse.PageVisit{Request: req, CheckCSRF: func() error { return p.checkCSRF(r, req) }}
+	if req.Identity.Known() {
+		var err error
+		if v.CSRF, err = p.csrf(req); err != nil {
+			return req.Deny(verdict.Unavailable, err.Error())
+		}
+	}
+	return guest.ServePage(w, r, v)
 }
 
 // keys answers applications that verify assertions, who have nobody to log in as.

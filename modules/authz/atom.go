@@ -135,7 +135,7 @@ type who struct {
 	roles, groups, scopes, services, providers names
 	users                                      map[string]*names // subjects by provider
 	claims, facts                              []valuesOf
-	person                                     atomID           // a person has logged in
+	person, guest                              atomID           // a person has logged in; somebody came by a link
 	mask                                       [bitWords]uint64 // all of these atoms
 }
 
@@ -172,6 +172,8 @@ func (w *who) fill(f *facts, q *Query) {
 		f.set(w.person)
 	case id.Kind == identity.Service && id.Provider == identity.HouseServices: // another issuer's program may have the same name
 		w.services.one(f, id.Subject)
+	case id.Kind == identity.Guest && id.Provider == identity.HouseLinks:
+		f.set(w.guest)
 	}
 	w.providers.one(f, id.Provider)
 	if subjects := w.users[id.Provider]; subjects != nil {

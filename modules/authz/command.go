@@ -53,6 +53,7 @@ func explainCommand() *cobra.Command {
 	for name, usage := range map[string]string{
 		"user": "Who asks, as provider:subject", "role": "Their roles", "group": "Their groups", "claim": "Their claims, as name=value",
 		"scope": "Scopes of their token", "workspace": "Workspaces of their token", "service_account": "The service account that asks",
+		"guest":  "The link that somebody came by, by its id",
 		"device": "Whether the device is known: known, unknown", "acr": "Their authentication context class",
 		"ip": "The client's address", "time": "When, such as 2026-03-02T09:30:00+01:00; default: now",
 	} {
@@ -121,6 +122,8 @@ func writeAnswer(w io.Writer, q Question, a liveAnswer) error {
 	switch {
 	case q.Service != "":
 		who = "service account " + q.Service
+	case q.Guest != "":
+		who = "the guest of link " + q.Guest
 	case who == "" && q.who("").Known():
 		who = "somebody"
 	case who == "":

@@ -129,6 +129,9 @@ func (n naive) holds(c Condition, q *Query) bool {
 		w, err := parseWindow(c.Values)
 		return err == nil && w.holds(q.Now)
 	}
+	if c.Word == "guest" {
+		return some && id.Kind == identity.Guest && id.Provider == identity.HouseLinks
+	}
 	return c.Word == "authenticated" && some && id.Kind == identity.Person
 }
 
@@ -163,7 +166,7 @@ var (
 )
 
 func (c chance) condition(deny bool) Condition {
-	switch c.IntN(13) {
+	switch c.IntN(14) {
 	case 0:
 		return Condition{Word: "group", Values: c.atLeast("g", "h")}
 	case 1:
@@ -188,6 +191,9 @@ func (c chance) condition(deny bool) Condition {
 		return Condition{Word: "network", Values: c.atLeast("10.0.0.0/8", "10.1.0.0/16", "192.0.2.0/24", "2001:db8::/32")}
 	case 11:
 		return Condition{Word: "time", Values: []string{c.of("mon", "mon-wed", "sat,sun"), c.of("08:00-12:00", "22:00-10:00"), "UTC"}}
+	}
+	if c.IntN(3) == 0 {
+		return Condition{Word: "guest"}
 	}
 	return Condition{Word: "role", Values: c.atLeast(someRoles...)}
 }
@@ -249,7 +255,7 @@ func (c chance) query() *Query {
 		return q
 	}
 	id := identity.Identity{
-		Provider: c.of("local", "corp"), Subject: c.of("u", "v"), Roles: c.some(someRoles...), Groups: c.some("g", "h"), Tenant: q.Tenant,
+		Provider: c.of("local", "corp", "link"), Subject: c.of("u", "v"), Roles: c.some(someRoles...), Groups: c.some("g", "h"), Tenant: q.Tenant,
 		Claims: map[string][]string{"k": c.some("1", "2")}, Kind: identity.Kind(c.of("", "", "", "service", "guest")),
 		Facts: map[string]string{"device": c.of("", "known", "unknown")},
 	}

@@ -43,6 +43,7 @@ allow GET https://a.app.test/x role staff
 allow GET https://beta.app.test/beta/x role staff
 deny  GET /beta/x role staff
 allow POST /x service_account backup
+deny GET /x guest abc
 allow GET /x scope read,write
 deny  POST /x scope read
 allow GET /x claim department=it claim level=3
@@ -56,7 +57,7 @@ given ip 192.0.2.1
 deny  GET /x role staff
 `
 	tests, err := readTests(strings.NewReader(good))
-	if err != nil || len(tests) != 20 {
+	if err != nil || len(tests) != 21 {
 		t.Fatalf("%d tests, %v", len(tests), err)
 	}
 	for _, pt := range tests {

@@ -83,6 +83,8 @@ func compile(p *Policy, families Families) (*program, error) {
 	c.who.users = map[string]*names{}
 	c.who.person, _ = c.next()
 	c.mask(c.who.person)
+	c.who.guest, _ = c.next()
+	c.mask(c.who.guest)
 	var err error
 	if c.site, err = c.part("site", reqpath.Pattern{}, p.Rules, p.Require); err != nil {
 		return nil, err
@@ -260,6 +262,8 @@ func (c *compiler) ids(condition Condition) (ids []atomID, err error) {
 		one(&c.who.providers)
 	case "authenticated":
 		add(c.who.person, nil)
+	case "guest":
+		add(c.who.guest, nil)
 	case "claim":
 		one(&of(&c.who.claims, condition.Name).names)
 		c.reads.Claims = append(c.reads.Claims, condition.Name)

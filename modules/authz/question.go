@@ -21,6 +21,7 @@ type Question struct {
 
 	User       string              `json:"user,omitempty"` // provider:subject
 	Service    string              `json:"service_account,omitempty"`
+	Guest      string              `json:"guest,omitempty"` // the id of a link
 	Roles      []string            `json:"roles,omitempty"`
 	Groups     []string            `json:"groups,omitempty"`
 	Claims     map[string][]string `json:"claims,omitempty"`
@@ -40,6 +41,7 @@ const somebody = "somebody:somebody"
 var facets = map[string]func(q *Question, value string) error{
 	"user":            func(q *Question, v string) error { q.User = v; return checkUsers(&Condition{Values: []string{v}}) },
 	"service_account": func(q *Question, v string) error { q.Service = v; return nil },
+	"guest":           func(q *Question, v string) error { q.Guest = v; return nil },
 	"role":            func(q *Question, v string) error { q.Roles = append(q.Roles, split(v)...); return nil },
 	"group":           func(q *Question, v string) error { q.Groups = append(q.Groups, split(v)...); return nil },
 	"scope":           func(q *Question, v string) error { q.Scopes = append(q.Scopes, split(v)...); return nil },
@@ -81,7 +83,7 @@ func split(list string) (values []string) {
 	return values
 }
 
-// Say adds one facet: user, role, group, claim, scope, workspace, service_account, device, acr, ip or time. Lists are
+// Say adds one facet: user, role, group, claim, scope, workspace, service_account, guest, device, acr, ip or time. Lists are
 // separated by commas.
 func (q *Question) Say(facet, value string) error {
 	say, known := facets[facet]
@@ -139,6 +141,9 @@ func (q Question) who(tenant string) identity.Proof {
 	switch {
 	case q.Service != "":
 		id.Provider, id.Subject, id.Kind, by.Method = identity.HouseServices, q.Service, identity.Service, identity.ByAPIKey
+		return identity.Suppose(id, by)
+	case q.Guest != "":
+		id.Provider, id.Subject, id.Kind, by.Method = identity.HouseLinks, q.Guest, identity.Guest, identity.ByLink
 		return identity.Suppose(id, by)
 	case user == "" && q.Roles == nil && q.Groups == nil && q.Claims == nil && q.Scopes == nil:
 		return identity.Proof{}

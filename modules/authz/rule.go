@@ -53,6 +53,7 @@ var words = map[string]word{
 	"claim":           {usage: "claim <name> <value...>", least: 2, who: true, names: true},
 	"segment":         {usage: "segment <n> claim <name>", least: 3, most: 3, who: true, names: true, check: checkSegment},
 	"authenticated":   {usage: "authenticated", most: -1, who: true, names: true},
+	"guest":           {usage: "guest", most: -1, who: true, names: true},
 	"anyone":          {usage: "anyone", most: -1, names: true, check: checkAnyone},
 	"provider":        {usage: "provider <name...>", least: 1, who: true},
 	"device":          {usage: "device known|unknown", least: 1, most: 1, who: true, check: checkDevice},

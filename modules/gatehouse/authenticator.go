@@ -45,6 +45,11 @@ type CredentialError struct {
 	Reason    verdict.Reason
 	Challenge string // the answer's WWW-Authenticate (RFC 9110 11.6.1); "": none of its own
 	Err       error  // for operators; never holds the credential
+
+	// Pass has the request go on as nobody's, since browsers send the credential everywhere: it is refused only where nobody
+	// may pass. Forget is a cookie that the browser shall forget then; "": none.
+	Pass   bool
+	Forget string
 }
 
 // Error is for operators.

@@ -88,6 +88,8 @@ type App struct {
 	rooms       map[string]any       // written while provisioning only
 	proxies     []netip.Prefix       // written while provisioning only
 
+	pages map[*Site]map[string]PortalPage // written while provisioning only
+
 	digest string  // of the option as it was written
 	sites  []*Site // written while provisioning only
 

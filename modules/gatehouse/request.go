@@ -42,6 +42,7 @@ type Request struct {
 	Grant verdict.Grant
 
 	verdict verdict.Verdict
+	instead verdict.Verdict // what a challenge to log in is answered with
 	attrs   []event.Attr
 	watched event.Kind
 	probe   bool
@@ -96,11 +97,18 @@ func (q *Request) Refuse(v verdict.Verdict) error {
 // Without authn in the row there is nowhere to log in, and the answer is a plain 401.
 func (q *Request) ChallengeLogin(r *http.Request, detail string) error {
 	v := verdict.Verdict{Reason: verdict.LoginRequired, Detail: detail}
+	if q.instead.Given() {
+		v = q.instead
+	}
 	if q.Challenger != nil {
 		v.Location = q.Challenger.LoginLocation(r, q)
 	}
 	return q.Refuse(v)
 }
+
+// InsteadOfLogin has ChallengeLogin refuse with v: the request brought a credential that does not count here, which is what
+// its sender must be told. Only authn calls it.
+func (q *Request) InsteadOfLogin(v verdict.Verdict) { q.instead = v }
 
 // Told returns whom the application may be told of: nobody while a login is not complete. Such a request comes so far on
 // public paths alone.

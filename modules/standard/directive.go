@@ -20,6 +20,7 @@ import (
 	"gatehouse.internal/modules/forward"
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/idp/oidc/bearer"
+	"gatehouse.internal/modules/link"
 	"gatehouse.internal/modules/ratelimit"
 	"gatehouse.internal/modules/waf"
 )
@@ -45,6 +46,7 @@ type site struct {
 	authn   authn.Handler
 	bearer  bearer.Authenticator
 	apikey  apikey.Authenticator
+	link    link.Authenticator
 	authz   authz.Handler
 	forward forward.Handler
 }
@@ -214,6 +216,7 @@ func (s *site) authenticators() (guests []json.RawMessage) {
 		s.apikey.APIs = append(s.apikey.APIs, apikey.API{Path: api.Path, By: api.Workspaces})
 	}
 	guest("api_key", &s.apikey)
+	guest("link", &s.link)
 	if len(s.bearer.APIs) > 0 {
 		guest("bearer", &s.bearer)
 	}

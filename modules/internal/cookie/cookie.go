@@ -13,6 +13,9 @@ import (
 // them.
 const Ours = "__Host-gatehouse"
 
+// Guest is the cookie of whoever was let in by a link. Like the session's, named [Ours], it says by itself who asks.
+const Guest = Ours + "-guest"
+
 // Prefix begins every name.
 const Prefix = "__Host-"
 

@@ -78,6 +78,9 @@ const (
 	ServiceAccountDeleted  Kind = "service_account.deleted"
 	APIKeyCreated          Kind = "api_key.created" // Session is the key's public id
 	APIKeyRevoked          Kind = "api_key.revoked"
+	LinkCreated            Kind = "link.created" // User is link:<id>; whom it is for nobody is told
+	LinkRevoked            Kind = "link.revoked"
+	LinkOpened             Kind = "link.opened" // somebody was let in by it; Attrs say how often it was used
 
 	AccessReviewed      Kind = "access_review.signed_off" // Attrs say who, and of what report
 	AccessReviewOverdue Kind = "access_review.overdue"    // Detail says since when

@@ -118,6 +118,13 @@ var english = tongue{
 		NudgeTitle:    "Make your account safer",
 		NudgeLead:     "Passwords are guessed, stolen and lost. With a second step, a password alone opens nothing.",
 		NudgeNow:      "Set it up now", NudgeLater: "Not now",
+
+		GuestTitle: "You were sent a link", GuestLead: "It lets you see a part of this site without an account. What you do there is recorded.",
+		GuestLasts: "The access lasts %s.", GuestOnce: "The link works once: nothing is used before you press the button.",
+		GuestLeft: "The link can be opened %d times.", GuestPin: "It will then work only from the network you are in now.",
+		GuestOpen: "Open", GuestAgain: "Then follow the link in your message once more.",
+		GuestInTitle: "You are here by a link", GuestInLead: "You can see a part of this site without an account.",
+		GuestInLasts: "The access ends in %s.", GuestLeave: "End the access now",
 	},
 	group: ",",
 	units: [4]unit{{"second", "seconds"}, {"minute", "minutes"}, {"hour", "hours"}, {"day", "days"}},

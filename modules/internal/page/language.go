@@ -196,4 +196,10 @@ type words struct {
 	ProvenAgain                            string
 	NudgeTitle, NudgeLead, NudgeNow        string
 	NudgeLater                             string
+
+	GuestTitle, GuestLead, GuestLasts       string // -; -; how long
+	GuestOnce, GuestLeft, GuestPin          string // -; number; -
+	GuestOpen, GuestAgain                   string
+	GuestInTitle, GuestInLead, GuestInLasts string // -; -; how long
+	GuestLeave                              string
 }
