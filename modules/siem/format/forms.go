@@ -1,0 +1,29 @@
+package format
+
+// forms are the encoders by the names operators use, in the order they are told in.
+var forms = []struct {
+	name string
+	enc  Encoder
+}{
+	{"json", JSON},
+	{"csv", CSV},
+}
+
+// Named returns the encoder with a name.
+func Named(name string) (Encoder, bool) {
+	for _, f := range forms {
+		if f.name == name {
+			return f.enc, true
+		}
+	}
+	return nil, false
+}
+
+// Names are those that Named knows.
+func Names() []string {
+	names := make([]string, len(forms))
+	for i, f := range forms {
+		names[i] = f.name
+	}
+	return names
+}
