@@ -17,7 +17,7 @@ func CSVHeader(b []byte) []byte { return append(b, csvNames...) }
 // are "key=value" with "; " between them, as people read them: programs should read another form.
 //
 // Spreadsheets run what begins as a formula. Clients choose some of these texts, so that such a cell begins with "'"
-// (OWASP, CSV Injection). Control characters, and so line breaks, are written as U+FFFD: a row is one line.
+// (OWASP, CSV Injection). Line breaks are written as spaces: a row is one line.
 func CSV(b []byte, r *Record) []byte {
 	b = r.Time.AppendFormat(b, time.RFC3339Nano)
 	b = cell(b, r.ID)
@@ -79,7 +79,7 @@ func cell(b []byte, s string) []byte {
 		return b
 	}
 	guard := isFormula(s)
-	if !guard && !strings.ContainsAny(s, "\",; \n\r") {
+	if !guard && !needsQuotes(s) {
 		return csvText.append(b, s)
 	}
 	b = append(b, '"')
@@ -90,6 +90,16 @@ func cell(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
+func needsQuotes(s string) bool {
+	for i := range len(s) {
+		switch s[i] {
+		case '"', ',', ';', ' ':
+			return true
+		}
+	}
+	return false
+}
+
 // isFormula reports whether a spreadsheet may take a cell for one: it begins, after what is cut off or not seen, with
 // one of the characters formulas begin with, some of which have a wide form.
 func isFormula(s string) bool {
@@ -97,10 +107,12 @@ func isFormula(s string) bool {
 		return true
 	}
 	for _, c := range s {
-		if c <= ' ' || c == 0xA0 || unprintable(c) && c > 0x7f {
-			continue
+		switch {
+		case c == '=', c == '+', c == '-', c == '@', c == '＝', c == '＋', c == '－', c == '＠':
+			return true
+		case c > ' ' && c < 0x7f, c > 0xA0 && !unprintable(c):
+			return false
 		}
-		return strings.ContainsRune("=+-@＝＋－＠", c)
 	}
 	return false
 }

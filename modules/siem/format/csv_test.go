@@ -55,7 +55,7 @@ func TestCSVSaysWhatTheRecordSays(t *testing.T) {
 
 func TestCSVFormulas(t *testing.T) {
 	for text, want := range map[string]string{
-		"=1": "'=1", "+1": "'+1", "-1": "'-1", "@A": "'@A", "\t1": "'\ufffd1", "\r1": "'\ufffd1", " =1": "' =1", "\u00a0=1": "'\u00a0=1", "\n=1": "'\ufffd=1",
+		"=1": "'=1", "+1": "'+1", "-1": "'-1", "@A": "'@A", "\t1": "' 1", "\r1": "' 1", " =1": "' =1", "\u00a0=1": "'\u00a0=1", "\n=1": "' =1",
 		"＝1": "'＝1", "＠A": "'＠A", "1=1": "1=1", "a-b": "a-b", "": "", "'": "'",
 	} {
 		if got := row(t, format.CSV(nil, &format.Record{User: text}))["user"]; got != want {

@@ -6,10 +6,14 @@ var forms = []struct {
 	enc  Encoder
 }{
 	{"json", JSON},
+	{"cef", CEF},
+	{"leef", LEEF},
+	{"gelf", GELF},
+	{"syslog", Syslog(nil, LogLocal0)},
 	{"csv", CSV},
 }
 
-// Named returns the encoder with a name.
+// Named returns the encoder with a name. "syslog" is [Syslog] without another encoder, to the facility local0.
 func Named(name string) (Encoder, bool) {
 	for _, f := range forms {
 		if f.name == name {

@@ -12,8 +12,12 @@ import (
 
 // readers take one line of a form apart, as a receiver would, and fail if it cannot be.
 var readers = map[string]func(*testing.T, []byte){
-	"json": readJSON,
-	"csv":  readCSV,
+	"json":   readJSON,
+	"cef":    readCEF,
+	"leef":   readLEEF,
+	"gelf":   readGELF,
+	"syslog": readSyslog,
+	"csv":    readCSV,
 }
 
 func readJSON(t *testing.T, line []byte) {

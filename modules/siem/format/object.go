@@ -125,18 +125,21 @@ func attrs(b []byte, name string, all []Attr) []byte {
 			b = append(b, '_')
 		}
 		b = jsonText.append(b, a.Key)
-		earlier := 0
-		for _, other := range all[:i] {
-			if other.Key == a.Key {
-				earlier++
-			}
-		}
-		if earlier > 0 {
-			b = append(b, '_')
-			b = strconv.AppendInt(b, int64(earlier+1), 10)
+		if n := sameBefore(all, i); n > 0 {
+			b = strconv.AppendInt(append(b, '_'), int64(n+1), 10)
 		}
 		b = append(b, '"', ':')
 		b = quoted(b, a.Value)
 	}
 	return shut(b, at)
+}
+
+// sameBefore counts the facts before the i-th that have its name.
+func sameBefore(all []Attr, i int) (n int) {
+	for _, other := range all[:i] {
+		if other.Key == all[i].Key {
+			n++
+		}
+	}
+	return n
 }

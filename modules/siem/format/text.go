@@ -14,14 +14,15 @@ type escapes struct {
 
 const replacement = "\uFFFD"
 
-// newEscapes makes the table of a form in which control characters have no place, but for those in pairs, which are
-// pairs of a character and what stands for it.
+// newEscapes makes the table of a form in which control characters have no place: line breaks and tabs are spaces, the
+// others U+FFFD, but for those in pairs, which are pairs of a character and what stands for it.
 func newEscapes(pairs ...string) *escapes {
 	e := new(escapes)
 	for c := range byte(0x20) {
 		e.ascii[c] = replacement
 	}
 	e.ascii[0x7f] = replacement
+	e.ascii['\t'], e.ascii['\n'], e.ascii['\r'] = " ", " ", " "
 	for i := 0; i < len(pairs); i += 2 {
 		e.ascii[pairs[i][0]] = pairs[i+1]
 	}
