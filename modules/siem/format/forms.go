@@ -6,6 +6,7 @@ var forms = []struct {
 	enc  Encoder
 }{
 	{"json", JSON},
+	{"ecs", ECS},
 	{"cef", CEF},
 	{"leef", LEEF},
 	{"gelf", GELF},

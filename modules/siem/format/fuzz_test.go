@@ -13,6 +13,7 @@ import (
 // readers take one line of a form apart, as a receiver would, and fail if it cannot be.
 var readers = map[string]func(*testing.T, []byte){
 	"json":   readJSON,
+	"ecs":    readECS,
 	"cef":    readCEF,
 	"leef":   readLEEF,
 	"gelf":   readGELF,
