@@ -7,6 +7,7 @@ var forms = []struct {
 }{
 	{"json", JSON},
 	{"ecs", ECS},
+	{"ocsf", OCSF},
 	{"cef", CEF},
 	{"leef", LEEF},
 	{"gelf", GELF},

@@ -14,6 +14,7 @@ import (
 var readers = map[string]func(*testing.T, []byte){
 	"json":   readJSON,
 	"ecs":    readECS,
+	"ocsf":   readOCSF,
 	"cef":    readCEF,
 	"leef":   readLEEF,
 	"gelf":   readGELF,

@@ -30,3 +30,14 @@ func port(host string) (n int) {
 	}
 	return n
 }
+
+// isHostname reports whether s is written as names and IPv4 addresses are.
+func isHostname(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_') {
+			return false
+		}
+	}
+	return s != ""
+}
