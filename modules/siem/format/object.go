@@ -14,7 +14,7 @@ var jsonText = func() *escapes {
 		}
 	}
 	e.lossless = true
-	return e
+	return e.seal()
 }()
 
 // The functions below write the members of a JSON object one after the other. They know by the last byte whether a

@@ -9,6 +9,7 @@ import (
 // escapes says how one form writes texts. Any bytes may come: what is not UTF-8 is written as U+FFFD.
 type escapes struct {
 	ascii    [utf8.RuneSelf]string // what stands for a character; "" for the character itself
+	special  [256]bool             // bytes that are not written as they are, or may not be
 	lossless bool                  // unprintable characters beyond ASCII are written as \uXXXX, not as U+FFFD
 }
 
@@ -26,23 +27,34 @@ func newEscapes(pairs ...string) *escapes {
 	for i := 0; i < len(pairs); i += 2 {
 		e.ascii[pairs[i][0]] = pairs[i+1]
 	}
-	return e
+	return e.seal()
 }
 
 // plain is for forms that need no escapes.
 var plain = newEscapes()
 
+// seal notes which bytes append has to look at more closely. The table must not be changed after that.
+func (e *escapes) seal() *escapes {
+	for c := range e.special {
+		e.special[c] = c >= utf8.RuneSelf || e.ascii[c] != ""
+	}
+	return e
+}
+
 // append appends s, escaped.
 func (e *escapes) append(b []byte, s string) []byte {
 	start := 0
 	for i := 0; i < len(s); {
-		if c := s[i]; c < utf8.RuneSelf {
-			if e.ascii[c] != "" {
-				b = append(b, s[start:i]...)
-				b = append(b, e.ascii[c]...)
-				start = i + 1
-			}
+		c := s[i]
+		if !e.special[c] {
 			i++
+			continue
+		}
+		if c < utf8.RuneSelf {
+			b = append(b, s[start:i]...)
+			b = append(b, e.ascii[c]...)
+			i++
+			start = i
 			continue
 		}
 		r, n := utf8.DecodeRuneInString(s[i:])
