@@ -19,11 +19,11 @@ const module = "gatehouse.internal/"
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
 	"secret", "token", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "backoff", "wholefile", "chain", "scope", "recent", "running",
-	"store", "store/storetest", "keyring", "standing", "ledger", "service", "roster", "owner", "gatetest",
+	"store", "store/storetest", "keyring", "pseudonym", "standing", "ledger", "service", "roster", "owner", "gatetest",
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "forward", "audit", "link"}
+var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "forward", "audit", "link", "siem"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
@@ -82,6 +82,7 @@ var engines = map[string][]string{
 	"idp/oidc":  {"github.com/coreos/go-oidc/", "github.com/go-jose/go-jose/"},
 	"idp/local": nil,
 	"authz":     {"cel.dev/cel-go/"},
+	"siem":      {"github.com/DeRuina/timberjack", "go.opentelemetry.io/proto/otlp/", "google.golang.org/protobuf/"},
 	"mfa":       {"github.com/go-webauthn/webauthn/", "github.com/boombuler/barcode/"},
 }
 

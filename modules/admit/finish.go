@@ -47,6 +47,7 @@ func (l accessLog) write(w *writer, r *http.Request, req *gatehouse.Request, v v
 	if kind := req.Watched(); kind != "" {
 		l.publish(kind, req, r, v, status)
 	}
+	l.tell(w, r, req, v, status, took)
 	line := l.logger.Check(zapcore.InfoLevel, "request")
 	if line == nil {
 		return
@@ -97,14 +98,38 @@ func (l accessLog) write(w *writer, r *http.Request, req *gatehouse.Request, v v
 	line.Write(fields...)
 }
 
+// tell says to whom it may concern that the request has ended.
+func (l accessLog) tell(w *writer, r *http.Request, req *gatehouse.Request, v verdict.Verdict, status int, took time.Duration) {
+	told := l.house.Ended()
+	if told == nil {
+		return
+	}
+	a := event.Ended{
+		Event: eventOf("", req, r, v, status), TraceID: traceID(r.Header["Traceparent"]), Host: event.Clip(r.Host, 255), Proto: r.Proto,
+		Agent: event.Clip(r.UserAgent(), 256), Grant: req.Grant.Rule(), Bytes: w.bytes, Duration: took, WAF: req.Inspected,
+	}
+	if req.Site != nil {
+		a.Policy = req.Site.Version
+	}
+	if ms, ok := upstreamTime(r); ok {
+		a.Upstream = time.Duration(ms * float64(time.Millisecond))
+	}
+	told(a)
+}
+
+func eventOf(kind event.Kind, req *gatehouse.Request, r *http.Request, v verdict.Verdict, status int) event.Event {
+	e := req.Event(kind)
+	e.Method, e.Path, e.Status = event.Clip(r.Method, 32), loggedPath(r, req), status
+	e.Reason, e.Detail, e.Attrs = v.Reason, event.Clip(v.Detail, 512), req.Notes()
+	return e
+}
+
 func (l accessLog) publish(kind event.Kind, req *gatehouse.Request, r *http.Request, v verdict.Verdict, status int) {
 	state, err := l.house.State()
 	if err != nil {
 		return // the access log still says it
 	}
-	e := req.Event(kind)
-	e.Method, e.Path, e.Status = event.Clip(r.Method, 32), loggedPath(r, req), status
-	e.Reason, e.Detail, e.Attrs = v.Reason, event.Clip(v.Detail, 512), req.Notes()
+	e := eventOf(kind, req, r, v, status)
 	if rule := req.Grant.Rule(); rule != "" {
 		e.Attrs = append(slices.Clone(e.Attrs), event.Attr{Key: "grant", Value: rule})
 	}

@@ -217,7 +217,7 @@ func serveAudited(w http.ResponseWriter, r *http.Request, next caddy.AdminHandle
 
 // askedWords are what is put on record of what an administrator asks for. Secrets have other names.
 var askedWords = []string{
-	"user", "name", "owner", "id", "network", "for", "all", "roles", "tenant", "lasts", "number", "keep", "approve", "ahead",
+	"user", "kind", "name", "owner", "id", "network", "for", "all", "roles", "tenant", "lasts", "number", "keep", "approve", "ahead",
 	"provider", "format", "skip_existing", "dry_run", "note", "purpose", "why", "detail", "email", "display_name", "paths", "networks", "methods",
 	"account", "hosts", "match", "by", "digest",
 }

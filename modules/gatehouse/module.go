@@ -93,6 +93,7 @@ type App struct {
 	digest string  // of the option as it was written
 	sites  []*Site // written while provisioning only
 
+	ended atomic.Pointer[func(event.Ended)]
 	state atomic.Pointer[State]
 	mu    sync.Mutex
 	gone  bool // guarded by mu; the pool reference was given back

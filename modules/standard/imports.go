@@ -10,4 +10,5 @@ import (
 	_ "gatehouse.internal/modules/idp/local"
 	_ "gatehouse.internal/modules/idp/oidc"
 	_ "gatehouse.internal/modules/mfa"
+	_ "gatehouse.internal/modules/siem"
 )

@@ -68,6 +68,10 @@ const (
 	WAFProverOff      Kind = "waf.prover_off"    // its proof was wrong: all rules judge every request again
 	RulesLoaded       Kind = "waf.rules_loaded"
 	RulesRejected     Kind = "waf.rules_rejected" // Detail has file, line and reason; the rules before stay
+	PseudonymAsked    Kind = "pseudonym.asked"    // an administrator was told under which pseudonym somebody is found
+	SIEMDown          Kind = "siem.down"          // a collector takes nothing; Detail says which, and why
+	SIEMResumed       Kind = "siem.resumed"       // it takes again; Attrs say for how long it did not
+	SIEMLost          Kind = "siem.lost"          // Attrs say how many records a collector will never get, and why
 )
 
 // The kinds that tell of programs.
@@ -120,7 +124,7 @@ func (k Kind) Stream() Stream {
 		return Access
 	case WAFDetected, WAFFailedOpen, WAFCanaryFailed, WAFProverOff:
 		return WAF
-	case AuditFailed, AuditResumed, BlocklistRejected, BlocklistStale, BreachedUnread, ClockRolledBack:
+	case AuditFailed, AuditResumed, SIEMDown, SIEMResumed, SIEMLost, BlocklistRejected, BlocklistStale, BreachedUnread, ClockRolledBack:
 		return System
 	}
 	return Audit

@@ -1,0 +1,285 @@
+package siem
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/pseudonym"
+	"gatehouse.internal/modules/internal/secret"
+	"gatehouse.internal/modules/siem/format"
+)
+
+func init() { caddy.RegisterModule(new(Settings)) }
+
+const (
+	folder       = "siem" // in the state directory
+	defaultEpoch = 90 * 24 * time.Hour
+	defaultSpool = 1 << 30
+	defaultKeep  = 30 * 24 * time.Hour
+)
+
+// Settings are the house's words about log collectors.
+type Settings struct {
+	// What this gateway calls itself. Default: the machine's name.
+	Node string `json:"node,omitempty"`
+	// The tenants whose records name people; "*" stands for all. Default: none, records hold pseudonyms.
+	ClearTenants []string `json:"clear_tenants,omitempty"`
+	// Tell nothing of paths but their pseudonyms. Default: their words are told.
+	HidePaths bool `json:"hide_paths,omitempty"`
+	// How long a person keeps a pseudonym. Default: 90d.
+	Epoch caddy.Duration `json:"epoch,omitempty"`
+	// Where records go.
+	Sinks []Sink `json:"sinks,omitempty"`
+
+	collector *collector
+}
+
+// Sink is one place that records go to.
+type Sink struct {
+	// file, stdout, syslog, splunk, elasticsearch, loki or otlp.
+	Kind string `json:"kind"`
+	// A file's path, tls://host:port, or a URL.
+	Address string `json:"address,omitempty"`
+	// For logs, metrics and the spool's folder: a-z, 0-9 and hyphens. Default: the kind.
+	Name string `json:"name,omitempty"`
+	// json, ecs, ocsf, cef, leef, gelf, syslog or csv. Default: ecs for elasticsearch, else json.
+	Format string `json:"format,omitempty"`
+	// access, waf, audit, system. Default: all.
+	Streams []string `json:"streams,omitempty"`
+	// A PEM file with the authorities that the collector's certificate comes from. Default: the system's.
+	CAFile string `json:"ca_file,omitempty"`
+	// A credential, best as a placeholder: {env.NAME} or {file./path}.
+	Token string `json:"token,omitempty"`
+	// How Elasticsearch is told the token: ApiKey, Bearer or Basic. Default: ApiKey.
+	TokenType string `json:"token_type,omitempty"`
+	// Of Splunk, or the index or data stream of Elasticsearch. Default there: logs-gatehouse-default.
+	Index string `json:"index,omitempty"`
+	// How many bytes wait on the disk for a collector at the most, and how long. Default: 1 GiB, 30d.
+	SpoolSize int64          `json:"spool_size,omitempty"`
+	SpoolKeep caddy.Duration `json:"spool_keep,omitempty"`
+	// A file's size in MiB before another is begun, how many are kept, and how long. Default: 100, 10, 30d.
+	RollMiB  int            `json:"roll_mib,omitempty"`
+	RollKeep int            `json:"roll_keep,omitempty"`
+	RollFor  caddy.Duration `json:"roll_for,omitempty"`
+	// Send in clear: http:// and tcp:// addresses.
+	InsecurePlain bool `json:"insecure_plain,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Settings) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "gatehouse.rooms.siem", New: func() caddy.Module { return new(Settings) }}
+}
+
+// Provision checks the words, and that what they name can be read.
+func (s *Settings) Provision(ctx caddy.Context) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	for i := range s.Sinks {
+		k := &s.Sinks[i]
+		if _, err := (trust{caFile: k.CAFile}).roots(); err != nil {
+			return fmt.Errorf("siem: %s: ca: %w", k.Name, err)
+		}
+		if k.Token == "" {
+			continue
+		}
+		if _, err := k.token(caddy.NewReplacer()); err != nil {
+			return fmt.Errorf("siem: %s: %w", k.Name, err)
+		}
+		if !strings.HasPrefix(k.Token, "{") {
+			ctx.Logger().Warn("a token is written into the configuration, where `GET /config/` shows it; use {env.NAME} or {file./path}")
+		}
+	}
+	return gatehouse.RegisterMetrics(ctx, sentRecords, lostRecords, spoolBytes, up)
+}
+
+// token is the credential itself.
+func (k *Sink) token(repl *caddy.Replacer) (secret.String, error) {
+	if k.Token == "" {
+		return secret.String{}, nil
+	}
+	value, err := repl.ReplaceOrErr(k.Token, true, true)
+	if value = strings.TrimSpace(value); err != nil || value == "" {
+		return secret.String{}, errors.New("token: it is empty: give the environment variable or file that it stands for a value")
+	}
+	return secret.New(value), nil
+}
+
+var (
+	sinkName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	streams  = []string{string(event.Access), string(event.WAF), string(event.Audit), string(event.System)}
+	// kinds are the sinks, with what their address must look like.
+	kinds = map[string]struct{ schemes, example string }{
+		"file": {"", "/var/log/gatehouse/siem.json"}, "stdout": {}, "syslog": {"tls tcp", "tls://siem.example.com:6514"},
+		"splunk": {"https http", "https://splunk.example.com:8088"}, "elasticsearch": {"https http", "https://elastic.example.com:9200"},
+		"loki": {"https http", "https://loki.example.com:3100"}, "otlp": {"https http", "https://collector.example.com:4318"},
+	}
+)
+
+// check fills in what was left open and says what is wrong, in one sentence that names the fix.
+func (s *Settings) check() error {
+	if len(s.Sinks) == 0 {
+		return errors.New("siem: nowhere to send to: write `send <kind> <address>`, such as `send syslog tls://siem.example.com:6514`")
+	}
+	if s.Epoch < 0 || s.Epoch > 0 && time.Duration(s.Epoch) < time.Hour {
+		return errors.New("siem: epoch: want an hour or more, such as 90d")
+	}
+	names := map[string]bool{}
+	for i := range s.Sinks {
+		k := &s.Sinks[i]
+		if k.Name == "" {
+			k.Name = k.Kind
+		}
+		if !sinkName.MatchString(k.Name) {
+			return fmt.Errorf("siem: name %q: use 1 to 63 of a-z, 0-9 and -", k.Name)
+		}
+		if names[k.Name] {
+			return fmt.Errorf("siem: two sinks are called %q: give one a `name` of its own", k.Name)
+		}
+		names[k.Name] = true
+		if err := k.check(); err != nil {
+			return fmt.Errorf("siem: %s: %w", k.Name, err)
+		}
+	}
+	return nil
+}
+
+func (k *Sink) check() error {
+	if k.Format == "" {
+		k.Format = map[bool]string{true: "ecs", false: "json"}[k.Kind == "elasticsearch"]
+	}
+	if _, ok := format.Named(k.Format); !ok {
+		return fmt.Errorf("format %q is none of %s", k.Format, strings.Join(format.Names(), ", "))
+	}
+	if k.Kind == "elasticsearch" && !slices.Contains([]string{"json", "ecs", "ocsf", "gelf"}, k.Format) {
+		return fmt.Errorf("format %s: Elasticsearch takes JSON: json, ecs, ocsf or gelf", k.Format)
+	}
+	for _, name := range k.Streams {
+		if !slices.Contains(streams, name) {
+			return fmt.Errorf("stream %q is none of %s", name, strings.Join(streams, ", "))
+		}
+	}
+	if !slices.Contains([]string{"", "ApiKey", "Bearer", "Basic"}, k.TokenType) {
+		return fmt.Errorf("token type %q is none of ApiKey, Bearer, Basic", k.TokenType)
+	}
+	return k.checkAddress()
+}
+
+func (k *Sink) checkAddress() error {
+	kind, ok := kinds[k.Kind]
+	if !ok {
+		return fmt.Errorf("%q is no kind of sink: use file, stdout, syslog, splunk, elasticsearch, loki or otlp", k.Kind)
+	}
+	switch k.Kind {
+	case "stdout":
+		if k.Address != "" {
+			return errors.New("stdout has no address")
+		}
+		return nil
+	case "file":
+		if !filepath.IsAbs(k.Address) {
+			return fmt.Errorf("%q is not an absolute path: write one such as %s", k.Address, kind.example)
+		}
+		return nil
+	}
+	u, err := url.Parse(k.Address)
+	if err != nil || u.Host == "" || u.User != nil || !slices.Contains(strings.Fields(kind.schemes), u.Scheme) {
+		return fmt.Errorf("%q is not an address: write one such as %s", k.Address, kind.example)
+	}
+	if (u.Scheme == "http" || u.Scheme == "tcp") && !k.InsecurePlain {
+		return fmt.Errorf("%s sends in clear: use %s, or say `insecure_plain`", k.Address, kind.example)
+	}
+	if _, _, err := net.SplitHostPort(u.Host); k.Kind == "syslog" && err != nil {
+		return fmt.Errorf("%q has no port: write one such as %s", k.Address, kind.example)
+	}
+	return nil
+}
+
+// StartRoom implements gatehouse.RoomStarter: from now on records go where the settings say.
+func (s *Settings) StartRoom(app *gatehouse.App, state *gatehouse.State) error {
+	kept, err := state.Keep("siem.collector", func() (caddy.Destructor, error) {
+		c := newCollector(state.Bus.Publish)
+		c.untap = state.Bus.Tap(c.happened)
+		return c, nil
+	})
+	if err != nil {
+		return err
+	}
+	c := kept.(*collector)
+	outlets := map[string]func() (*outlet, error){}
+	for _, k := range s.Sinks {
+		key, err := json.Marshal(k)
+		if err != nil {
+			return err
+		}
+		token, err := k.token(caddy.NewReplacer())
+		if err != nil {
+			return err
+		}
+		made := string(key) + s.node() + gatehouse.Digest([]byte(token.Reveal()))
+		outlets[made] = func() (*outlet, error) { return k.open(filepath.Join(app.Dir(), folder), s.node(), token) }
+	}
+	if err := c.Use(s, s.scribe(app, state), outlets); err != nil {
+		return err
+	}
+	s.collector = c
+	app.OnEnded(c.ended)
+	return nil
+}
+
+func (s *Settings) node() string {
+	if s.Node != "" {
+		return s.Node
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "gatehouse"
+	}
+	return name
+}
+
+func (s *Settings) scribe(app *gatehouse.App, state *gatehouse.State) *scribe {
+	epoch := time.Duration(s.Epoch)
+	if epoch == 0 {
+		epoch = defaultEpoch
+	}
+	w := &scribe{
+		node: s.node(), tenant: map[string]string{}, hosts: map[string][]string{}, namers: map[string]*pseudonym.Namer{},
+		paths: !s.HidePaths, keys: state.Keys, epoch: epoch,
+		clear: func(tenant string) bool {
+			return slices.Contains(s.ClearTenants, "*") || tenant != "" && slices.Contains(s.ClearTenants, tenant)
+		},
+	}
+	for _, site := range app.Sites() {
+		w.tenant[site.Name], w.hosts[site.Name] = site.Tenant, site.Hosts
+		w.namers[site.Tenant] = pseudonym.New(state.Keys, site.Tenant, epoch)
+	}
+	return w
+}
+
+// Cleanup ends the sinks, unless another configuration has them.
+func (s *Settings) Cleanup() error {
+	if s.collector != nil {
+		s.collector.Leave(s)
+	}
+	return nil
+}
+
+var (
+	_ caddy.Provisioner     = (*Settings)(nil)
+	_ caddy.CleanerUpper    = (*Settings)(nil)
+	_ gatehouse.RoomStarter = (*Settings)(nil)
+)

@@ -1,0 +1,126 @@
+package siem
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/DeRuina/timberjack"
+
+	"gatehouse.internal/modules/internal/secret"
+	"gatehouse.internal/modules/siem/format"
+)
+
+// open makes the outlet, with its credential. Spools lie in folders of dir.
+func (k Sink) open(dir, node string, token secret.String) (*outlet, error) {
+	o := &outlet{name: k.Name, streams: map[string]bool{}}
+	o.encode, _ = format.Named(k.Format) // check has made sure
+	for _, name := range k.Streams {
+		o.streams[name] = true
+	}
+	if len(k.Streams) == 0 {
+		for _, name := range streams {
+			o.streams[name] = true
+		}
+	}
+	var err error
+	switch k.Kind {
+	case "stdout":
+		o.direct = func(line []byte) error { _, err := os.Stdout.Write(line); return err }
+		return o, nil
+	case "file":
+		return o, k.openFile(o)
+	case "syslog":
+		o.encode = format.Syslog(o.encode, syslogFacility)
+	}
+	if o.receiver, err = k.receiver(node, token); err != nil {
+		return nil, fmt.Errorf("%s: %w", k.Name, err)
+	}
+	limit, keep := k.SpoolSize, time.Duration(k.SpoolKeep)
+	if limit == 0 {
+		limit = defaultSpool
+	}
+	if keep == 0 {
+		keep = defaultKeep
+	}
+	if o.spool, err = openSpool(filepath.Join(dir, k.Name), limit, keep); err != nil {
+		return nil, fmt.Errorf("the spool of %s: %w", k.Name, err)
+	}
+	return o, nil
+}
+
+// syslogFacility is local use 0 (RFC 5424).
+const syslogFacility = 16
+
+// openFile has the outlet write to a file that is rolled.
+func (k Sink) openFile(o *outlet) error {
+	or := func(n, d int) int {
+		if n == 0 {
+			return d
+		}
+		return n
+	}
+	keep := time.Duration(k.RollFor)
+	if keep == 0 {
+		keep = defaultKeep
+	}
+	f := &timberjack.Logger{
+		Filename: k.Address, MaxSize: or(k.RollMiB, 100), MaxBackups: or(k.RollKeep, 10), MaxAge: max(int(keep/(24*time.Hour)), 1),
+		Compression: "gzip", FileMode: 0o600,
+	}
+	if k.Format == "csv" {
+		if info, err := os.Stat(k.Address); err != nil || info.Size() == 0 {
+			if _, err := f.Write(append(format.CSVHeader(nil), '\n')); err != nil {
+				return fmt.Errorf("siem: %s: %w: make the directory, and let the gateway's user write into it", k.Name, err)
+			}
+		}
+	}
+	if _, err := f.Write(nil); err != nil { // whether it can be written is known before anything is lost
+		return fmt.Errorf("siem: %s: %w: make the directory, and let the gateway's user write into it", k.Name, err)
+	}
+	o.direct = func(line []byte) error { _, err := f.Write(line); return err }
+	o.file = f
+	return nil
+}
+
+// receiver is the protocol that the sink speaks.
+func (k Sink) receiver(node string, token secret.String) (receiver, error) {
+	t := trust{caFile: k.CAFile}
+	switch k.Kind {
+	case "syslog":
+		u, err := url.Parse(k.Address)
+		if err != nil {
+			return nil, err
+		}
+		s := &syslog{address: u.Host}
+		if u.Scheme == "tls" {
+			roots, err := t.roots()
+			if err != nil {
+				return nil, err
+			}
+			s.tls = &tls.Config{RootCAs: roots, ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
+		}
+		return s, nil
+	case "splunk":
+		p, err := newPoster(k.Address, "/services/collector/event", t, "Splunk", token)
+		return splunk{p, k.Format == "json" || k.Format == "ecs" || k.Format == "ocsf" || k.Format == "gelf", k.Index}, err
+	case "elasticsearch":
+		scheme, index := k.TokenType, k.Index
+		if scheme == "" {
+			scheme = "ApiKey"
+		}
+		if index == "" {
+			index = "logs-gatehouse-default"
+		}
+		p, err := newPoster(k.Address, "/_bulk", t, scheme, token)
+		return elastic{p, index}, err
+	case "loki":
+		p, err := newPoster(k.Address, "/loki/api/v1/push", t, "Bearer", token)
+		return loki{p}, err
+	}
+	p, err := newPoster(k.Address, "/v1/logs", t, "Bearer", token)
+	return otlp{p, node}, err
+}
