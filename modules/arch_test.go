@@ -19,7 +19,7 @@ const module = "gatehouse.internal/"
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
 	"secret", "token", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "backoff", "wholefile", "chain", "scope", "recent", "running",
-	"store", "store/storetest", "keyring", "pseudonym", "standing", "ledger", "service", "roster", "owner", "gatetest",
+	"store", "store/storetest", "keyring", "pseudonym", "standing", "ledger", "service", "roster", "owner", "support", "gatetest",
 }
 
 // rooms lists the L2 packages.
@@ -70,6 +70,8 @@ var doors = map[string]string{
 	"clientcert/directory.go": "tells the house whom certificates are bound to",
 	"authz/accessadmin.go":    "the access review at the administration endpoint",
 	"authz/accesscommand.go":  "the access review on the command line",
+	"authz/supportadmin.go":   "grants for a while at the administration endpoint",
+	"authz/supportcommand.go": "grants for a while on the command line",
 	"authz/overdue.go":        "tells when access has not been reviewed for too long",
 	"authz/offline.go":        "reads a configuration that nobody has started",
 
@@ -329,7 +331,7 @@ func TestWhoMintsCapabilities(t *testing.T) {
 var writers = map[string]string{
 	"ID": "modules/admit", "Run": "modules/admit", "ClientIP": "modules/admit", "Path": "modules/admit", "Site": "modules/admit",
 	"Start": "modules/admit", "Navigation": "modules/admit", "Connection": "modules/admit", "Certificate": "modules/clientcert", "WAF": "modules/waf", "Inspected": "modules/waf",
-	"Identity": "modules/authn", "Challenger": "modules/authn", "Grant": "modules/authz",
+	"Identity": "modules/authn", "Challenger": "modules/authn", "Grant": "modules/authz", "Granted": "modules/authz",
 }
 
 func TestOneWriterPerField(t *testing.T) {

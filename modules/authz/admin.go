@@ -23,6 +23,7 @@ const (
 	adminShadow  = "/gatehouse/policy/shadow"
 	adminReview  = "/gatehouse/access-review"
 	adminSignOff = adminReview + "/sign-off"
+	adminGrants  = "/gatehouse/support-grants"
 )
 
 // Admin answers below /gatehouse/policy of Caddy's administration endpoint, which is as open as Caddy's configuration
@@ -32,6 +33,8 @@ const (
 //	GET  /gatehouse/policy/shadow    what candidate policies would have done otherwise, a ShadowReport a site
 //	GET  /gatehouse/access-review[?stale=<duration>][&user=<provider:subject>]   a Report
 //	POST /gatehouse/access-review/sign-off                                       with a signAsk
+//	GET  /gatehouse/support-grants[?all=1]                                       a grantList
+//	POST /gatehouse/support-grants/{give,revoke}                                 with a grantAsk, an endAsk
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -45,7 +48,12 @@ func (Admin) Routes() []caddy.AdminRoute {
 		gatehouse.AdminRoute(http.MethodPost, adminExplain, explainLive),
 		gatehouse.AdminRoute(http.MethodGet, adminShadow, shadowReports),
 		gatehouse.AdminRoute(http.MethodGet, adminReview, reviewAccess),
-	}, gatehouse.Audited(gatehouse.AdminRoute(http.MethodPost, adminSignOff, signOff))...)
+		gatehouse.AdminRoute(http.MethodGet, adminGrants, listGrants),
+	}, gatehouse.Audited(
+		gatehouse.AdminRoute(http.MethodPost, adminSignOff, signOff),
+		gatehouse.AdminRoute(http.MethodPost, adminGrants+"/give", giveGrant),
+		gatehouse.AdminRoute(http.MethodPost, adminGrants+"/revoke", revokeGrant),
+	)...)
 }
 
 type shadowAnswer struct {

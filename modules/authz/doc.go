@@ -15,7 +15,8 @@
 //
 // # Reads / Writes
 //
-// Reads Request.Path, Identity, Challenger, ClientIP, Start, Site. Writes Request.Grant. Store buckets access_review
+// Reads Request.Path, Identity, Challenger, ClientIP, Start, Site. Writes Request.Grant and Granted. Reads the bucket support,
+// whose foundation keeps it. Store buckets access_review
 // (sealed) and access_review.alerted.
 //
 // # Invariants
@@ -25,7 +26,8 @@
 // specific route overrides what a less specific one allows, and adds to what it denies; of two that overlap otherwise both
 // must allow. A condition about something unknown does not hold; an expression without a value allows nothing, and refuses
 // what it was to refuse. Who belongs to another tenant is refused. What was allowed for a while is cut when that is over. The
-// gateway's own prefix is never granted.
+// gateway's own prefix is never granted. Roles held for a while count with a person's own in sessions alone; what is allowed
+// by them alone meets what the house asks of people who have such roles, and is cut when they end.
 //
 // # Fails
 //

@@ -4,15 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/reqpath"
 	"gatehouse.internal/modules/internal/running"
+	"gatehouse.internal/modules/internal/support"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -39,6 +43,7 @@ type Handler struct {
 	shadow  *shadow // nil: there is no candidate
 	house   *gatehouse.App
 	factors gatehouse.SecondFactor
+	support atomic.Pointer[support.Grants]
 }
 
 // CaddyModule returns the Caddy module information.
@@ -132,6 +137,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		Path: req.Path, Method: r.Method, Host: r.Host, Client: req.ClientIP, Now: req.Start,
 		Who: req.Identity, Tenant: req.Site.Tenant,
 	}
+	held, err := h.held(req, q.Now)
+	if err != nil {
+		return req.Deny(verdict.Unavailable, err.Error())
+	}
+	if len(held.Roles) > 0 {
+		q.Granted, req.Granted = held.Roles, held.Roles
+		req.Note("support_ticket", strings.Join(held.Tickets, " "))
+	}
 	d := h.oracle.decide(&q)
 	if h.shadow != nil {
 		then, differs := h.shadow.compare(&q, &d, req.ID)
@@ -146,8 +159,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !d.Allowed {
 		return h.refuse(r, req, &d)
 	}
+	byGrant := len(held.Roles) > 0 && !h.allowedAnyway(q)
+	if byGrant {
+		h.demand(&d, req)
+	}
 	if err := h.meet(&d, r, req); err != nil {
 		return err
+	}
+	if byGrant {
+		d.Until = earliest(d.Until, held.Until)
+		defer h.support.Load().Enter(req.Run, held)()
 	}
 	req.Grant = verdict.Mint(d.Rule)
 	if !d.Until.IsZero() {
@@ -159,11 +180,57 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // allows reports whether the policy lets a request go on now that an earlier configuration let in: it is allowed, and meets
 // what is asked of it besides. When its time is over is not asked again: a later change of the configuration will.
 func (h *Handler) allows(r *http.Request, req *gatehouse.Request) bool {
-	d := h.oracle.decide(&Query{
+	q := Query{
 		Path: req.Path, Method: r.Method, Host: r.Host, Client: req.ClientIP, Now: time.Now(),
 		Who: req.Identity, Tenant: req.Site.Tenant,
-	})
+	}
+	held, err := h.held(req, q.Now)
+	if err != nil {
+		return false
+	}
+	q.Granted, req.Granted = held.Roles, held.Roles
+	d := h.oracle.decide(&q)
+	if d.Allowed && len(held.Roles) > 0 && !h.allowedAnyway(q) {
+		h.demand(&d, req)
+	}
 	return d.Allowed && h.meets(&d, r.Method, req.Identity)
+}
+
+// held returns which roles whoever is logged in holds here for a while. Credentials that they have left with programs get
+// none of it.
+func (h *Handler) held(req *gatehouse.Request, now time.Time) (held support.Held, err error) {
+	if req.Identity.Method() != identity.BySession {
+		return held, nil
+	}
+	grants := h.support.Load()
+	if grants == nil {
+		state, err := h.house.State()
+		if err != nil {
+			return held, err
+		}
+		if grants, err = state.Support(); err != nil {
+			return held, err
+		}
+		h.support.Store(grants)
+	}
+	site := support.Site{Name: req.Site.Name, Tenant: req.Site.Tenant, Hosts: req.Site.Hosts}
+	return grants.Of(req.Identity.Provider(), req.Identity.Subject(), site, now), nil
+}
+
+// allowedAnyway reports whether the query would be allowed without what is held for a while.
+func (h *Handler) allowedAnyway(q Query) bool {
+	q.Granted = nil
+	d := h.oracle.decide(&q)
+	return d.Allowed
+}
+
+// demand has a request that is allowed by roles held for a while meet what the house asks of people who have such roles.
+func (h *Handler) demand(d *Decision, req *gatehouse.Request) {
+	who := req.Identity.Identity()
+	who.Roles = slices.Concat(who.Roles, req.Granted)
+	if !h.factors.Complete(identity.Suppose(who, req.Identity.Credential())) {
+		d.Obligations = append(slices.Clone(d.Obligations), Obligation{Kind: MFA})
+	}
 }
 
 // refuse says no: with a login where that could help, with the reasons for whoever reads the log.

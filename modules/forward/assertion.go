@@ -68,8 +68,8 @@ func newSigner(a Assertion) *signer {
 }
 
 // assert returns the assertion about who makes the request: of the fields those that the site chose.
-func (s *signer) assert(ring *keyring.Ring, fields []Field, known []string, p identity.Proof, now time.Time) (string, error) {
-	c := s.about(fields, known, p)
+func (s *signer) assert(ring *keyring.Ring, fields []Field, known []string, p identity.Proof, now time.Time, granted ...string) (string, error) {
+	c := s.about(fields, known, p, granted...)
 	said, err := json.Marshal(c) // without its times: whatever else changes, changes the key
 	if err != nil {
 		return "", fmt.Errorf("writing an assertion: %w", err)
@@ -88,7 +88,7 @@ func (s *signer) assert(ring *keyring.Ring, fields []Field, known []string, p id
 	return token, nil
 }
 
-func (s *signer) about(fields []Field, known []string, p identity.Proof) claims {
+func (s *signer) about(fields []Field, known []string, p identity.Proof, granted ...string) claims {
 	who := p.Identity()
 	c := claims{
 		Issuer: s.Issuer, Audience: s.Audience, Subject: who.Subject, Provider: who.Provider, Kind: string(p.Kind()), Tenant: p.Tenant(),
@@ -104,7 +104,7 @@ func (s *signer) about(fields []Field, known []string, p identity.Proof) claims 
 		c.Email = who.Email
 	}
 	if slices.Contains(fields, Roles) {
-		c.Roles = selected(who.Roles, known)
+		c.Roles = selected(with(who.Roles, granted), known)
 	}
 	return c
 }

@@ -53,8 +53,8 @@ const maxRolesHeader = 8 << 10
 var errTooManyRoles = errors.New("the roles are longer than a header may be: name those that the application needs, with `forward … { roles … }`")
 
 // apply replaces every identity header in h by what the proof says and the site chose. Of the roles only those in known,
-// which is sorted, are told. The error is errTooManyRoles: then no role is.
-func apply(h http.Header, fields []Field, known []string, p identity.Proof) (err error) {
+// which is sorted, are told; granted are those that the person holds for a while besides. The error is errTooManyRoles: then no role is.
+func apply(h http.Header, fields []Field, known []string, p identity.Proof, granted ...string) (err error) {
 	for _, name := range headers {
 		delete(h, name)
 	}
@@ -63,6 +63,7 @@ func apply(h http.Header, fields []Field, known []string, p identity.Proof) (err
 		return nil
 	}
 	who := p.Identity()
+	who.Roles = with(who.Roles, granted)
 	for _, f := range fields {
 		v := value(f, known, who)
 		if f == Roles && len(v) > maxRolesHeader {
@@ -73,6 +74,16 @@ func apply(h http.Header, fields []Field, known []string, p identity.Proof) (err
 		}
 	}
 	return err
+}
+
+// with adds to roles what somebody holds for a while, sorted.
+func with(roles, granted []string) []string {
+	if len(granted) == 0 { // Fast path
+		return roles
+	}
+	all := slices.Concat(roles, granted)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func value(f Field, known []string, who identity.Identity) string {

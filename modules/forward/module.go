@@ -94,7 +94,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	cookie.Strip(r.Header, cookie.Ours)
 	delete(r.Header, gatehouse.StepUpHeader)
-	if err := apply(r.Header, h.Fields, h.known, req.Told()); err != nil {
+	if err := apply(r.Header, h.Fields, h.known, req.Told(), req.Granted...); err != nil {
 		req.Note("roles_not_forwarded", err.Error())
 	}
 	if h.signer != nil && req.Told().Known() {
@@ -111,7 +111,7 @@ func (h *Handler) assert(r *http.Request, req *gatehouse.Request) error {
 	if err != nil {
 		return err
 	}
-	token, err := h.signer.assert(state.Keys, h.Fields, h.known, req.Told(), time.Now())
+	token, err := h.signer.assert(state.Keys, h.Fields, h.known, req.Told(), time.Now(), req.Granted...)
 	if err != nil {
 		return err
 	}

@@ -86,6 +86,9 @@ const (
 	LinkRevoked            Kind = "link.revoked"
 	LinkOpened             Kind = "link.opened" // somebody was let in by it; Attrs say how often it was used
 
+	SupportGranted      Kind = "support_grant.given" // to User; Session is its id, Attrs have ticket and approver
+	SupportRevoked      Kind = "support_grant.revoked"
+	SupportExpired      Kind = "support_grant.expired"
 	AccessReviewed      Kind = "access_review.signed_off" // Attrs say who, and of what report
 	AccessReviewOverdue Kind = "access_review.overdue"    // Detail says since when
 

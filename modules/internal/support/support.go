@@ -1,0 +1,328 @@
+// Package support keeps grants of roles for a while: what lets somebody in who helps, for as long as a ticket takes.
+//
+// # What
+//
+// A [Grant] gives a person roles on some sites until it expires; it names a ticket, and who approved it. [Grants] are kept in
+// the store's bucket support, sealed, and long after they have ended, for the record.
+//
+// # Invariants
+//
+// Nobody approves what they receive. A grant ends by itself, by this node's clock, whether the store can be reached or not;
+// what runs by a grant that ended or was revoked is cut. A grant that cannot be read gives nothing.
+//
+// # Cost
+//
+// A look-up in a map for a request; no allocation where nobody holds a grant. All that are in force are at hand, a thousand
+// at the most.
+package support
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatehouse.internal/modules/internal/keyring"
+	"gatehouse.internal/modules/internal/ledger"
+	"gatehouse.internal/modules/internal/owner"
+	"gatehouse.internal/modules/internal/running"
+	"gatehouse.internal/modules/internal/store"
+)
+
+const (
+	bucket store.Bucket = "support"
+
+	// MaxLife is the longest that a grant may last.
+	MaxLife = 24 * time.Hour
+
+	keptFor  = 400 * 24 * time.Hour // after its end
+	most     = 1000                 // in force
+	maxWord  = 200                  // bytes of a ticket, role or site
+	maxWords = 16
+	lookEach = 250 * time.Millisecond // for grants that have ended
+)
+
+// Grant is one. Roles are sorted.
+type Grant struct {
+	ID       string       `json:"id"`
+	Person   owner.Person `json:"person"` // who receives it
+	Roles    []string     `json:"roles"`
+	Tenant   string       `json:"tenant,omitempty"` // on whose sites
+	Sites    []string     `json:"sites,omitempty"`  // on which, by name or host; none: all of the tenant's
+	Ticket   string       `json:"ticket"`
+	Note     string       `json:"note,omitempty"`
+	Approver owner.Person `json:"approver"`
+	By       string       `json:"by,omitempty"` // the operator who entered it
+	Created  time.Time    `json:"created"`
+	Expires  time.Time    `json:"expires"`
+	Ended    time.Time    `json:"ended,omitzero"` // zero: it has not
+	EndedBy  string       `json:"ended_by,omitempty"`
+}
+
+// Expired is who ends a grant whose time is over.
+const Expired = "expired"
+
+var errEnded = errors.New("the grant has ended already")
+
+// Check brings a draft into form, or says what is wrong with it.
+func (g *Grant) Check(now time.Time) error {
+	nobody := owner.Person{}
+	switch {
+	case g.Person == nobody || g.Approver == nobody:
+		return errors.New("say who receives the grant, and who has approved it")
+	case strings.EqualFold(g.Person.Provider, g.Approver.Provider) && strings.EqualFold(g.Person.Subject, g.Approver.Subject):
+		return errors.New("nobody approves what they receive: name another approver")
+	case g.Ticket == "" || len(g.Ticket) > maxWord || strings.ContainsFunc(g.Ticket, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return errors.New("name the ticket, in one word")
+	case g.Tenant == "" && len(g.Sites) == 0:
+		return errors.New("say where the grant counts: name sites, or a tenant")
+	case !g.Expires.After(now) || g.Expires.After(now.Add(MaxLife)):
+		return errors.New("a grant lasts 24h at the most: say how long, such as 2h")
+	case len(g.Note) > 2*maxWord:
+		return fmt.Errorf("the note has more than %d bytes", 2*maxWord)
+	case len(g.Roles) == 0:
+		return errors.New("name the roles")
+	}
+	for _, list := range []*[]string{&g.Roles, &g.Sites} {
+		if len(*list) > maxWords || slices.ContainsFunc(*list, func(s string) bool { return s == "" || len(s) > maxWord || strings.TrimSpace(s) != s }) {
+			return fmt.Errorf("roles and sites are words, %d at the most", maxWords)
+		}
+		slices.Sort(*list)
+		*list = slices.Compact(*list)
+	}
+	return nil
+}
+
+// covers reports whether the grant counts on a site.
+func (g *Grant) covers(s Site, now time.Time) bool {
+	return now.Before(g.Expires) && g.Tenant == s.Tenant &&
+		(len(g.Sites) == 0 || slices.Contains(g.Sites, s.Name) || slices.ContainsFunc(s.Hosts, func(h string) bool { return slices.Contains(g.Sites, h) }))
+}
+
+// Site is where somebody asks.
+type Site struct {
+	Name, Tenant string
+	Hosts        []string
+}
+
+// Grants are all of a house's. Make them with [Open]; they are safe for concurrent use and must be closed before the store.
+type Grants struct {
+	ledger *ledger.Ledger[Grant]
+	tell   func(Grant) // of one that has ended by itself
+
+	table atomic.Pointer[map[owner.Person][]*Grant] // those in force
+
+	mu   sync.Mutex
+	runs map[*running.Run][]string // guarded by mu; what runs, and the ids of the grants that it runs by
+
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+// Open reads the grants, and follows them from now on. expired is told of each that ends by itself, on one node.
+func Open(st store.Store, keys *keyring.Ring, expired func(Grant)) (*Grants, error) {
+	l, err := ledger.Open(st, keys, ledger.Config[Grant]{
+		Bucket: bucket, Most: 1, TTL: func(g *Grant) time.Duration { return max(time.Until(g.Expires)+keptFor, time.Minute) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g := &Grants{ledger: l, tell: expired, runs: map[*running.Run][]string{}, stop: cancel}
+	feed, err := st.Watch(ctx, bucket)
+	if err == nil {
+		err = g.load(ctx)
+	}
+	if err != nil {
+		cancel()
+		return nil, errors.Join(err, l.Destruct())
+	}
+	g.done.Go(func() { g.follow(ctx, feed) })
+	return g, nil
+}
+
+// Destruct stops following.
+func (g *Grants) Destruct() error {
+	g.stop()
+	g.done.Wait()
+	return g.ledger.Destruct()
+}
+
+// follow reads the grants again when one changes, and ends those whose time is over.
+func (g *Grants) follow(ctx context.Context, feed <-chan store.Event) {
+	tick := time.NewTicker(lookEach)
+	defer tick.Stop()
+	unread := false
+	for {
+		select {
+		case _, open := <-feed:
+			if !open {
+				return
+			}
+			unread = true
+		case <-tick.C:
+		}
+		if unread {
+			unread = g.load(ctx) != nil // those at hand still end
+		}
+		g.expire(ctx)
+	}
+}
+
+// load reads the grants in force.
+func (g *Grants) load(ctx context.Context) error {
+	table := map[owner.Person][]*Grant{}
+	for rec, err := range g.ledger.All(ctx, "") {
+		if err != nil {
+			return err
+		}
+		if rec.Ended.IsZero() {
+			table[rec.Person] = append(table[rec.Person], rec)
+		}
+	}
+	g.table.Store(&table)
+	g.cut(time.Now())
+	return nil
+}
+
+// expire ends what is over.
+func (g *Grants) expire(ctx context.Context) {
+	table, now, over := *g.table.Load(), time.Now(), false
+	for _, list := range table {
+		for _, rec := range list {
+			if now.Before(rec.Expires) {
+				continue
+			}
+			over = true
+			ended, err := g.end(ctx, rec.ID, Expired, now)
+			if err == nil && g.tell != nil {
+				g.tell(*ended)
+			}
+		}
+	}
+	if over {
+		_ = g.load(ctx) // the next tick tries again
+		g.cut(now)
+	}
+}
+
+// cut ends what runs by a grant that is no more.
+func (g *Grants) cut(now time.Time) {
+	alive := map[string]bool{}
+	for _, list := range *g.table.Load() {
+		for _, rec := range list {
+			alive[rec.ID] = now.Before(rec.Expires)
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for run, ids := range g.runs {
+		if slices.ContainsFunc(ids, func(id string) bool { return !alive[id] }) {
+			run.Cut(running.Cut{Note: "support_cut", Why: "the support grant has ended"})
+			delete(g.runs, run)
+		}
+	}
+}
+
+// Give makes a grant as the draft says.
+func (g *Grants) Give(ctx context.Context, draft *Grant) error {
+	now := time.Now().UTC().Truncate(time.Second)
+	if err := draft.Check(now); err != nil {
+		return err
+	}
+	n := 0
+	for _, list := range *g.table.Load() {
+		n += len(list)
+	}
+	if n >= most {
+		return fmt.Errorf("there are %d grants in force already", n)
+	}
+	draft.ID, draft.Created, draft.Expires, draft.Ended = strings.ToLower(rand.Text()[:10]), now, draft.Expires.UTC(), time.Time{}
+	if err := g.ledger.Create(ctx, draft.ID, draft); err != nil {
+		return err
+	}
+	return g.load(ctx)
+}
+
+// Revoke ends a grant before its time. What runs by it is cut.
+func (g *Grants) Revoke(ctx context.Context, id, by string) (*Grant, error) {
+	rec, err := g.end(ctx, id, by, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return rec, g.load(ctx)
+}
+
+func (g *Grants) end(ctx context.Context, id, by string, now time.Time) (*Grant, error) {
+	return g.ledger.Update(ctx, id, func(rec *Grant) error {
+		if !rec.Ended.IsZero() {
+			return errEnded
+		}
+		rec.Ended, rec.EndedBy = now.UTC().Truncate(time.Second), by
+		return nil
+	})
+}
+
+// List returns the grants, the newest first; those that have ended, too, where all are wanted.
+func (g *Grants) List(ctx context.Context, all bool) (list []*Grant, err error) {
+	now := time.Now()
+	for rec, err := range g.ledger.All(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		if all || rec.Ended.IsZero() && now.Before(rec.Expires) {
+			list = append(list, rec)
+		}
+	}
+	slices.SortFunc(list, func(x, y *Grant) int { return y.Created.Compare(x.Created) })
+	return list, nil
+}
+
+// Held is what a person holds on a site now.
+type Held struct {
+	Roles   []string  // sorted
+	Tickets []string  // in no order
+	Until   time.Time // when the first of the grants ends
+	ids     []string
+}
+
+// Of returns what the person holds; the zero Held is nothing.
+func (g *Grants) Of(provider, subject string, s Site, now time.Time) (h Held) {
+	table := *g.table.Load()
+	if len(table) == 0 { // Fast path
+		return h
+	}
+	for _, rec := range table[owner.Person{Provider: provider, Subject: subject}] {
+		if !rec.covers(s, now) {
+			continue
+		}
+		h.Roles, h.ids = append(h.Roles, rec.Roles...), append(h.ids, rec.ID)
+		if !slices.Contains(h.Tickets, rec.Ticket) {
+			h.Tickets = append(h.Tickets, rec.Ticket)
+		}
+		if h.Until.IsZero() || rec.Expires.Before(h.Until) {
+			h.Until = rec.Expires
+		}
+	}
+	slices.Sort(h.Roles)
+	h.Roles = slices.Compact(h.Roles)
+	return h
+}
+
+// Enter has the run cut when one of the grants ends that it runs by. The caller must call leave when the request returns.
+func (g *Grants) Enter(run *running.Run, h Held) (leave func()) {
+	g.mu.Lock()
+	g.runs[run] = h.ids
+	g.mu.Unlock()
+	g.cut(time.Now()) // one may have ended just now
+	return func() {
+		g.mu.Lock()
+		delete(g.runs, run)
+		g.mu.Unlock()
+	}
+}
