@@ -15,6 +15,8 @@ certutil:libnss3-tools:the stories in a browser
 node:nodejs:the OpenID provider and Node-RED
 npm:npm:the OpenID provider and Node-RED
 /usr/lib/python3/dist-packages/jwt/__init__.py:python3-jwt+python3-cryptography:the recipe that verifies assertions
+/usr/sbin/rsyslogd:rsyslog:the story of a log collector
+/usr/lib/*/rsyslog/lmnsd_gtls.so:rsyslog-gnutls:the story of a log collector
 /usr/bin/python3:python3:the other verifier of the audit log
 /usr/lib/python3/dist-packages/cryptography:python3-cryptography:the other verifier of the audit log
 php:php-cli:the wiki and the CMS
@@ -23,10 +25,13 @@ php:php-cli:the wiki and the CMS
 /usr/share/wordpress/wp-load.php:wordpress+php-mbstring+micro-httpd+netcat-traditional:the CMS
 '
 
-# has is true when the command or the file is there.
+# has is true when the command or the file, of which it may be a pattern, is there.
 has() {
 	case $1 in
-	/*) [ -e "$1" ] ;;
+	/*)
+		# shellcheck disable=SC2086 # it may be a pattern
+		set -- $1
+		[ -e "$1" ] ;;
 	*) command -v "$1" >/dev/null 2>&1 ;;
 	esac
 }
