@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse.internal/modules/internal/backoff"
 	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/ledger"
@@ -52,6 +53,10 @@ type Book struct {
 	owners   owner.Owners
 	store    store.Store
 	used     uses
+
+	ring     *keyring.Ring
+	pairings *Pairings
+	guesses  *backoff.Table // of user codes
 }
 
 // NewBook opens the keys. Accounts and people are somebody else's to close.
@@ -65,13 +70,17 @@ func NewBook(st store.Store, keys *keyring.Ring, accounts service.Accounts, peop
 		return nil, err
 	}
 	b := &Book{keys: l, accounts: accounts, people: people, owners: owner.Owners{Accounts: accounts, People: people}, store: st}
+	b.ring, b.guesses = keys, backoff.New(maxPairStreaks, longestPairPause)
+	if b.pairings, err = NewPairings(b); err != nil {
+		return nil, errors.Join(err, l.Destruct())
+	}
 	b.used.start(st)
 	return b, nil
 }
 
 // Destruct stops, having written when keys were last used.
 func (b *Book) Destruct() error {
-	return errors.Join(b.used.stop(), b.keys.Destruct())
+	return errors.Join(b.used.stop(), b.pairings.Destruct(), b.keys.Destruct())
 }
 
 // Issue makes a key as the draft says, and returns its text, which is stored nowhere. The draft's owner must be there.

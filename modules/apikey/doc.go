@@ -6,22 +6,28 @@
 // service account or a person, for some hosts, paths, methods and networks, until it expires. [Book] issues, checks and
 // revokes; [Authenticator] is the guest of authn that finds keys in requests: as a bearer token, as the password of HTTP
 // Basic, or in a header that the site names. `gatehouse service-account` and `gatehouse api-key` manage both.
+// [Pairings] are programs that ask their users for a key (RFC 8628); the endpoints for these, the page on which people decide, and
+// the one on which they see their keys, are here as well.
 //
 // # Place
 //
-// A guest of authn (gatehouse.authenticators.api_key), on every site.
+// A guest of authn (gatehouse.authenticators.api_key), on every site. It answers /.gatehouse/account/keys and,
+// where a site has device_pairing, below /.gatehouse/device.
 //
 // # Reads / Writes
 //
 // Reads Request.Path, ClientIP, Site and the headers in which a key may stand, and takes it out of them. Writes none of
 // Request's fields. Store buckets apikey (sealed, by the key's public id; index owner:<provider>:<hash>) and apikey.used (when
-// a key was last used). Reads the buckets service and roster, whose foundations keep them; manages the former.
+// a key was last used), apikey.device (sealed, by the SHA-256 of the device code; indexes code:<hash> and net:<hash>). Reads the buckets service and roster, whose foundations keep them; manages the former.
 //
 // # Invariants
 //
 // A key is known to whoever it was shown to, once: the store holds its SHA-256. It never reaches the backend unless the
 // site says so, nor any log. It counts only while its account is enabled, or while its person may use the house and has
 // logged in within 30 days, with the roles that these have now. A request with two different keys has none.
+//
+// A pairing is approved by a person who is logged in, has proven what the house and the site demand, and was shown who asks for
+// what; that is on record before it counts. It is good for one key. Device codes are stored as hashes; how many wait is bounded.
 //
 // # Fails
 //

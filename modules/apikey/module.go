@@ -32,6 +32,8 @@ type Authenticator struct {
 	// The site's APIs, of which the most specific that holds a path counts. Where one says how requests name their workspace,
 	// a key must be for that one.
 	APIs []API `json:"apis,omitempty"`
+	// Programs may ask their users for keys; nil: not on this site.
+	Device *Device `json:"device,omitempty"`
 
 	house *gatehouse.App
 	book  atomic.Pointer[Book]
@@ -62,6 +64,12 @@ func (a *Authenticator) Provision(ctx caddy.Context) (err error) {
 		}
 	}
 	a.house.AddDirectory("api_keys", a)
+	a.house.AddPage(gatehouse.KeysPath, servePage(a.serveKeys))
+	if a.Device != nil {
+		if err := a.Device.provision(a); err != nil {
+			return err
+		}
+	}
 	slices.SortFunc(a.APIs, func(x, y API) int { return x.Path.Compare(y.Path) })
 	return gatehouse.RegisterMetrics(ctx, presented)
 }

@@ -9,6 +9,8 @@ import (
 const (
 	// LinkPath is where whoever was given a link opens it.
 	LinkPath = PortalPrefix + "link"
+	// KeysPath is where people have the keys of their programs and devices.
+	KeysPath = PortalPrefix + "account/keys"
 )
 
 // PortalPage answers for a place of a site's portal. Implementations are safe for concurrent use.

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
@@ -34,7 +36,7 @@ func init() {
 // words are the site directive's options, for the error that names them.
 var words = []string{
 	"allow", "deny", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
-	"cors", "cross_site", "session", "background", "api", "api_key_header", "api_key_forward", "client_certificates", "tenant", "mfa", "rate_limit", "max_concurrent", "policy_tests", "policy_shadow",
+	"cors", "cross_site", "session", "background", "api", "api_key_header", "api_key_forward", "device_pairing", "client_certificates", "tenant", "mfa", "rate_limit", "max_concurrent", "policy_tests", "policy_shadow",
 }
 
 // site is the directive while it is read: one configuration for each room of the row.
@@ -108,6 +110,7 @@ type site struct {
 //		}
 //		api_key_header <name...>
 //		api_key_forward
+//		device_pairing [<path...>] { ... }
 //		client_certificates {
 //			ca <file...>
 //			crl <file...>
@@ -214,6 +217,17 @@ func (s *site) authenticators() (guests []json.RawMessage) {
 	}
 	for _, api := range s.bearer.APIs { // two rooms must agree on what requests are for
 		s.apikey.APIs = append(s.apikey.APIs, apikey.API{Path: api.Path, By: api.Workspaces})
+	}
+	if d := s.apikey.Device; d != nil { // what the site asks of people counts for their approval, too
+		for _, o := range s.authz.Policy.Require {
+			age := o.MaxAge
+			if o.Each {
+				age = time.Minute // a proof for this very form cannot be kept beside it; one of just now can be had
+			}
+			if d.MFA = true; age > 0 && (d.MFAMaxAge == 0 || age < time.Duration(d.MFAMaxAge)) {
+				d.MFAMaxAge = caddy.Duration(age)
+			}
+		}
 	}
 	guest("api_key", &s.apikey)
 	guest("link", &s.link)

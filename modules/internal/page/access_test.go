@@ -177,6 +177,8 @@ func pageWith(key Message) Page {
 		return Password{Action: "/x", Error: key, AskCurrent: true}
 	case key == CodeWrong, key == CodeUsed:
 		return Verify{Action: "/x", Code: true, Error: key}
+	case key == DeviceCodeWrong:
+		return Device{Action: "/x", Error: key}
 	case key == SealWrong, key == PurposeMissing:
 		return BreakGlass{Action: "/x", Any: true, Error: key}
 	}

@@ -25,6 +25,7 @@ type Account struct {
 
 	PasswordURL string // where the person changes their password; "": not here
 	FactorsURL  string // where the person has their second factors; "": nowhere
+	KeysURL     string // where the person has the keys of their programs; "": nowhere
 
 	Sessions []Session
 	Action   string
@@ -63,6 +64,9 @@ func (p Account) content(l *tongue) (content, bool) {
 	}
 	if !local(p.FactorsURL) {
 		p.FactorsURL = ""
+	}
+	if !local(p.KeysURL) {
+		p.KeysURL = ""
 	}
 	v := accountView{Account: p, SinceText: l.moment(p.Since), SinceTime: stamp(p.Since)}
 	for _, s := range p.Sessions {

@@ -119,12 +119,7 @@ var english = tongue{
 		NudgeLead:     "Passwords are guessed, stolen and lost. With a second step, a password alone opens nothing.",
 		NudgeNow:      "Set it up now", NudgeLater: "Not now",
 
-		GuestTitle: "You were sent a link", GuestLead: "It lets you see a part of this site without an account. What you do there is recorded.",
-		GuestLasts: "The access lasts %s.", GuestOnce: "The link works once: nothing is used before you press the button.",
-		GuestLeft: "The link can be opened %d times.", GuestPin: "It will then work only from the network you are in now.",
-		GuestOpen: "Open", GuestAgain: "Then follow the link in your message once more.",
-		GuestInTitle: "You are here by a link", GuestInLead: "You can see a part of this site without an account.",
-		GuestInLasts: "The access ends in %s.", GuestLeave: "End the access now",
+		outside: englishOutside,
 	},
 	group: ",",
 	units: [4]unit{{"second", "seconds"}, {"minute", "minutes"}, {"hour", "hours"}, {"day", "days"}},
@@ -133,6 +128,7 @@ var english = tongue{
 	},
 	date: func(t time.Time, month string) string { return t.Format("2 ") + month + t.Format(" 2006") },
 	messages: map[Message]string{
+		DeviceCodeWrong:  "That code is wrong, was used, or has expired. Compare it, or start again in the program.",
 		BadCredentials:   "That user name and password do not belong together. Please try again.",
 		SignedOutIdle:    "You were signed out because nothing happened for a while. Please sign in again.",
 		FormKept:         "You were signed out while you were working. What you typed has been kept: sign in again, and you can send it.",

@@ -141,13 +141,8 @@ var french = tongue{
 		ProvenAgain:   "Ce que vous avez envoyé n’a pas pu être conservé. Envoyez-le encore une fois dans les cinq minutes, sans rien changer.",
 		NudgeTitle:    "Protégez mieux votre compte",
 		NudgeLead:     "Un mot de passe se devine, se vole et se perd. Avec une seconde étape, il n’ouvre rien à lui seul.",
-		GuestTitle:    "Vous avez reçu un lien", GuestLead: "Il vous montre une partie de ce site sans compte. Ce que vous y faites est enregistré.",
-		GuestLasts: "L’accès dure %s.", GuestOnce: "Le lien ne sert qu’une fois : il n’est utilisé que lorsque vous appuyez sur le bouton.",
-		GuestLeft: "Le lien peut être ouvert %d fois.", GuestPin: "Il ne fonctionnera ensuite que depuis le réseau où vous êtes.",
-		GuestOpen: "Ouvrir", GuestAgain: "Suivez ensuite à nouveau le lien de votre message.",
-		GuestInTitle: "Vous êtes ici grâce à un lien", GuestInLead: "Vous voyez une partie de ce site sans compte.",
-		GuestInLasts: "L’accès prend fin dans %s.", GuestLeave: "Mettre fin à l’accès",
-		NudgeNow: "Configurer maintenant", NudgeLater: "Plus tard",
+		outside:       frenchOutside,
+		NudgeNow:      "Configurer maintenant", NudgeLater: "Plus tard",
 	},
 	group: " ",
 	units: [4]unit{{"seconde", "secondes"}, {"minute", "minutes"}, {"heure", "heures"}, {"jour", "jours"}},
@@ -161,6 +156,7 @@ var french = tongue{
 		return t.Format("2 ") + month + t.Format(" 2006")
 	},
 	messages: map[Message]string{
+		DeviceCodeWrong:  "Ce code est faux, déjà utilisé ou expiré. Comparez-le, ou recommencez dans le programme.",
 		BadCredentials:   "Ce nom d’utilisateur et ce mot de passe ne vont pas ensemble. Veuillez réessayer.",
 		SignedOutIdle:    "Votre session a pris fin faute d’activité. Veuillez vous reconnecter.",
 		FormKept:         "Votre session a pris fin pendant que vous travailliez. Ce que vous avez saisi est conservé : reconnectez-vous et vous pourrez l’envoyer.",

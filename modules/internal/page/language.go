@@ -197,9 +197,5 @@ type words struct {
 	NudgeTitle, NudgeLead, NudgeNow        string
 	NudgeLater                             string
 
-	GuestTitle, GuestLead, GuestLasts       string // -; -; how long
-	GuestOnce, GuestLeft, GuestPin          string // -; number; -
-	GuestOpen, GuestAgain                   string
-	GuestInTitle, GuestInLead, GuestInLasts string // -; -; how long
-	GuestLeave                              string
+	outside // of people without an account, and of programs
 }

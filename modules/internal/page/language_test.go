@@ -57,8 +57,11 @@ func TestEveryTextInEveryLanguage(t *testing.T) {
 	en := reflect.ValueOf(english.words)
 	for _, l := range tongues {
 		w := reflect.ValueOf(l.words)
-		for i := range w.NumField() {
-			name, s, e := w.Type().Field(i).Name, w.Field(i).String(), en.Field(i).String()
+		for _, f := range reflect.VisibleFields(w.Type()) {
+			if f.Anonymous {
+				continue
+			}
+			name, s, e := f.Name, w.FieldByIndex(f.Index).String(), en.FieldByIndex(f.Index).String()
 			if strings.TrimSpace(s) == "" {
 				t.Errorf("%s: %s is missing", l.tag, name)
 			}

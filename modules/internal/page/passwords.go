@@ -57,9 +57,11 @@ type NoticeKind int
 
 // The kinds.
 const (
-	Registered  NoticeKind = iota // the request for an account was taken; URL: the login
-	PasswordSet                   // the password was changed; URL: the account
-	LinkOver                      // the link to set a password is not valid, or no longer; URL: the login
+	Registered   NoticeKind = iota // the request for an account was taken; URL: the login
+	PasswordSet                    // the password was changed; URL: the account
+	LinkOver                       // the link to set a password is not valid, or no longer; URL: the login
+	DevicePaired                   // a program gets a key; URL: the keys
+	DeviceDenied                   // it does not; URL: the keys
 )
 
 // BreakGlass asks for a sealed code and for why it has to be used. It is posted to Action with the fields flow, code and
@@ -134,6 +136,10 @@ func (p Notice) content(l *tongue) (content, bool) {
 		title, text, button = w.PasswordSetTitle, w.PasswordSetText, w.AccountTitle
 	case LinkOver:
 		title, text = w.LinkOverTitle, w.LinkOverText
+	case DevicePaired:
+		title, text, button = w.DevicePairedTitle, w.DevicePairedText, w.KeysTitle
+	case DeviceDenied:
+		title, text, button = w.DeviceDeniedTitle, w.DeviceDeniedText, w.KeysTitle
 	}
 	return content{
 		template: noticePage,

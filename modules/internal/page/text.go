@@ -109,6 +109,7 @@ const (
 	FactorStale      Message = "factor_stale"    // this form is too old, or was used before
 	FactorAdded      Message = "factor_added"
 	FactorRemoved    Message = "factor_removed"
+	DeviceCodeWrong  Message = "device_code_wrong" // the user code of a program that wants to be paired
 )
 
 // alert is a message in words, and the inputs that it is about. A calm one tells of no mistake.
@@ -150,6 +151,7 @@ var messages = map[Message]alert{
 	FactorStale:      {},
 	FactorAdded:      {Calm: true},
 	FactorRemoved:    {Calm: true},
+	DeviceCodeWrong:  {inputs: []string{"user_code"}},
 }
 
 // alert returns the words for the message: none for "", and a general sentence for one that is not in the list.
