@@ -46,6 +46,8 @@ type spool struct {
 	dirty bool     // guarded by mu; something is not synced
 	acked position // guarded by mu; everything before was taken
 
+	room []byte // of put, from one call to the next
+
 	// Only the goroutine that takes uses these.
 	at position
 	in *os.File // the segment at stands in; nil: not open
@@ -161,11 +163,14 @@ func (s *spool) file(n int64) string { return filepath.Join(s.dir, fmt.Sprintf("
 
 // put appends entries. dropped is how many of the oldest had to go for them.
 func (s *spool) put(entries []entry) (dropped int64, err error) {
-	var b []byte
+	b := s.room[:0]
 	for _, e := range entries {
 		b = strconv.AppendInt(b, e.at, 10)
 		b = append(append(append(append(append(b, '\t'), e.stream...), '\t'), e.id...), '\t')
 		b = append(append(b, e.text[:min(len(e.text), longestRecord)]...), '\n')
+	}
+	if s.room = b; cap(b) > batchBytes {
+		s.room = nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
