@@ -72,6 +72,8 @@ func TestRefusedConfigurations(t *testing.T) {
 		{"HSTS weakened", []string{"before", "header >Strict-Transport-Security max-age=0"}, []string{"Strict-Transport-Security"}},
 		{"fronting allowed", []string{"global", "servers {\n strict_sni_host insecure_off\n}"}, []string{"strict_sni_host insecure_off"}},
 		{"h2c", []string{"global", "servers {\n protocols h1 h2c\n}"}, []string{"h2c"}},
+		{"a role that is none", []string{"idp", "local\n operators {\n root unix//tmp/x\n }"}, []string{"operators", "no role", "viewer"}},
+		{"a role's socket that is none", []string{"idp", "local\n operators {\n admin localhost:1\n }"}, []string{"operators", "no unix socket"}},
 		{"an unknown word", []string{"policy", "alow role staff"}, []string{"unknown gatehouse option \"alow\"", "allow", "Caddyfile:"}},
 		{"an unknown global word", []string{"idp", "locale"}, []string{"unknown gatehouse option \"locale\"", "Caddyfile:"}},
 		{"a glob in the middle", []string{"policy", "public /a/*/b"}, []string{"at the end", "Caddyfile:"}},

@@ -10,5 +10,6 @@ import (
 	_ "gatehouse.internal/modules/idp/local"
 	_ "gatehouse.internal/modules/idp/oidc"
 	_ "gatehouse.internal/modules/mfa"
+	_ "gatehouse.internal/modules/operators"
 	_ "gatehouse.internal/modules/siem"
 )
