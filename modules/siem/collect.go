@@ -2,6 +2,7 @@ package siem
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -28,12 +29,14 @@ type collector struct {
 	lost   int64  // guarded by mu; because the ring was full, not told of yet
 	closed bool   // guarded by mu
 
-	use     sync.Mutex // held while outlets are changed
-	owner   any        // guarded by use; whose configuration runs
+	use    sync.Mutex // held while outlets are changed
+	plan   *plan      // guarded by use; what is followed; nil: nothing
+	before *plan      // guarded by use; what was followed before, while the present one's configuration may still fail
+
+	deal    sync.Mutex // held while records are written to outlets
 	scribe  *scribe    // guarded by deal
 	outlets []*outlet  // guarded by deal
 
-	deal    sync.Mutex // held while records are written to outlets
 	publish func(event.Event)
 	untap   func() // nil: nobody
 	done    chan struct{}
@@ -129,56 +132,84 @@ func (c *collector) write(batch []told) {
 	}
 }
 
-// Use has these outlets served from now on, for owner. Those that are the same as before go on; the others end.
-func (c *collector) Use(owner any, s *scribe, make map[string]func() (*outlet, error)) error {
+// plan is what one configuration wants.
+type plan struct {
+	owner  any
+	scribe *scribe
+	open   map[string]func() (*outlet, error) // by what the outlet is made of
+}
+
+// Use has a plan followed from now on. Outlets that are the same as before go on; the others end. Its owner must call Leave,
+// also when there was an error.
+func (c *collector) Use(p plan) error {
 	c.use.Lock()
 	defer c.use.Unlock()
+	c.before, c.plan = c.plan, &p
+	return c.follow(&p)
+}
+
+// follow makes the outlets those of the plan. c.use is held.
+func (c *collector) follow(p *plan) error {
 	c.deal.Lock()
-	var kept, gone []*outlet
+	var made, gone []*outlet
+	have := map[string]bool{}
 	for _, o := range c.outlets {
-		if make[o.key] != nil {
-			kept = append(kept, o)
-			delete(make, o.key)
+		if p.open[o.key] != nil {
+			made, have[o.key] = append(made, o), true
 		} else {
 			gone = append(gone, o)
 		}
 	}
-	c.outlets = kept
+	c.outlets = slices.Clone(made)
 	c.deal.Unlock()
 	for _, o := range gone { // before the new ones: they may have the same spool
 		o.stop()
 	}
-	made := kept
-	for key, f := range make {
-		o, err := f()
+	var failed error
+	for key, open := range p.open {
+		if have[key] {
+			continue
+		}
+		o, err := open()
 		if err != nil {
-			return err
+			failed = err
+			continue
 		}
 		o.key, o.publish = key, c.publish
 		o.start()
 		made = append(made, o)
 	}
 	c.deal.Lock()
-	c.owner, c.scribe, c.outlets = owner, s, made
+	c.scribe, c.outlets = p.scribe, made
 	c.deal.Unlock()
-	return nil
+	return failed
 }
 
-// Leave ends all outlets, if they are still served for owner.
+// Leave says that the owner's configuration has ended: if it is the present one, which then has failed or is the last, what was
+// followed before is followed again, or nothing.
 func (c *collector) Leave(owner any) {
 	c.use.Lock()
 	defer c.use.Unlock()
-	if c.owner != owner {
-		return
+	switch {
+	case c.before != nil && c.before.owner == owner:
+		c.before = nil
+	case c.plan == nil || c.plan.owner != owner:
+	case c.before == nil:
+		c.end()
+	default:
+		c.plan, c.before = c.before, nil
+		if err := c.follow(c.plan); err != nil {
+			c.publish(event.Event{Time: time.Now(), Kind: event.SIEMDown, Detail: event.Clip(err.Error(), 300)})
+		}
 	}
-	c.end()
 }
 
 // end ends all outlets. c.use is held.
 func (c *collector) end() {
+	c.plan, c.before = nil, nil
 	c.deal.Lock()
 	gone := c.outlets
-	c.owner, c.scribe, c.outlets = nil, nil, nil
+	c.scribe, c.outlets = nil, nil
 	c.deal.Unlock()
 	for _, o := range gone {
 		o.stop()

@@ -232,10 +232,10 @@ func (s *Settings) StartRoom(app *gatehouse.App, state *gatehouse.State) error {
 		made := string(key) + s.node() + gatehouse.Digest([]byte(token.Reveal()))
 		outlets[made] = func() (*outlet, error) { return k.open(filepath.Join(app.Dir(), folder), s.node(), token) }
 	}
-	if err := c.Use(s, s.scribe(app, state), outlets); err != nil {
+	s.collector = c // which Cleanup leaves, whatever comes of this
+	if err := c.Use(plan{s, s.scribe(app, state), outlets}); err != nil {
 		return err
 	}
-	s.collector = c
 	app.OnEnded(c.ended)
 	return nil
 }

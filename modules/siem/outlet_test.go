@@ -208,10 +208,10 @@ func TestUse(t *testing.T) {
 		}
 	}
 	one, two := new(int), new(int)
-	if err := c.Use(one, &scribe{}, map[string]func() (*outlet, error){"a": maker("a"), "b": maker("b")}); err != nil {
+	if err := c.Use(plan{one, &scribe{}, map[string]func() (*outlet, error){"a": maker("a"), "b": maker("b")}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Use(two, &scribe{}, map[string]func() (*outlet, error){"a": maker("a"), "b2": maker("b")}); err != nil {
+	if err := c.Use(plan{two, &scribe{}, map[string]func() (*outlet, error){"a": maker("a"), "b2": maker("b")}}); err != nil {
 		t.Fatal(err)
 	}
 	c.Leave(one)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -222,6 +223,39 @@ func TestCollectorIsAway(t *testing.T) {
 	}
 	if raw, err := o.Adapt(o.text("idp", siem)); err != nil || strings.Contains(string(raw), "hush") {
 		t.Errorf("the configuration tells the token: %s, %v", raw, err)
+	}
+}
+
+// A configuration that fails, because of its sinks or of anything else, leaves those of the running one as they were.
+func TestSinksOutliveARefusedConfiguration(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "siem.json")
+	with := func(siem string, more ...string) string {
+		return fill(newcomer, pairs(append([]string{"policy", "public /*", "idp", "voucher\n siem {\n " + siem + "\n }"}, more...)...))
+	}
+	g := gatetest.Start(t, with("send file "+out))
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	for i, bad := range []string{
+		with("send file " + out + " {\n roll 5\n }\n send file /proc/nowhere/x {\n name other\n }"),
+		with("send file "+out+" {\n roll 5\n }", "more", "https://app.test:"+port+" {\n {{tls}}\n gatehouse {\n public /*\n }\n respond hello\n}"),
+	} {
+		if err := g.Load(bad); err == nil {
+			t.Fatalf("configuration %d is accepted", i)
+		}
+		path := fmt.Sprintf("/after-%c", 'a'+i)
+		get(t, g.Client(), "https://app.test"+path)
+		eventually(t, "a record of "+path, func() bool { return strings.Contains(content(out), path) })
+	}
+	if err := g.Load(fill(newcomer, pairs("policy", "public /*", "idp", "voucher"))); err != nil {
+		t.Fatal(err)
+	}
+	get(t, g.Client(), "https://app.test/unheard")
+	if strings.Contains(content(out), "unheard") {
+		t.Error("a sink that nobody wants any more is told of requests")
 	}
 }
 
