@@ -210,6 +210,11 @@ func (k *Sink) checkAddress() error {
 
 // StartRoom implements gatehouse.RoomStarter: from now on records go where the settings say.
 func (s *Settings) StartRoom(app *gatehouse.App, state *gatehouse.State) error {
+	for _, tenant := range s.ClearTenants {
+		if tenant != "*" && !app.KnowsTenant(tenant) {
+			return fmt.Errorf("siem: personal_data clear: the house has no tenant %q: name one of its `tenant` words, or none for all", tenant)
+		}
+	}
 	kept, err := state.Keep("siem.collector", func() (caddy.Destructor, error) {
 		c := newCollector(state.Bus.Publish)
 		c.untap = state.Bus.Tap(c.happened)
