@@ -89,12 +89,8 @@ func pseudonymOf(r *http.Request) (any, error) {
 	if ask.Why == "" {
 		return nil, errors.New("say why you need to know: --why")
 	}
-	epoch := time.Duration(s.Epoch)
-	if epoch == 0 {
-		epoch = defaultEpoch
-	}
 	var answer pseudonymAnswer
-	switch n := pseudonym.New(state.Keys, ask.Tenant, epoch); ask.Kind {
+	switch n := pseudonym.New(state.Keys, ask.Tenant, s.epoch()); ask.Kind {
 	case "user":
 		answer.Pseudonym = n.User(ask.Value, day)
 	case "address":

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"gatehouse.internal/modules/internal/event"
-	"gatehouse.internal/modules/internal/verdict"
 )
 
 const (
@@ -107,7 +106,7 @@ func (c *collector) run() {
 
 func lossOf(sink, why string, n int64) event.Event {
 	return event.Event{
-		Time: time.Now(), Kind: event.SIEMLost, Reason: verdict.Reason(""),
+		Time: time.Now(), Kind: event.SIEMLost,
 		Attrs: []event.Attr{{Key: "sink", Value: sink}, {Key: "count", Value: strconv.FormatInt(n, 10)}, {Key: "why", Value: why}},
 	}
 }

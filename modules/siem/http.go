@@ -24,34 +24,27 @@ const longestAnswer = 1 << 20
 type poster struct {
 	client *http.Client
 	url    string
-	header http.Header // without the credential
-	scheme string      // of the Authorization header: "Splunk", "ApiKey", "Bearer", "Basic"
+	scheme string // of the Authorization header: "Splunk", "ApiKey", "Bearer", "Basic"
 	token  secret.String
 }
 
-// trust is what a connection to a collector is made with.
-type trust struct {
-	caFile   string
-	insecure bool // plain HTTP or TCP
-}
-
-// roots are the authorities that the file holds; nil means those of the system.
-func (t trust) roots() (*x509.CertPool, error) {
-	if t.caFile == "" {
+// rootsOf are the authorities that the file holds; nil, for no file, means those of the system.
+func rootsOf(file string) (*x509.CertPool, error) {
+	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(t.caFile)
+	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM", t.caFile)
+		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
 	}
 	return pool, nil
 }
 
-func newPoster(address, path string, t trust, scheme string, token secret.String) (*poster, error) {
+func newPoster(address, path, caFile, scheme string, token secret.String) (*poster, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, err
@@ -59,12 +52,12 @@ func newPoster(address, path string, t trust, scheme string, token secret.String
 	if strings.Trim(u.Path, "/") == "" {
 		u.Path = path
 	}
-	roots, err := t.roots()
+	roots, err := rootsOf(caFile)
 	if err != nil {
 		return nil, err
 	}
 	return &poster{
-		url: u.String(), scheme: scheme, token: token, header: http.Header{"User-Agent": {"Gatehouse"}},
+		url: u.String(), scheme: scheme, token: token,
 		client: &http.Client{
 			Timeout: sendFor,
 			Transport: &http.Transport{
@@ -84,7 +77,7 @@ func (p *poster) post(ctx context.Context, contentType string, body []byte) (ans
 	if err != nil {
 		return nil, err
 	}
-	r.Header = p.header.Clone()
+	r.Header.Set("User-Agent", "Gatehouse")
 	r.Header.Set("Content-Type", contentType)
 	if !p.token.IsZero() {
 		r.Header.Set("Authorization", p.scheme+" "+p.token.Reveal())

@@ -1,6 +1,7 @@
 package siem
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -90,7 +91,7 @@ func (s *Settings) Provision(ctx caddy.Context) error {
 	}
 	for i := range s.Sinks {
 		k := &s.Sinks[i]
-		if _, err := (trust{caFile: k.CAFile}).roots(); err != nil {
+		if _, err := rootsOf(k.CAFile); err != nil {
 			return fmt.Errorf("siem: %s: ca: %w", k.Name, err)
 		}
 		if k.Token == "" {
@@ -224,7 +225,7 @@ func (s *Settings) StartRoom(app *gatehouse.App, state *gatehouse.State) error {
 		return err
 	}
 	c := kept.(*collector)
-	outlets := map[string]func() (*outlet, error){}
+	node, outlets := s.node(), map[string]func() (*outlet, error){}
 	for _, k := range s.Sinks {
 		key, err := json.Marshal(k)
 		if err != nil {
@@ -234,11 +235,11 @@ func (s *Settings) StartRoom(app *gatehouse.App, state *gatehouse.State) error {
 		if err != nil {
 			return err
 		}
-		made := string(key) + s.node() + gatehouse.Digest([]byte(token.Reveal()))
-		outlets[made] = func() (*outlet, error) { return k.open(filepath.Join(app.Dir(), folder), s.node(), token) }
+		made := string(key) + node + gatehouse.Digest([]byte(token.Reveal()))
+		outlets[made] = func() (*outlet, error) { return k.open(filepath.Join(app.Dir(), folder), node, token) }
 	}
 	s.collector = c // which Cleanup leaves, whatever comes of this
-	if err := c.Use(plan{s, s.scribe(app, state), outlets}); err != nil {
+	if err := c.Use(plan{s, s.scribe(app, state, node), outlets}); err != nil {
 		return err
 	}
 	app.OnEnded(c.ended)
@@ -256,13 +257,13 @@ func (s *Settings) node() string {
 	return name
 }
 
-func (s *Settings) scribe(app *gatehouse.App, state *gatehouse.State) *scribe {
-	epoch := time.Duration(s.Epoch)
-	if epoch == 0 {
-		epoch = defaultEpoch
-	}
+// epoch is how long a person keeps a pseudonym.
+func (s *Settings) epoch() time.Duration { return cmp.Or(time.Duration(s.Epoch), defaultEpoch) }
+
+func (s *Settings) scribe(app *gatehouse.App, state *gatehouse.State, node string) *scribe {
+	epoch := s.epoch()
 	w := &scribe{
-		node: s.node(), tenant: map[string]string{}, hosts: map[string][]string{}, namers: map[string]*pseudonym.Namer{},
+		node: node, tenant: map[string]string{}, hosts: map[string][]string{}, namers: map[string]*pseudonym.Namer{},
 		paths: !s.HidePaths, keys: state.Keys, epoch: epoch,
 		clear: func(tenant string) bool {
 			return slices.Contains(s.ClearTenants, "*") || tenant != "" && slices.Contains(s.ClearTenants, tenant)

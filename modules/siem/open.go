@@ -1,6 +1,7 @@
 package siem
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"net/url"
@@ -39,13 +40,7 @@ func (k Sink) open(dir, node string, token secret.String) (*outlet, error) {
 	if o.receiver, err = k.receiver(node, token); err != nil {
 		return nil, fmt.Errorf("%s: %w", k.Name, err)
 	}
-	limit, keep := k.SpoolSize, time.Duration(k.SpoolKeep)
-	if limit == 0 {
-		limit = defaultSpool
-	}
-	if keep == 0 {
-		keep = defaultKeep
-	}
+	limit, keep := cmp.Or(k.SpoolSize, defaultSpool), cmp.Or(time.Duration(k.SpoolKeep), defaultKeep)
 	if o.spool, err = openSpool(filepath.Join(dir, k.Name), limit, keep); err != nil {
 		return nil, fmt.Errorf("the spool of %s: %w", k.Name, err)
 	}
@@ -57,18 +52,9 @@ const syslogFacility = 16
 
 // openFile has the outlet write to a file that is rolled.
 func (k Sink) openFile(o *outlet) error {
-	or := func(n, d int) int {
-		if n == 0 {
-			return d
-		}
-		return n
-	}
-	keep := time.Duration(k.RollFor)
-	if keep == 0 {
-		keep = defaultKeep
-	}
+	keep := cmp.Or(time.Duration(k.RollFor), defaultKeep)
 	f := &timberjack.Logger{
-		Filename: k.Address, MaxSize: or(k.RollMiB, 100), MaxBackups: or(k.RollKeep, 10), MaxAge: max(int(keep/(24*time.Hour)), 1),
+		Filename: k.Address, MaxSize: cmp.Or(k.RollMiB, 100), MaxBackups: cmp.Or(k.RollKeep, 10), MaxAge: max(int(keep/(24*time.Hour)), 1),
 		Compression: "gzip", FileMode: 0o600,
 	}
 	if k.Format == "csv" {
@@ -88,7 +74,6 @@ func (k Sink) openFile(o *outlet) error {
 
 // receiver is the protocol that the sink speaks.
 func (k Sink) receiver(node string, token secret.String) (receiver, error) {
-	t := trust{caFile: k.CAFile}
 	switch k.Kind {
 	case "syslog":
 		u, err := url.Parse(k.Address)
@@ -97,7 +82,7 @@ func (k Sink) receiver(node string, token secret.String) (receiver, error) {
 		}
 		s := &syslog{address: u.Host}
 		if u.Scheme == "tls" {
-			roots, err := t.roots()
+			roots, err := rootsOf(k.CAFile)
 			if err != nil {
 				return nil, err
 			}
@@ -105,22 +90,15 @@ func (k Sink) receiver(node string, token secret.String) (receiver, error) {
 		}
 		return s, nil
 	case "splunk":
-		p, err := newPoster(k.Address, "/services/collector/event", t, "Splunk", token)
+		p, err := newPoster(k.Address, "/services/collector/event", k.CAFile, "Splunk", token)
 		return splunk{p, k.Format == "json" || k.Format == "ecs" || k.Format == "ocsf" || k.Format == "gelf", k.Index}, err
 	case "elasticsearch":
-		scheme, index := k.TokenType, k.Index
-		if scheme == "" {
-			scheme = "ApiKey"
-		}
-		if index == "" {
-			index = "logs-gatehouse-default"
-		}
-		p, err := newPoster(k.Address, "/_bulk", t, scheme, token)
-		return elastic{p, index}, err
+		p, err := newPoster(k.Address, "/_bulk", k.CAFile, cmp.Or(k.TokenType, "ApiKey"), token)
+		return elastic{p, cmp.Or(k.Index, "logs-gatehouse-default")}, err
 	case "loki":
-		p, err := newPoster(k.Address, "/loki/api/v1/push", t, "Bearer", token)
+		p, err := newPoster(k.Address, "/loki/api/v1/push", k.CAFile, "Bearer", token)
 		return loki{p}, err
 	}
-	p, err := newPoster(k.Address, "/v1/logs", t, "Bearer", token)
+	p, err := newPoster(k.Address, "/v1/logs", k.CAFile, "Bearer", token)
 	return otlp{p, node}, err
 }
