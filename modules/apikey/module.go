@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -36,7 +35,7 @@ type Authenticator struct {
 	Device *Device `json:"device,omitempty"`
 
 	house *gatehouse.App
-	book  atomic.Pointer[Book]
+	book  gatehouse.Kept[Book]
 }
 
 // API is a part of the site, and where its requests name the workspace they are for: nowhere, if there are none.
@@ -167,16 +166,7 @@ func (a *Authenticator) refused(code string, err error) error {
 	return &gatehouse.CredentialError{Reason: verdict.InvalidToken, Challenge: `Bearer error="` + code + `"`, Err: err}
 }
 
-func (a *Authenticator) opened() (*Book, error) {
-	if b := a.book.Load(); b != nil { // Fast path
-		return b, nil
-	}
-	b, err := bookOf(a.house)
-	if err == nil {
-		a.book.Store(b)
-	}
-	return b, err
-}
+func (a *Authenticator) opened() (*Book, error) { return a.book.Of(a.house, bookOf) }
 
 // bookOf returns the house's keys, which outlive configurations.
 func bookOf(house *gatehouse.App) (*Book, error) {

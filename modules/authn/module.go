@@ -183,7 +183,7 @@ type service struct {
 	policy gatehouse.SessionPolicy // the house's, where Session leaves it open
 	limits Limits
 	logger *zap.Logger
-	table  atomic.Pointer[Sessions]
+	table  gatehouse.Kept[Sessions]
 }
 
 // Provision finds the house.
@@ -227,16 +227,7 @@ func (s *service) renewer(provider string) renewer {
 }
 
 // sessions returns the node's table, which outlives configurations.
-func (s *service) sessions() (*Sessions, error) {
-	if t := s.table.Load(); t != nil { // Fast path
-		return t, nil
-	}
-	t, err := sessionsOf(s.house)
-	if err == nil {
-		s.table.Store(t)
-	}
-	return t, err
-}
+func (s *service) sessions() (*Sessions, error) { return s.table.Of(s.house, sessionsOf) }
 
 func sessionsOf(house *gatehouse.App) (*Sessions, error) {
 	state, err := house.State()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -249,19 +248,10 @@ func (a *Authenticator) speaksFor(r *http.Request, req *gatehouse.Request, book 
 // bookRef finds the book, which outlives configurations.
 type bookRef struct {
 	house *gatehouse.App
-	found atomic.Pointer[Book]
+	found gatehouse.Kept[Book]
 }
 
-func (f *bookRef) opened() (*Book, error) {
-	if b := f.found.Load(); b != nil { // Fast path
-		return b, nil
-	}
-	b, err := bookOf(f.house)
-	if err == nil {
-		f.found.Store(b)
-	}
-	return b, err
-}
+func (f *bookRef) opened() (*Book, error) { return f.found.Of(f.house, bookOf) }
 
 func bookOf(house *gatehouse.App) (*Book, error) {
 	state, err := house.State()

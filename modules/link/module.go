@@ -3,7 +3,6 @@ package link
 import (
 	"fmt"
 	"net/http"
-	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -19,7 +18,7 @@ func init() { caddy.RegisterModule(new(Authenticator)) }
 // Authenticator lets in whoever has opened a link of this gateway's, and has the page on which that is done.
 type Authenticator struct {
 	house *gatehouse.App
-	book  atomic.Pointer[Book]
+	book  gatehouse.Kept[Book]
 }
 
 // CaddyModule returns the Caddy module information.
@@ -73,16 +72,7 @@ func whereOf(r *http.Request, req *gatehouse.Request) Where {
 	return Where{Host: r.Host, Tenant: req.Site.Tenant, Client: req.ClientIP}
 }
 
-func (a *Authenticator) opened() (*Book, error) {
-	if b := a.book.Load(); b != nil { // Fast path
-		return b, nil
-	}
-	b, err := bookOf(a.house)
-	if err == nil {
-		a.book.Store(b)
-	}
-	return b, err
-}
+func (a *Authenticator) opened() (*Book, error) { return a.book.Of(a.house, bookOf) }
 
 // bookOf returns the house's links, which outlive configurations.
 func bookOf(house *gatehouse.App) (*Book, error) {
