@@ -2,7 +2,6 @@ package waf
 
 import (
 	"bytes"
-	"net/http"
 	"strings"
 )
 
@@ -31,16 +30,13 @@ const (
 	maxArgs  = 100_000 // what a site may ask for
 )
 
-// headCost estimates what the request line and the headers cost.
-func headCost(r *http.Request) int64 {
-	uri := requestURI(r)
-	cost := len(uri) + valueCost*strings.Count(uri, "&")
-	for name, values := range r.Header {
-		for _, value := range values {
-			cost += len(name) + len(value) + valueCost
-			if name == "Cookie" {
-				cost += valueCost * strings.Count(value, ";")
-			}
+// cost estimates what the request line and the headers cost.
+func (h *heading) cost() int64 {
+	cost := len(h.uri) + valueCost*strings.Count(h.uri, "&")
+	for _, f := range h.headers {
+		cost += len(f.name) + len(f.value) + valueCost
+		if f.name == "Cookie" {
+			cost += valueCost * strings.Count(f.value, ";")
 		}
 	}
 	return int64(cost)

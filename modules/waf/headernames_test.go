@@ -5,8 +5,11 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/textproto"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 )
 
 func TestLowered(t *testing.T) {
@@ -74,4 +77,37 @@ func oddCase(r *rand.Rand, name string) string {
 		}
 	}
 	return string(b)
+}
+
+// TestHeadersAreWhatWasSent: Coraza's collections hold the headers that they were shown and no other, which is what lets
+// toParser give the prover what it gives Coraza.
+func TestHeadersAreWhatWasSent(t *testing.T) {
+	e := side(t, "gatehouse", 1, true)
+	r := newSeeded(32)
+	for n := range 60 {
+		x := streamed(r, pick(r, []string{"get", "form1k", "json2k", "multipart", "html8k", "sqli"}), newBrowser(r, n%12))
+		x.headers = append(x.headers, field{pick(r, []string{"", "X-É", "x-a", "Cookie", "Content-Type"}), pick(r, []string{"", "a=b", "text/xml"})})
+		p := ready(x)
+		h := requestHead{describe(p.r, testClient)}
+		tx := e.innocence.parser.NewTransactionWithID("sent")
+		pf := e.innocence.prover.Begin(tx.(plugintypes.TransactionState))
+		h.toParser(&trial{by: e.innocence, parser: tx, proof: pf})
+		requestBody{data: x.body}.to(tx)
+		name, want, got := e.innocence.names(), []string(nil), []string(nil)
+		for _, f := range h.headers {
+			if f.name != "" {
+				want = append(want, name(f.name)+": "+f.value)
+			}
+		}
+		for _, m := range variablesOf(tx).RequestHeaders().FindAll() {
+			got = append(got, m.Key()+": "+m.Value())
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s\nsent %q\nheld %q", x.name, want, got)
+		}
+		pf.End()
+		_ = tx.Close()
+	}
 }

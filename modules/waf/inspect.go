@@ -72,7 +72,8 @@ func (e *Engine) Inspect(id string) *Inspection {
 // is unknown. A given verdict is what the request must be refused with.
 func (i *Inspection) Head(r *http.Request, client netip.Addr) verdict.Verdict {
 	i.headed = true
-	i.cost = headCost(r)
+	head := requestHead{describe(r, client).asSent(i.connection)}
+	i.cost = head.cost()
 	leave, v := i.enterHead(r)
 	if v.Given() || i.skipped != "" {
 		return i.settle(nil, v)
@@ -80,7 +81,7 @@ func (i *Inspection) Head(r *http.Request, client netip.Addr) verdict.Verdict {
 	defer leave()
 	i.judged = true
 	blocked, v := i.guard(func() *types.Interruption {
-		if stop := i.run(1, requestHead{describe(r, client).asSent(i.connection)}); stop != nil || hasBody(r) {
+		if stop := i.run(1, head); stop != nil || hasBody(r) {
 			return stop
 		}
 		return i.run(2, requestBody{})

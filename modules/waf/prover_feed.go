@@ -10,6 +10,7 @@ import (
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types"
+	"github.com/corazawaf/coraza/v3/types/variables"
 )
 
 // feed shows a transaction what one phase is about and runs the phase. It can be repeated on another transaction.
@@ -20,7 +21,7 @@ type feed interface {
 // A head has two ways: as the rules see it, and what the parser needs of it, where that is less.
 type head interface {
 	feed
-	toParser(tx types.Transaction, by *innocence) *types.Interruption
+	toParser(t *trial) *types.Interruption
 }
 
 // The feeds of the phases. Bodies may be empty; they must not change while the feed is in use.
@@ -89,22 +90,33 @@ func requestURI(r *http.Request) string {
 }
 
 func (h requestHead) to(tx types.Transaction) *types.Interruption {
-	h.show(tx, sent)
+	h.show(tx)
+	for _, f := range h.headers {
+		tx.AddRequestHeader(f.name, f.value)
+	}
 	return tx.ProcessRequestHeaders()
 }
 
 // toParser leaves out the rules when all that they would change is how a body is read, and there is none. Then Coraza leaves
 // out those of phase 2 likewise, of which the same is true.
-func (h requestHead) toParser(tx types.Transaction, by *innocence) *types.Interruption {
-	h.show(tx, by.names())
-	if h.bodiless && by.ofBodies {
+//
+// The proof is given the headers as the transaction is: Coraza keeps them as they are, and nothing adds to them.
+func (h requestHead) toParser(t *trial) *types.Interruption {
+	h.show(t.parser)
+	name := t.by.names()
+	for _, f := range h.headers {
+		n := name(f.name)
+		t.parser.AddRequestHeader(n, f.value)
+		t.proof.Give(variables.RequestHeaders, n, f.value)
+	}
+	if h.bodiless && t.by.ofBodies {
 		return nil
 	}
-	return tx.ProcessRequestHeaders()
+	return t.parser.ProcessRequestHeaders()
 }
 
-// show tells the transaction about the head, with each header's name as the function makes it.
-func (h requestHead) show(tx types.Transaction, name func(string) string) {
+// show tells the transaction about the connection and the request line.
+func (h requestHead) show(tx types.Transaction) {
 	tx.ProcessConnection(h.client, 0, "", 0)
 	tx.ProcessURI(h.uri, h.method, h.proto)
 	host := h.host
@@ -114,22 +126,23 @@ func (h requestHead) show(tx types.Transaction, name func(string) string) {
 		}
 	}
 	tx.SetServerName(host)
-	for _, f := range h.headers {
-		tx.AddRequestHeader(name(f.name), f.value)
-	}
 }
 
-func (h responseHead) to(tx types.Transaction) *types.Interruption { return h.show(tx, sent) }
-
-func (h responseHead) toParser(tx types.Transaction, by *innocence) *types.Interruption {
-	return h.show(tx, by.names())
-}
-
-func (h responseHead) show(tx types.Transaction, name func(string) string) *types.Interruption {
+func (h responseHead) to(tx types.Transaction) *types.Interruption {
 	for _, f := range h.headers {
-		tx.AddResponseHeader(name(f.name), f.value)
+		tx.AddResponseHeader(f.name, f.value)
 	}
 	return tx.ProcessResponseHeaders(h.status, h.proto)
+}
+
+func (h responseHead) toParser(t *trial) *types.Interruption {
+	name := t.by.names()
+	for _, f := range h.headers {
+		n := name(f.name)
+		t.parser.AddResponseHeader(n, f.value)
+		t.proof.Give(variables.ResponseHeaders, n, f.value)
+	}
+	return t.parser.ProcessResponseHeaders(h.status, h.proto)
 }
 
 func (b requestBody) to(tx types.Transaction) *types.Interruption {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/corazawaf/coraza/v3/collection"
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/corazawaf/coraza/v3/types/variables"
 
 	"gatehouse.internal/modules/waf/seclang"
@@ -86,8 +87,8 @@ func TestBodilessRequestsAreParsedAlike(t *testing.T) {
 		for i, ofBodies := range []bool{false, true} {
 			by := &innocence{parser: e.innocence.parser, folds: true, ofBodies: ofBodies}
 			tx := by.parser.NewTransactionWithID("same")
-			head := requestHead{describe(x.request(), testClient)}
-			if stop := head.toParser(tx, by); stop != nil || !head.bodiless {
+			head, proof := requestHead{describe(x.request(), testClient)}, e.innocence.prover.Begin(tx.(plugintypes.TransactionState))
+			if stop := head.toParser(&trial{by: by, parser: tx, proof: proof}); stop != nil || !head.bodiless {
 				t.Fatalf("stopped %v, bodiless %v", stop, head.bodiless)
 			}
 			if stop := (requestBody{}).to(tx); stop != nil || noticed(tx) {
@@ -107,6 +108,7 @@ func TestBodilessRequestsAreParsedAlike(t *testing.T) {
 				return true
 			})
 			slices.Sort(seen[i])
+			proof.End()
 			_ = tx.Close()
 		}
 		if len(seen[0]) < 20 || !slices.Equal(seen[0], seen[1]) {

@@ -125,7 +125,7 @@ func (t *trial) ask(n int, f feed) (clean bool) {
 func (t *trial) parse(f feed) *types.Interruption {
 	switch f := f.(type) {
 	case head:
-		return f.toParser(t.parser, t.by)
+		return f.toParser(t)
 	case requestBody:
 		if len(f.data) > 0 {
 			processors.Quick(variablesOf(t.parser))

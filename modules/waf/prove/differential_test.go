@@ -16,6 +16,7 @@ func (e *engines) proofOf(p *Prover, x *exchange) (proven int, doubts []int) {
 	defer func() { _ = tx.Close() }()
 	pf := p.Begin(tx.(plugintypes.TransactionState))
 	defer pf.End()
+	x.give(pf)
 	x.drive(tx, nil, func(phase int) bool {
 		if pf.Phase(phase) {
 			proven = phase

@@ -31,8 +31,17 @@ func (f *found) reset() {
 	f.started, f.bad, f.hits, f.tells, f.spent = f.started[:0], f.bad[:0], f.hits[:0], f.tells[:0], false
 }
 
-func (f *found) clone() found {
-	return found{started: slices.Clone(f.started), bad: slices.Clone(f.bad), hits: slices.Clone(f.hits),
+// empty reports that no rule can match.
+func (f *found) empty() bool {
+	return f == &nothing || len(f.started)+len(f.bad)+len(f.hits)+len(f.tells) == 0 && !f.spent
+}
+
+// kept is a copy that can be remembered.
+func (f *found) kept() *found {
+	if f.empty() {
+		return &nothing
+	}
+	return &found{started: slices.Clone(f.started), bad: slices.Clone(f.bad), hits: slices.Clone(f.hits),
 		tells: slices.Clone(f.tells), spent: f.spent}
 }
 
@@ -70,13 +79,18 @@ func (p *plan) ask(pf *Proof, value string) *found {
 	if m == nil || len(value) > maxRemembered {
 		return p.judge(pf, value)
 	}
-	f, h := m.get(p, value)
-	if f != nil {
-		return f
+	e, h := m.get(p, value)
+	if e != nil {
+		return e.found
 	}
-	f = p.judge(pf, value)
+	return p.learn(pf, value, h)
+}
+
+// learn finds out what the plan's rules make of a value that hashes to h, and remembers it.
+func (p *plan) learn(pf *Proof, value string, h uint64) *found {
+	f := p.judge(pf, value)
 	if !f.spent {
-		m.put(p, value, h, f)
+		pf.prover.memo.put(p, value, h, f)
 	}
 	return f
 }

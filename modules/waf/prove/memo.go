@@ -15,20 +15,26 @@ import (
 // takes its mark: values that never repeat, an attacker's or a session's, cannot push out what does.
 type memo struct {
 	seed   maphash.Seed
-	places []atomic.Pointer[memory]
-	tags   []atomic.Uint32 // of each place a part of the hash, so that a value that is not there costs no look at one that is
-	marks  []atomic.Uint32
+	places []place
 	mask   uint64
 	bytes  atomic.Int64
 	limit  int64
 	hand   atomic.Uint64 // where the search for something to forget goes on
 }
 
-// memory is one entry. It is never changed.
+// place is where one entry may be. All that a lookup reads before it believes something, a neighbour's included, lies in
+// one line of the processor's cache.
+type place struct {
+	tag  atomic.Uint32 // a part of the entry's hash, so that a value that is not there costs no look at one that is
+	mark atomic.Uint32 // of the value that was seen last
+	at   atomic.Pointer[memory]
+}
+
+// memory is one entry. It is never changed. That nothing was found is said by nothing's address, which is in the cache.
 type memory struct {
 	plan  *plan
 	value string
-	found found
+	found *found
 }
 
 // maxRemembered is the longest value that is remembered, in bytes: longer ones seldom come twice.
@@ -43,20 +49,20 @@ func newMemo(places int, limit int64) *memo {
 	for n < places {
 		n *= 2
 	}
-	return &memo{seed: maphash.MakeSeed(), places: make([]atomic.Pointer[memory], n),
-		tags: make([]atomic.Uint32, n), marks: make([]atomic.Uint32, n), mask: uint64(n - 1), limit: limit}
+	return &memo{seed: maphash.MakeSeed(), places: make([]place, n), mask: uint64(n - 1), limit: limit}
 }
 
 // get returns what is remembered, or nil, and the hash for put.
-func (m *memo) get(p *plan, value string) (*found, uint64) {
+func (m *memo) get(p *plan, value string) (*memory, uint64) {
 	h := maphash.String(m.seed, value) ^ p.salt
-	for _, i := range [2]uint64{h & m.mask, (h & m.mask) ^ 1} {
-		if m.tags[i].Load() != tagOf(h) {
-			continue
+	tag, i := tagOf(h), h&m.mask
+	for range 2 {
+		if at := &m.places[i]; at.tag.Load() == tag {
+			if e := at.at.Load(); e != nil && e.plan == p && e.value == value {
+				return e, h
+			}
 		}
-		if e := m.places[i].Load(); e != nil && e.plan == p && e.value == value {
-			return &e.found, h
-		}
+		i ^= 1
 	}
 	return nil, h
 }
@@ -68,11 +74,11 @@ func tagOf(h uint64) uint32 { return uint32(h>>32) | 1 }
 // put remembers what was found out, if the value was seen before.
 func (m *memo) put(p *plan, value string, h uint64, f *found) {
 	mark, at := tagOf(h), h&m.mask
-	if m.marks[at].Swap(mark) != mark {
+	if m.places[at].mark.Swap(mark) != mark {
 		return
 	}
-	e := &memory{plan: p, value: strings.Clone(value), found: f.clone()}
-	if m.places[at].Load() != nil && h>>63 == 1 {
+	e := &memory{plan: p, value: strings.Clone(value), found: f.kept()}
+	if m.places[at].at.Load() != nil && h>>63 == 1 {
 		at ^= 1
 	}
 	size := e.size()
@@ -86,14 +92,14 @@ func (m *memo) put(p *plan, value string, h uint64, f *found) {
 		m.bytes.Add(-size)
 		return
 	}
-	if old := m.places[at].Swap(e); old != nil {
+	if old := m.places[at].at.Swap(e); old != nil {
 		m.bytes.Add(-old.size())
 	}
-	m.tags[at].Store(mark)
+	m.places[at].tag.Store(mark)
 }
 
 func (m *memo) forget(i uint64) {
-	if old := m.places[i].Swap(nil); old != nil {
+	if old := m.places[i].at.Swap(nil); old != nil {
 		m.bytes.Add(-old.size())
 	}
 }
@@ -112,7 +118,7 @@ func (e *memory) size() int64 {
 // entries counts what is remembered.
 func (m *memo) entries() (n int) {
 	for i := range m.places {
-		if m.places[i].Load() != nil {
+		if m.places[i].at.Load() != nil {
 			n++
 		}
 	}

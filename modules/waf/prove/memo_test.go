@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
+	"github.com/corazawaf/coraza/v3/types/variables"
 )
 
 func TestRememberedValuesCostNoMemory(t *testing.T) {
@@ -40,8 +43,8 @@ func TestMemoIsBounded(t *testing.T) {
 		for _, v := range []string{value, strings.Repeat("v", (i+1)%900%700) + fmt.Sprint((i+1)%900)} {
 			if f, _ := m.get(one, v); f != nil {
 				hits++
-				if !strings.HasSuffix(v, fmt.Sprint(f.bad[0])) {
-					t.Fatalf("%q is remembered as %v", v, f.bad)
+				if !strings.HasSuffix(v, fmt.Sprint(f.found.bad[0])) {
+					t.Fatalf("%q is remembered as %v", v, f.found.bad)
 				}
 			}
 			if f, _ := m.get(two, v); f != nil {
@@ -57,7 +60,7 @@ func TestMemoIsBounded(t *testing.T) {
 	}
 	sum := int64(0)
 	for i := range m.places {
-		if e := m.places[i].Load(); e != nil {
+		if e := m.places[i].at.Load(); e != nil {
 			sum += e.size()
 		}
 	}
@@ -75,5 +78,80 @@ func TestUnseenValuesAreNotRemembered(t *testing.T) {
 	}
 	if n := m.entries(); n != 0 {
 		t.Errorf("%d values are remembered after one sight", n)
+	}
+}
+
+// TestGivenCollections: what is given is asked about in the place of what Coraza has, however it is named.
+func TestGivenCollections(t *testing.T) {
+	e := build(t, 1, "")
+	p := e.prover(t, unbounded)
+	const attack = "() { :; }; echo"
+	tests := []struct {
+		name        string
+		sent, given []string // values of User-Agent
+		want        bool
+	}{
+		{"harmless", []string{"curl"}, []string{"curl"}, true},
+		{"an attack", []string{attack}, []string{attack}, false},
+		{"nothing given", []string{attack}, nil, false},
+		{"more than there is", []string{"curl"}, []string{"curl", attack}, false},
+		{"less than there is, which breaks the contract", []string{attack}, []string{"curl"}, true},
+	}
+	for _, tt := range tests {
+		for range 3 { // until the memo and the usual value are used
+			tx := e.parse.NewTransaction()
+			tx.ProcessURI("/app", "GET", "HTTP/1.1")
+			pf := p.Begin(tx.(plugintypes.TransactionState))
+			for name, value := range map[string]string{"Host": "portal", "Accept": "*/*"} {
+				tx.AddRequestHeader(name, value)
+				pf.Give(variables.ResponseHeaders, "Server", "x") // which is another collection
+				if tt.given != nil {
+					pf.Give(variables.RequestHeaders, name, value)
+				}
+			}
+			for _, v := range tt.sent {
+				tx.AddRequestHeader("User-Agent", v)
+			}
+			for _, v := range tt.given {
+				pf.Give(variables.RequestHeaders, "User-Agent", v)
+			}
+			tx.ProcessRequestHeaders()
+			if got := pf.Phase(1); got != tt.want {
+				t.Errorf("%s: proven %v, doubts %v", tt.name, got, pf.Doubts())
+			}
+			pf.End()
+			if len(pf.given[0].members)+len(pf.given[1].members) != 0 {
+				t.Error("members stay after End")
+			}
+			_ = tx.Close()
+		}
+	}
+}
+
+// TestUsualValuesAreShort: what is kept beyond the memo's bounds is bounded by its length, and belongs to the name's plan.
+func TestUsualValuesAreShort(t *testing.T) {
+	p := build(t, 1, "").prover(t, unbounded)
+	pf := p.Begin(nil)
+	defer pf.End()
+	var r *reading
+	for i := range p.phases[1].reads {
+		if v := &p.phases[1].reads[i]; v.variable == variables.RequestHeaders && v.values != nil && v.names != nil {
+			r = v
+		}
+	}
+	ask := func(value string) {
+		for range 3 { // a name is remembered after its second sight
+			pf.readMember(r, "Accept", value, func(*plan, *found) {})
+		}
+	}
+	ask(strings.Repeat("v", maxUsual+1))
+	e := r.named(pf, "Accept")
+	if e == &pf.name || e.usual.Load() != nil {
+		t.Fatalf("remembered %v, usual %v", e != &pf.name, e.usual.Load())
+	}
+	ask("text/html")
+	u := e.usual.Load()
+	if u == nil || u.value != "text/html" || u.plan != e.values {
+		t.Fatalf("usual %+v", u)
 	}
 }

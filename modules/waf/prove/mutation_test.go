@@ -216,8 +216,8 @@ func TestEveryShortcutIsWatched(t *testing.T) {
 				for _, a := range attacks {
 					_, h := p.memo.get(one, a)
 					for _, i := range [2]uint64{h & p.memo.mask, (h & p.memo.mask) ^ 1} {
-						p.memo.places[i].Store(&memory{plan: one, value: "harmless"})
-						p.memo.tags[i].Store(tagOf(h))
+						p.memo.places[i].at.Store(&memory{plan: one, value: "harmless", found: &nothing})
+						p.memo.places[i].tag.Store(tagOf(h))
 					}
 				}
 			}
@@ -271,8 +271,20 @@ func TestEveryShortcutIsWatched(t *testing.T) {
 			for n := range p.phases {
 				for _, r := range p.phases[n].reads {
 					if r.names != nil {
-						r.cache.places[maphash.String(p.memo.seed, name)%nameSlots].Store(&named{name, nil, r.names.base, &nothing})
+						r.cache.places[maphash.String(p.memo.seed, name)%nameSlots].Store(&named{name: name, names: r.names.base, found: &nothing})
 					}
+				}
+			}
+		}, byRequests},
+		{"a wrong usual value", 0, func(t *testing.T, p *Prover) {
+			for n := range p.phases {
+				for _, r := range p.phases[n].reads {
+					if r.values == nil || r.names == nil {
+						continue
+					}
+					e := &named{name: "Proxy", values: r.values.plan(p, "Proxy"), names: r.names.plan(p, "Proxy"), found: &nothing}
+					e.usual.Store(&memory{plan: e.values, value: "x", found: &nothing})
+					r.cache.places[maphash.String(p.memo.seed, e.name)%nameSlots].Store(e)
 				}
 			}
 		}, byRequests},

@@ -25,15 +25,38 @@ const (
 	stay = 64
 )
 
-// named is what a name comes to. It is never changed.
+// named is what a name comes to. It is never changed, but for usual.
 type named struct {
 	name          string
-	values, names *plan  // nil: nobody asks
-	found         *found // what names makes of it; nil: not remembered
+	values, names *plan                  // nil: nobody asks
+	found         *found                 // what names makes of it; nil: not remembered
+	usual         atomic.Pointer[memory] // of a short value that it had, in the memo's words: most headers have but one
 }
 
-// named returns what a name comes to; what is not remembered is put into room.
-func (r *reading) named(pf *Proof, name string, room *named) *named {
+// maxUsual is the longest value, in bytes, that is kept with its name: it stays when the memo forgets it.
+const maxUsual = 128
+
+// ask answers what the values' plan makes of a value.
+func (e *named) ask(r *reading, pf *Proof, value string) *found {
+	if e == &pf.name || len(value) > maxUsual || len(e.values.rules) == 0 {
+		return e.values.ask(pf, value)
+	}
+	u := e.usual.Load()
+	if u != nil && u.value == value {
+		return u.found
+	}
+	m, h := pf.prover.memo.get(e.values, value) // there is one: otherwise no name is remembered
+	if m == nil {
+		return e.values.learn(pf, value, h)
+	}
+	if u == nil || r.cache.misses.Add(1)%stay == 0 {
+		e.usual.Store(m)
+	}
+	return m.found
+}
+
+// named returns what a name comes to; what is not remembered is good until the next call.
+func (r *reading) named(pf *Proof, name string) *named {
 	p := pf.prover
 	cached := r.names != nil && p.memo != nil && len(name) <= maxCachedName
 	var place *atomic.Pointer[named]
@@ -43,6 +66,7 @@ func (r *reading) named(pf *Proof, name string, room *named) *named {
 			return e
 		}
 	}
+	room := &pf.name
 	*room = named{name: name}
 	if r.values != nil {
 		room.values = r.values.plan(p, name)
@@ -52,7 +76,7 @@ func (r *reading) named(pf *Proof, name string, room *named) *named {
 	}
 	if cached {
 		if f := room.names.remembered(pf, name); f != nil && (place.Load() == nil || r.cache.misses.Add(1)%stay == 0) {
-			place.Store(&named{strings.Clone(name), room.values, room.names, f})
+			place.Store(&named{name: strings.Clone(name), values: room.values, names: room.names, found: f})
 		}
 	}
 	return room
@@ -63,6 +87,8 @@ func (p *plan) remembered(pf *Proof, value string) *found {
 	if len(p.rules) == 0 {
 		return &nothing
 	}
-	f, _ := pf.prover.memo.get(p, value)
-	return f
+	if e, _ := pf.prover.memo.get(p, value); e != nil {
+		return e.found
+	}
+	return nil
 }

@@ -32,6 +32,7 @@ type Proof struct {
 	prover *Prover
 	tx     plugintypes.TransactionState
 
+	given   [2]listing
 	known   []tell // what may have been left in TX
 	hits    []hit  // chains that the values of their phase decide together
 	doubts  []int
@@ -57,6 +58,41 @@ type Proof struct {
 	linkSymbols symbol.Set       // with these symbols
 	pool        pool
 	ids         []int
+	name        named // the one at hand, where none is remembered
+}
+
+// listing is what a collection is said to hold, by who filled it. The zero value is about none.
+type listing struct {
+	variable variables.RuleVariable
+	members  []member
+}
+
+type member struct{ name, value string }
+
+// Give says that a collection holds a field, after Begin and before the phase that reads it. A collection of which anything
+// was given is not listed when its values are asked about, which Coraza makes copies for: so what it holds must all have been
+// given, in any order; less may be in it. Strings must stay as they are until End. Of a third collection nothing is kept.
+func (pf *Proof) Give(v variables.RuleVariable, name, value string) {
+	for i := range pf.given {
+		g := &pf.given[i]
+		if len(g.members) == 0 {
+			g.variable = v
+		}
+		if g.variable == v {
+			g.members = append(g.members, member{name, value})
+			return
+		}
+	}
+}
+
+// members returns what was given of a collection; nil: it has to be read.
+func (pf *Proof) members(v variables.RuleVariable) []member {
+	for i := range pf.given {
+		if g := &pf.given[i]; g.variable == v {
+			return g.members
+		}
+	}
+	return nil
 }
 
 // maxHits bounds the chains that wait for the end of a phase. Beyond, the answer is doubt.
@@ -72,6 +108,14 @@ func (p *Prover) Begin(tx plugintypes.TransactionState) *Proof {
 // End gives back what the proof holds. The proof, and what its methods returned, must not be used afterwards.
 func (pf *Proof) End() {
 	pf.tx = nil
+	for i := range pf.given {
+		g := &pf.given[i]
+		clear(g.members)
+		g.members = g.members[:0]
+		if cap(g.members) > maxHits {
+			g.members = nil
+		}
+	}
 	clear(pf.hits)
 	clear(pf.known)
 	clear(pf.list)
@@ -148,30 +192,46 @@ func (pf *Proof) run(ph *phase, take func(*plan, *found)) {
 
 // read asks about one collection.
 func (pf *Proof) read(r *reading, take func(*plan, *found)) {
+	if all := pf.members(r.variable); len(all) > 0 {
+		for i := range all {
+			pf.readMember(r, all[i].name, all[i].value, take)
+		}
+		return
+	}
 	p := pf.prover
 	switch col := pf.tx.Collection(r.variable).(type) {
 	case nil:
 	case collection.Single:
 		if r.values != nil {
 			pl := r.values.plan(p, "")
-			take(pl, pl.ask(pf, col.Get()))
+			if f := pl.ask(pf, col.Get()); !f.empty() {
+				take(pl, f)
+			}
 		}
 	default:
-		var room named
 		for _, m := range col.FindAll() {
-			e := r.named(pf, m.Key(), &room)
-			if e.values != nil {
-				take(e.values, e.values.ask(pf, m.Value()))
-			}
-			if e.names == nil {
-				continue
-			}
-			f := e.found
-			if f == nil {
-				f = e.names.ask(pf, e.name)
-			}
-			take(e.names, f)
+			pf.readMember(r, m.Key(), m.Value(), take)
 		}
+	}
+}
+
+// readMember asks about one field of a collection.
+func (pf *Proof) readMember(r *reading, name, value string, take func(*plan, *found)) {
+	e := r.named(pf, name)
+	if e.values != nil {
+		if f := e.ask(r, pf, value); !f.empty() {
+			take(e.values, f)
+		}
+	}
+	if e.names == nil {
+		return
+	}
+	f := e.found
+	if f == nil {
+		f = e.names.ask(pf, e.name)
+	}
+	if !f.empty() {
+		take(e.names, f)
 	}
 }
 
@@ -247,9 +307,6 @@ func (pf *Proof) sweep(ph *phase) { pf.run(ph, pf.mark) }
 
 // mark notes the rules whose first condition may be true of a value.
 func (pf *Proof) mark(p *plan, f *found) {
-	if pf.started == nil {
-		pf.started = make([]uint64, len(pf.prover.rules)/64+1)
-	}
 	pf.known = append(pf.known, f.tells...)
 	for _, i := range f.started {
 		pf.started[i/64] |= 1 << (i % 64)

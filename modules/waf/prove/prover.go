@@ -135,7 +135,7 @@ func New(set *obligation.Set, files fs.FS, o Options) (*Prover, error) {
 	if !o.NoMemo {
 		p.memo = newMemo(o.MemoEntries, o.MemoBytes)
 	}
-	p.pool.New = func() any { return &Proof{prover: p} }
+	p.pool.New = func() any { return &Proof{prover: p, started: make([]uint64, len(p.rules)/64+1)} }
 	return p, nil
 }
 
