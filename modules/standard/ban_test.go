@@ -103,6 +103,42 @@ func TestPrivateAddressesAreNotBannedByDefault(t *testing.T) {
 	}
 }
 
+// A proxy that the server trusts is never shut out, neither for itself nor for whom it speaks: once the house did not know
+// any, and one offender behind a load balancer could have shut everybody out.
+func TestTrustedProxiesAreNeverBanned(t *testing.T) {
+	g := jailed(t, "jail waf 3 in 1m for 10m", "global", "servers {\n trusted_proxies static 127.0.0.0/8\n }")
+	attack := func(c *http.Client, from string) (status int) {
+		for range 4 {
+			req, err := http.NewRequest("GET", "https://app.test/?q=<script>alert(1)</script>", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if from != "" {
+				req.Header.Set("X-Forwarded-For", from)
+			}
+			res, err := c.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(res.Body)
+			res.Body.Close()
+			if status = 0; strings.Contains(string(body), `"reason":"banned"`) {
+				status = res.StatusCode
+			}
+		}
+		return status
+	}
+	if attack(g.Client(), "") != 0 {
+		t.Error("the proxy itself is banned")
+	}
+	if attack(g.Client(), "198.51.100.7") != 403 {
+		t.Error("whom it speaks for is not banned")
+	}
+	if res, _ := get(t, g.Client(), "https://app.test/"); res.StatusCode != 200 {
+		t.Errorf("the proxy's next connection: %d", res.StatusCode)
+	}
+}
+
 // Who is in a blocklist meets no handshake; the allow-list holds here too.
 func TestBlocklist(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "hostile.txt")
