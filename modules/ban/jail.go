@@ -47,6 +47,7 @@ func builtIn() []Jail {
 			onApp404, onApp400, string(verdict.NotFound), string(verdict.BadPath), string(verdict.BadRequest), string(verdict.BadMethod),
 		}},
 		{Name: "ratelimit", MaxRetry: 300, FindTime: "1m", BanTime: "10m", On: []string{string(verdict.RateLimited)}},
+		{Name: "flood", MaxRetry: 3, FindTime: "10m", BanTime: "10m", Escalate: true, On: []string{string(event.ProtocolFlood)}},
 		{Name: onHoneypot, MaxRetry: 1, FindTime: "1m", BanTime: "24h", Escalate: true, On: []string{onHoneypot}},
 	}
 }
@@ -63,9 +64,9 @@ func jails(configured []Jail) ([]Jail, error) {
 		at := slices.IndexFunc(all, func(b Jail) bool { return b.Name == j.Name })
 		switch {
 		case at < 0 && j.Off:
-			return nil, fmt.Errorf("jail %s: there is none to put off: the built-in ones are login, waf, scan, ratelimit, honeypot", j.Name)
+			return nil, fmt.Errorf("jail %s: there is none to put off: the built-in ones are login, waf, scan, ratelimit, flood, honeypot", j.Name)
 		case at < 0 && len(j.On) == 0:
-			return nil, fmt.Errorf("jail %s: say what it is for: `on <event, reason, app_404 or app_400>`; the built-in jails are login, waf, scan, ratelimit, honeypot", j.Name)
+			return nil, fmt.Errorf("jail %s: say what it is for: `on <event, reason, app_404 or app_400>`; the built-in jails are login, waf, scan, ratelimit, flood, honeypot", j.Name)
 		case at < 0:
 			all = append(all, j)
 		default:
@@ -96,7 +97,7 @@ func (j *Jail) compile() (err error) {
 	}
 	for _, on := range j.On {
 		if !known(on) {
-			return fmt.Errorf("on %q: that is neither a reason of a refusal (such as waf_blocked), nor %s, honeypot, app_404, app_400", on, event.LoginFailed)
+			return fmt.Errorf("on %q: that is neither a reason of a refusal (such as waf_blocked), nor %s, %s, honeypot, app_404, app_400", on, event.LoginFailed, event.ProtocolFlood)
 		}
 	}
 	if len(j.On) == 0 {
@@ -108,7 +109,7 @@ func (j *Jail) compile() (err error) {
 // known reports whether there can be such an offence. What a ban itself causes is none: bans would never end.
 func known(on string) bool {
 	switch on {
-	case string(event.LoginFailed), onHoneypot, onApp404, onApp400:
+	case string(event.LoginFailed), string(event.ProtocolFlood), onHoneypot, onApp404, onApp400:
 		return true
 	}
 	return verdict.Reason(on).Known() && on != string(verdict.Banned)

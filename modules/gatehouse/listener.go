@@ -283,6 +283,9 @@ type connKey struct{}
 
 // onConn is registered with every gated server.
 func (app *App) onConn(ctx context.Context, c net.Conn) context.Context {
+	if hs, ok := ctx.Value(http.ServerContextKey).(*http.Server); ok {
+		app.h2.guard(hs, app.metered)
+	}
 	if ours := ourConn(c); ours != nil {
 		ours.leaked = app.CredentialLeaked
 		return context.WithValue(ctx, connKey{}, ours)

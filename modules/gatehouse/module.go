@@ -75,9 +75,10 @@ type App struct {
 	origins     []string
 	hardened    map[*caddyhttp.Server]bool // written while provisioning only
 	events      *event.Subscription
-	entered     *Site                // written while provisioning only
-	atStart     []func()             // written while provisioning only
-	leak        func(*http.Request)  // written while provisioning only
+	entered     *Site               // written while provisioning only
+	atStart     []func()            // written while provisioning only
+	leak        func(*http.Request) // written while provisioning only
+	h2          h2Servers
 	review      func()               // written while provisioning only
 	judges      []judged             // written while provisioning only
 	before      *App                 // the house that ran before this one; written while Caddy changes configurations only
@@ -162,7 +163,7 @@ func (app *App) provision(ctx caddy.Context) error {
 	app.ctx, app.logger = ctx, ctx.Logger()
 	app.digest = digestOf(app)
 	app.access = app.logger.Named("access")
-	if err := RegisterMetrics(ctx, auditWritable); err != nil {
+	if err := RegisterMetrics(ctx, auditWritable, floods); err != nil {
 		return err
 	}
 	app.hardened = make(map[*caddyhttp.Server]bool)

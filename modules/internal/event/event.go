@@ -52,6 +52,7 @@ const (
 	SetupLinkIssued   Kind = "setup_link.issued"
 	BanAdded          Kind = "ban.added"          // a network is shut out; Detail and Attrs say why and until when
 	BanLifted         Kind = "ban.lifted"         // by an operator
+	ProtocolFlood     Kind = "protocol.flood"     // a connection was closed for what it sent; Detail says what
 	BlocklistRejected Kind = "blocklist.rejected" // Detail says which, and why; the list before stays in force
 	BlocklistStale    Kind = "blocklist.stale"    // Detail says which has not been good for too long; it stays in force
 	FactorEnrolled    Kind = "factor.enrolled"
@@ -129,7 +130,8 @@ func (k Kind) Stream() Stream {
 		return Access
 	case WAFDetected, WAFFailedOpen, WAFCanaryFailed, WAFProverOff:
 		return WAF
-	case AuditFailed, AuditResumed, SIEMDown, SIEMResumed, SIEMLost, BlocklistRejected, BlocklistStale, BreachedUnread, ClockRolledBack:
+	case AuditFailed, AuditResumed, SIEMDown, SIEMResumed, SIEMLost, BlocklistRejected, BlocklistStale, BreachedUnread, ClockRolledBack,
+		ProtocolFlood:
 		return System
 	}
 	return Audit

@@ -113,6 +113,8 @@ func ecsAudit(r *Record) (category, types string) {
 		return `["configuration"]`, `["change"]`
 	case event.RulesRejected:
 		return `["configuration"]`, `["info"]`
+	case event.ProtocolFlood:
+		return `["network"]`, `["denied","protocol"]`
 	case event.FactorUsed, event.FactorFailed, event.BackupCodeUsed, event.StepUpSucceeded, event.StepUpRedeemed,
 		event.BreakGlassAsked, event.BreakGlassUsed, event.BreakGlassRequest:
 		return `["authentication"]`, `["info"]`

@@ -24,7 +24,8 @@ func SeverityOf(r *Record) Severity {
 		event.BreakGlassSealed, event.BreakGlassAsked, event.BreakGlassUsed, event.BreakGlassRequest, event.BreakGlassUnsealed:
 		return High
 	case event.LoginFailed, event.FactorFailed, event.SessionsApart, event.WAFDetected, event.WAFProverOff, event.BanAdded,
-		event.RulesRejected, event.BlocklistRejected, event.BlocklistStale, event.BreachedUnread, event.AdminRefused:
+		event.RulesRejected, event.BlocklistRejected, event.BlocklistStale, event.BreachedUnread, event.AdminRefused,
+		event.ProtocolFlood:
 		return Medium
 	case event.LoginSucceeded, event.SessionCreated, event.SessionEnded, event.FactorUsed, event.StepUpSucceeded,
 		event.StepUpRedeemed, event.HouseStarted, event.AuditResumed, event.RulesLoaded:

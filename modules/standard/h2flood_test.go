@@ -1,0 +1,146 @@
+package standard_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"gatehouse.internal/modules/internal/gatetest"
+)
+
+// h2 opens an HTTP/2 connection of the test's own, past the exchange of SETTINGS.
+func h2(t *testing.T, g *gatetest.Gateway) (*tls.Conn, *http2.Framer) {
+	t.Helper()
+	c, err := tls.Dial("tcp", g.Addr, &tls.Config{ServerName: "app.test", InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	fr := http2.NewFramer(c, c)
+	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
+		t.Fatal(err)
+	}
+	if err := fr.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	return c, fr
+}
+
+// cut reports whether the server closes the connection while send, which appends the nth bytes of a flood, is sent 20,000
+// times. What the server says meanwhile is read.
+func cut(c *tls.Conn, send func(fr *http2.Framer, n uint32)) bool {
+	gone := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, c)
+		close(gone)
+	}()
+	var b bytes.Buffer
+	fr := http2.NewFramer(&b, nil)
+	for n := range uint32(20_000) {
+		send(fr, 2*n+1)
+		if b.Len() < 8<<10 {
+			continue
+		}
+		if _, err := c.Write(b.Bytes()); err != nil {
+			return true
+		}
+		b.Reset()
+	}
+	select {
+	case <-gone:
+		return true
+	case <-time.After(3 * time.Second):
+		return false
+	}
+}
+
+// Frames that cost a server work and their sender nothing end the connection, and a few such connections bring a ban.
+func TestFloodsOfFramesAreCut(t *testing.T) {
+	var fields bytes.Buffer
+	enc := hpack.NewEncoder(&fields)
+	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "app.test"}, {":path", "/"}} {
+		if err := enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func(fr *http2.Framer, stream uint32) {
+		_ = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields.Bytes(), EndStream: true, EndHeaders: true})
+	}
+	floods := map[string]func(fr *http2.Framer, n uint32){
+		"SETTINGS":      func(fr *http2.Framer, _ uint32) { _ = fr.WriteSettings() },
+		"PING":          func(fr *http2.Framer, _ uint32) { _ = fr.WritePing(false, [8]byte{}) },
+		"PRIORITY":      func(fr *http2.Framer, n uint32) { _ = fr.WritePriority(n, http2.PriorityParam{Weight: 1}) },
+		"WINDOW_UPDATE": func(fr *http2.Framer, _ uint32) { _ = fr.WriteWindowUpdate(0, 1) },
+		"unknown":       func(fr *http2.Framer, _ uint32) { _ = fr.WriteRawFrame(0xf3, 0, 0, nil) },
+		"RST_STREAM": func(fr *http2.Framer, n uint32) {
+			open(fr, n)
+			_ = fr.WriteRSTStream(n, http2.ErrCodeCancel)
+		},
+	}
+	g := openSite(t)
+	ordinary := g.Client()
+	for name, send := range floods {
+		c, _ := h2(t, g)
+		if !cut(c, send) {
+			t.Errorf("%s: the connection is still there", name)
+		}
+		awaitLog(t, g, "protocol.flood", "HTTP/2 "+name+" frames")
+		if res, _ := get(t, ordinary, "https://app.test/"); res.StatusCode != http.StatusOK {
+			t.Errorf("an ordinary client beside %s: %d", name, res.StatusCode)
+		}
+	}
+
+	g = jailed(t, "jail flood 2 in 1m for 10m")
+	for range 2 {
+		c, _ := h2(t, g)
+		cut(c, floods["PING"])
+	}
+	awaitDropped(t, g)
+}
+
+// What HTTP/2 connections are for goes on working: many requests at once, long answers, large bodies, and TLS is known.
+func TestMeteredConnectionsWork(t *testing.T) {
+	up := handlerBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		if n != 100<<10 {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		_, _ = w.Write(make([]byte, 1<<20))
+	})
+	g := openSite(t, "backend", "reverse_proxy "+up)
+	c := g.Client()
+	done := make(chan string, 60)
+	for range 60 {
+		go func() {
+			req, _ := http.NewRequest("POST", "https://app.test/", bytes.NewReader(make([]byte, 100<<10)))
+			req.Header.Set("Content-Type", "application/octet-stream")
+			res, err := c.Do(req)
+			if err != nil {
+				done <- err.Error()
+				return
+			}
+			defer res.Body.Close()
+			n, err := io.Copy(io.Discard, res.Body)
+			switch {
+			case err != nil:
+				done <- err.Error()
+			case res.ProtoMajor != 2 || res.StatusCode != 200 || n != 1<<20:
+				done <- res.Proto + " " + res.Status
+			default:
+				done <- ""
+			}
+		}()
+	}
+	for range 60 {
+		if what := <-done; what != "" {
+			t.Fatal(what)
+		}
+	}
+}
