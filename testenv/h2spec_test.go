@@ -31,7 +31,7 @@ func TestH2spec(t *testing.T) {
 	g := startGateway(t, attackGateway(be.Listen))
 	report := filepath.Join(t.TempDir(), "report.xml")
 	out, err := exec.Command(bin, "--strict", "--tls", "--insecure", "--host", "localhost", "--port", strconv.Itoa(g.port),
-		"--timeout", "1", "--junit-report", report, "--path", "/").CombinedOutput()
+		"--timeout", "2", "--junit-report", report, "--path", "/").CombinedOutput()
 	content, readErr := os.ReadFile(report)
 	if readErr != nil {
 		t.Fatalf("h2spec wrote no report (%v): %v\n%s", readErr, err, out)

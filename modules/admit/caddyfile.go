@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -18,6 +19,7 @@ import (
 //	empty_segments
 //	methods <METHOD...>
 //	keep_header <name...>
+//	max_headers <n>
 //	cors <origin...> {
 //		credentials
 //		methods <METHOD...>
@@ -53,6 +55,15 @@ func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
 			h.Methods = append(h.Methods, args...)
 		} else {
 			h.KeepHeaders = append(h.KeepHeaders, args...)
+		}
+	case "max_headers":
+		var text string
+		n := 0
+		if d.Args(&text) && !d.NextArg() {
+			n, _ = strconv.Atoi(text)
+		}
+		if h.MaxHeaders = n; n <= 0 {
+			return true, d.Err("max_headers: write how many header fields a request may have, such as `max_headers 200`")
 		}
 	case "cors":
 		return true, h.corsOption(d)

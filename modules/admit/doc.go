@@ -28,7 +28,7 @@
 // # Fails
 //
 // 400 bad_path, bad_request, bad_upgrade, client_unknown · 403 plain_http, cross_origin · 405 method_not_allowed ·
-// 421 misdirected, unknown_host · 425 too_early · 500 internal on a panic or an error that no room explains.
+// 421 misdirected, unknown_host · 425 too_early · 431 headers_too_large · 500 internal on a panic or an error that no room explains.
 //
 // # Cost
 //

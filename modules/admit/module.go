@@ -40,6 +40,8 @@ type Handler struct {
 	EmptySegments bool `json:"empty_segments,omitempty"`
 	// Further methods to accept, such as WebDAV's.
 	Methods []string `json:"methods,omitempty"`
+	// How many header fields a request may have. Default: 128. How long they may be together is Caddy's max_header_size.
+	MaxHeaders int `json:"max_headers,omitempty"`
 	// Request headers that would be dropped because some backends take them for identity or routing, but that this
 	// site's application uses for something else.
 	KeepHeaders []string `json:"keep_headers,omitempty"`
@@ -79,6 +81,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		if slices.Contains(neverAccepted, strings.ToUpper(m)) || m != strings.ToUpper(m) || m == "" {
 			return gatehouse.Refused(fmt.Errorf("%smethods: %q cannot be accepted; name methods in capitals, and never CONNECT or TRACE", where, m))
 		}
+	}
+	if h.MaxHeaders < 0 {
+		return gatehouse.Refused(fmt.Errorf("%smax_headers: want a positive number", where))
 	}
 	h.keep = make(map[string]bool, len(h.KeepHeaders))
 	for _, name := range h.KeepHeaders {
@@ -139,7 +144,9 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 	case err == nil:
 	case wasCut: // whatever error came of it; an answer that had begun is cut below
 		_ = req.Refuse(cut.Verdict())
-		v, _ = req.Verdict()
+		if v, _ = req.Verdict(); v.Reason == verdict.ClientClosed { // as a room saw it that read from what was cut
+			v = cut.Verdict()
+		}
 	case errors.As(err, &v): // a room decided; the first verdict is the one that counts
 		v, _ = req.Verdict()
 		if v.Reason == verdict.LoginRequired && h.crossSite(r, req) { // see shield.go
@@ -236,6 +243,9 @@ func (h *Handler) admit(r *http.Request, req *gatehouse.Request) error {
 	if !r.TLS.HandshakeComplete {
 		return req.Deny(verdict.TooEarly, "0-RTT data")
 	}
+	if n := fields(r.Header); n > cmp.Or(h.MaxHeaders, maxHeaders) {
+		return req.Deny(verdict.HeadersTooLarge, fmt.Sprintf("%d header fields", n))
+	}
 	if !acceptsMethod(r.Method, h.Methods) {
 		return req.Deny(verdict.BadMethod, "")
 	}
@@ -271,6 +281,17 @@ func (h *Handler) admit(r *http.Request, req *gatehouse.Request) error {
 		r.Header["X-Forwarded-For"] = []string{client.String()}
 	}
 	return nil
+}
+
+// maxHeaders is several times what browsers and proxies send. Each field costs every room that looks at headers.
+const maxHeaders = 128
+
+// fields counts header fields: one name may come many times.
+func fields(h http.Header) (n int) {
+	for _, values := range h {
+		n += len(values)
+	}
+	return n
 }
 
 // crossSite reports whether a page of another origin wants to change something that it may not.

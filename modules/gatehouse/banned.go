@@ -21,6 +21,7 @@ const BannedAtHandshake = "tls.handshake_match.gatehouse_banned"
 func (app *App) dropBanned(srv *caddyhttp.Server) {
 	proxies, known := trustedProxies(srv)
 	app.proxies = append(app.proxies, proxies...)
+	app.proxiesUnknown = app.proxiesUnknown || !known
 	if _, err := caddy.GetModule(BannedAtHandshake); err != nil || !known {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -187,8 +188,24 @@ type listener struct {
 	idle    chan struct{} // guarded by freshMu; closed when fresh falls to zero, nil when nobody waits
 }
 
-// Accept returns the next connection, or net.ErrClosed after Close.
+// Accept returns the next connection, or net.ErrClosed after Close. One too many is closed and never seen.
 func (l *listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.next()
+		if err != nil {
+			return nil, err
+		}
+		if crowded.enter() {
+			l.count(1)
+			return &conn{Conn: c, of: l}, nil
+		}
+		connectionsRefused.WithLabelValues("all").Inc()
+		abort(c)
+	}
+}
+
+// next waits for the socket's next connection.
+func (l *listener) next() (net.Conn, error) {
 	select {
 	case <-l.closed:
 		return nil, l.closedErr()
@@ -202,11 +219,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, l.closedErr()
 		default:
 		}
-		if a.err != nil {
-			return nil, a.err
-		}
-		l.count(1)
-		return &conn{Conn: a.conn, of: l}, nil
+		return a.conn, a.err
 	case <-l.closed:
 		return nil, l.closedErr()
 	}
@@ -257,10 +270,12 @@ func (l *listener) quiet() <-chan struct{} {
 // conn remembers whether its first request has been read, and sees what comes in the clear (clear.go).
 type conn struct {
 	net.Conn
-	of     *listener
-	heard  atomic.Bool
-	began  bool                // something was read; the reader's
-	leaked func(*http.Request) // told of a request in the clear; nil: nobody is. Written before anything is read
+	of      *listener
+	heard   atomic.Bool
+	closed  atomic.Bool
+	network netip.Prefix        // which it counts for (connections.go); the server's accept loop writes it, before anything is read
+	began   bool                // something was read; the reader's
+	leaked  func(*http.Request) // told of a request in the clear; nil: nobody is. Written before anything is read
 }
 
 // NetConn returns the connection below, as that of tls.Conn does.
@@ -269,6 +284,9 @@ func (c *conn) NetConn() net.Conn { return c.Conn }
 // Close implements net.Conn.
 func (c *conn) Close() error {
 	c.hear()
+	if c.closed.CompareAndSwap(false, true) {
+		crowded.leave(c.network)
+	}
 	return c.Conn.Close()
 }
 
@@ -288,6 +306,7 @@ func (app *App) onConn(ctx context.Context, c net.Conn) context.Context {
 	}
 	if ours := ourConn(c); ours != nil {
 		ours.leaked = app.CredentialLeaked
+		app.join(c, ours)
 		return context.WithValue(ctx, connKey{}, ours)
 	}
 	return ctx

@@ -89,6 +89,9 @@ type App struct {
 	rooms       map[string]any       // written while provisioning only
 	proxies     []netip.Prefix       // written while provisioning only
 
+	proxiesUnknown bool                      // a server trusts proxies that change; written while provisioning only
+	connections    struct{ all, client int } // zero: the default; written while provisioning only
+
 	pages map[*Site]map[string]PortalPage // written while provisioning only
 
 	digest string  // of the option as it was written
@@ -163,7 +166,7 @@ func (app *App) provision(ctx caddy.Context) error {
 	app.ctx, app.logger = ctx, ctx.Logger()
 	app.digest = digestOf(app)
 	app.access = app.logger.Named("access")
-	if err := RegisterMetrics(ctx, auditWritable, floods); err != nil {
+	if err := RegisterMetrics(ctx, auditWritable, floods, connectionsOpen, connectionsRefused); err != nil {
 		return err
 	}
 	app.hardened = make(map[*caddyhttp.Server]bool)
@@ -295,6 +298,7 @@ func (app *App) start() error {
 	if err := app.announce(state.Bus); err != nil {
 		return err
 	}
+	crowded.most.Store(int64(app.connections.all))
 	app.takeOver()
 	for _, f := range app.atStart {
 		f()

@@ -44,6 +44,8 @@ func (app *App) Harden(ctx caddy.Context, onError json.RawMessage, unknown caddy
 	srv.RegisterConnState(onState)
 	srv.RegisterConnContext(app.onConn)
 	srv.ReadHeaderTimeout = cmp.Or(srv.ReadHeaderTimeout, caddy.Duration(headerTimeout))
+	// Of a write, which is of 64 KiB at the most, the proxy's of 32: it must be taken within the time. Streams may pause.
+	srv.WriteIdleTimeout = cmp.Or(srv.WriteIdleTimeout, caddy.Duration(writeTimeout))
 	for _, policy := range srv.TLSConnPolicies {
 		policy.ProtocolMin = "tls1.3"
 	}

@@ -1,10 +1,12 @@
-// Package ratelimit bounds how often and how many at a time clients, users and sessions may ask.
+// Package ratelimit bounds how often and how many at a time clients, users and sessions may ask, and what a client may cost.
 //
 // # What
 //
 // Limits are token buckets (GCRA: one time stamp each) in a table of fixed size, by client network, user, session or
 // request header; and a bound on the requests of one client network that run at one time. Without any configuration
-// the gateway's own pages below /.gatehouse/ have one, so that logins cannot be tried at will.
+// the gateway's own pages below /.gatehouse/ have one, so that logins cannot be tried at will. What a client cost, in
+// time of the WAF's rules and bytes of bodies, is charged once it is known, and may be a debt: then the next request waits.
+// Bodies that come too slowly are cut. The house's word client_limits says how much; connections are the house's to count.
 //
 // # Place
 //
@@ -13,7 +15,7 @@
 //
 // # Reads / Writes
 //
-// Reads Request.ClientIP, Path, Identity, Site. Writes none of Request's fields; adds the answer's RateLimit and
+// Reads Request.ClientIP, Path, Identity, Site, Inspected, Run. Wraps the body. Writes none of Request's fields; adds the answer's RateLimit and
 // RateLimit-Policy fields (draft-ietf-httpapi-ratelimit-headers). No store keyspace: the table is the node's own.
 //
 // # Invariants
@@ -22,14 +24,16 @@
 // client can grow the memory: a full set of slots gives up the bucket that is nearest to full again, so that whoever is
 // at the limit stays there, and header values have a table of their own. Where keys end up cannot be foreseen (seeded
 // hash). A reload keeps all buckets. An IPv6 client is a /64; the /56 and /48 around it have four and sixteen
-// times its limit, so that moving about inside them does not help.
+// times its limit, so that moving about inside them does not help. A debt is never more than a full bucket, so that it ends.
+// Slow is who is waited for, never who is not read from; nobody saves up more than the grace.
 //
 // # Fails
 //
-// 429 rate_limited with Retry-After. The state is closed: 503 unavailable.
+// 429 rate_limited with Retry-After; 408 request_timeout. The state is closed: 503 unavailable.
 //
 // # Cost
 //
 // No store operation. One hash, one lock of one of 1,024 and one cache line or two for each limit that applies; 32 MiB
-// of address space a node, of which only what clients have touched is memory; two allocations for the fields.
+// of address space a node, of which only what clients have touched is memory; two allocations for the fields, which
+// TestAllocations counts. The budget is one more look, and a third for who cost something; a body two allocations.
 package ratelimit

@@ -12,7 +12,7 @@ var counted atomic.Pointer[Node]
 var (
 	refused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "gatehouse", Subsystem: "ratelimit", Name: "refused_total",
-		Help: "Requests refused, by site and what was exceeded: client, user, session, header, login, concurrent.",
+		Help: "Requests refused, by site and what was exceeded: client, user, session, header, login, concurrent, cpu, body.",
 	}, []string{"site", "key"})
 	evicted = prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Namespace: "gatehouse", Subsystem: "ratelimit", Name: "evicted_total",

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"gatehouse.internal/modules/internal/clientip"
@@ -150,18 +151,13 @@ func (l *Limiter) charges(i int, a Asked, to *[3]charge) []charge {
 		return text(l.node.headers, a.Header.Get(r.Header))
 	}
 	own := clientip.Network(a.Client)
-	out = append(out, l.network(l.ids[i], own, r.limit))
+	out = append(out, l.node.network(l.ids[i], own, r.limit))
 	if own.Addr().Is6() && own.Bits() == clientip.V6Bits {
 		for _, n := range around {
-			out = append(out, l.network(l.ids[i], clientip.Aggregate(a.Client, clientip.V4Bits, n.bits), r.limit.times(n.times)))
+			out = append(out, l.node.network(l.ids[i], clientip.Aggregate(a.Client, clientip.V4Bits, n.bits), r.limit.times(n.times)))
 		}
 	}
 	return out
-}
-
-func (l *Limiter) network(id uint64, p netip.Prefix, limit Limit) charge {
-	t := l.node.main
-	return charge{t, maphash.Comparable(t.seed, ofNetwork(id, p)), limit}
 }
 
 func ofNetwork(id uint64, p netip.Prefix) bucket {
@@ -197,42 +193,54 @@ func whom(r *Rule, a Asked) string {
 // fields makes the RateLimit fields of an answer (draft-ietf-httpapi-ratelimit-headers-10): every policy that applied,
 // and of them the one with the least left.
 type fields struct {
-	policy []byte
-	rule   *Rule
-	left   int64
-	full   time.Duration
+	text strings.Builder // the policies
+	rule *Rule
+	left int64
+	full time.Duration
 }
 
 func (f *fields) add(r *Rule, d Decision) {
-	if f.policy != nil {
-		f.policy = append(f.policy, ", "...)
+	if f.rule != nil {
+		f.text.WriteString(", ")
 	} else {
-		f.policy = make([]byte, 0, 64)
+		f.text.Grow(128)
 	}
-	f.policy = append(f.policy, '"')
-	f.policy = append(f.policy, r.name...)
-	f.policy = append(f.policy, `";q=`...)
-	f.policy = strconv.AppendInt(f.policy, r.limit.burst, 10)
-	f.policy = append(f.policy, ";w="...)
-	f.policy = strconv.AppendInt(f.policy, seconds(time.Duration(r.limit.horizon())), 10)
+	f.item(r.name, `";q=`, r.limit.burst, ";w=", seconds(time.Duration(r.limit.horizon())))
 	if f.rule == nil || !d.OK || d.Left < f.left {
 		f.rule, f.left, f.full = r, d.Left, d.Full
 	}
 }
 
+// item writes a policy or a limit, with its two parameters.
+func (f *fields) item(name, first string, one int64, second string, two int64) {
+	var digits [20]byte
+	f.text.WriteByte('"')
+	f.text.WriteString(name)
+	f.text.WriteString(first)
+	f.text.Write(strconv.AppendInt(digits[:0], one, 10))
+	f.text.WriteString(second)
+	f.text.Write(strconv.AppendInt(digits[:0], two, 10))
+}
+
+// write adds both fields: one text for both, and one array for their values.
 func (f *fields) write(h http.Header) {
 	if f.rule == nil {
 		return
 	}
-	b := make([]byte, 0, 48)
-	b = append(b, '"')
-	b = append(b, f.rule.name...)
-	b = append(b, `";r=`...)
-	b = strconv.AppendInt(b, f.left, 10)
-	b = append(b, ";t="...)
-	b = strconv.AppendInt(b, seconds(f.full), 10)
-	h["Ratelimit"] = append(h["Ratelimit"], string(b))
-	h["Ratelimit-Policy"] = append(h["Ratelimit-Policy"], string(f.policy))
+	policy := f.text.Len()
+	f.item(f.rule.name, `";r=`, f.left, ";t=", seconds(f.full))
+	text, values := f.text.String(), new([2]string)
+	values[0], values[1] = text[policy:], text[:policy]
+	put(h, "Ratelimit", values[0:1:1])
+	put(h, "Ratelimit-Policy", values[1:2:2])
+}
+
+// put adds the value to those that another of the room's handlers may have written.
+func put(h http.Header, name string, value []string) {
+	if before := h[name]; before != nil {
+		value = append(before, value...)
+	}
+	h[name] = value
 }
 
 // seconds rounds up, so that nobody comes back too early.

@@ -80,16 +80,7 @@ func (t *Table) Take(key uint64, l Limit) Decision {
 	set, mu := t.set(key)
 	defer mu.Unlock()
 	now := t.now()
-	at := &set[0]
-	for i := range set {
-		if set[i].key == key {
-			at = &set[i]
-			break
-		}
-		if set[i].tat < at.tat {
-			at = &set[i]
-		}
-	}
+	at := place(set, key)
 	tat := now
 	if at.key == key {
 		tat = min(max(at.tat, now), now+l.horizon())

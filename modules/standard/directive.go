@@ -35,7 +35,7 @@ func init() {
 
 // words are the site directive's options, for the error that names them.
 var words = []string{
-	"allow", "deny", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header",
+	"allow", "deny", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header", "max_headers",
 	"cors", "cross_site", "session", "background", "api", "api_key_header", "api_key_forward", "device_pairing", "client_certificates", "tenant", "mfa", "rate_limit", "max_concurrent", "policy_tests", "policy_shadow",
 }
 
@@ -88,6 +88,7 @@ type site struct {
 //		empty_segments
 //		methods <METHOD...>
 //		keep_header <name...>
+//		max_headers <n>
 //		cors <origin...> {
 //			credentials
 //			methods <METHOD...>

@@ -1,0 +1,139 @@
+package gatehouse
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse.internal/modules/internal/clientip"
+)
+
+// How many TCP connections there may be at a time: all together, and from one client network. A connection costs memory
+// (some 40 KiB with TLS) and a file descriptor before anybody is known, so that only their number can be bounded.
+const (
+	defaultConnections       = 16384
+	defaultClientConnections = 4096 // of an office or a mobile network behind one address, too
+)
+
+var (
+	connectionsOpen = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "gatehouse", Name: "connections_open", Help: "TCP connections that are open.",
+	}, func() float64 { return float64(crowded.all.Load()) })
+	connectionsRefused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "gatehouse", Name: "connections_refused_total",
+		Help: "TCP connections closed at once because there were too many: of all clients, or of the client's network.",
+	}, []string{"limit"})
+)
+
+// crowded counts the connections of all sockets, which outlive configurations.
+var crowded = crowd{of: map[netip.Prefix]int{}}
+
+type crowd struct {
+	most atomic.Int64 // as the configuration in office says; zero: the default
+	all  atomic.Int64
+
+	mu sync.Mutex
+	of map[netip.Prefix]int // guarded by mu; of client networks that have any
+}
+
+// enter counts a connection, unless there are too many.
+func (c *crowd) enter() bool {
+	most := c.most.Load()
+	if most == 0 {
+		most = defaultConnections
+	}
+	if c.all.Add(1) > most {
+		c.all.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (c *crowd) leave(network netip.Prefix) {
+	c.all.Add(-1)
+	if !network.IsValid() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[network]--; c.of[network] <= 0 {
+		delete(c.of, network)
+	}
+}
+
+// enterAs counts a connection, which is counted with all already, as the network's, unless that has too many.
+func (c *crowd) enterAs(network netip.Prefix, most int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[network] >= most {
+		return false
+	}
+	c.of[network]++
+	return true
+}
+
+// BoundConnections says how many TCP connections there may be, all together and from one client network; zero leaves the
+// default. It must be called while provisioning; the last word counts.
+func (app *App) BoundConnections(all, client int) {
+	if all > 0 {
+		app.connections.all = all
+	}
+	if client > 0 {
+		app.connections.client = client
+	}
+}
+
+// join counts the connection as its client's, or closes it. Nothing is known of it but its peer: proxies that the server
+// trusts are no clients, nor is the peer one where a listener wrapper may learn of another from it (PROXY protocol).
+func (app *App) join(c net.Conn, ours *conn) {
+	most := app.connections.client
+	if most == 0 {
+		most = defaultClientConnections
+	}
+	if app.proxiesUnknown || !rightAbove(c, ours) {
+		return
+	}
+	peer, ok := ours.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return
+	}
+	addr := clientip.Canonical(peer.AddrPort().Addr())
+	if slices.ContainsFunc(app.proxies, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		return
+	}
+	network := clientip.Network(addr)
+	if !crowded.enterAs(network, most) {
+		connectionsRefused.WithLabelValues("client").Inc()
+		abort(ours.Conn)
+		return
+	}
+	ours.network = network
+}
+
+// rightAbove reports whether nothing stands between the connection's TLS and ours.
+func rightAbove(c net.Conn, ours *conn) bool {
+	for c != nil {
+		if outer, ok := c.(*tls.Conn); ok {
+			return outer.NetConn() == net.Conn(ours)
+		}
+		outer, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return false
+		}
+		c = outer.NetConn()
+	}
+	return false
+}
+
+// abort closes a connection without a farewell: whoever has too many is told so by the kernel, at the least cost.
+func abort(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.Close()
+}
