@@ -19,6 +19,7 @@ npm:npm:the OpenID provider and Node-RED
 /usr/lib/*/rsyslog/lmnsd_gtls.so:rsyslog-gnutls:the story of a log collector
 /usr/bin/python3:python3:the other verifier of the audit log
 /usr/lib/python3/dist-packages/cryptography:python3-cryptography:the other verifier of the audit log
+slowhttptest:slowhttptest:the story of slow clients
 php:php-cli:the wiki and the CMS
 /usr/share/dokuwiki/doku.php:dokuwiki:the wiki
 /usr/sbin/mariadbd:mariadb-server-core:the CMS
