@@ -5,7 +5,31 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse.internal/modules/internal/event"
 )
+
+// happened counts events. Its label is bounded: kinds are constants. What alerts ask for is there from the start, since the
+// step from nothing to 1 is no increase.
+var happened = func() *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "gatehouse", Name: "events_total", Help: "What happened, by kind. Requests that were refused are in gatehouse_admit_requests_total.",
+	}, []string{"kind"})
+	for _, k := range []event.Kind{
+		event.AdminDone, event.AdminRefused, event.BreakGlassAsked, event.BreakGlassUsed, event.SupportGranted, event.UserChanged,
+		event.FactorsReset, event.UserCompromised, event.SessionsApart, event.ProtocolFlood, event.WAFCanaryFailed, event.WAFProverOff,
+		event.WAFFailedOpen,
+	} {
+		c.WithLabelValues(string(k))
+	}
+	return c
+}()
+
+func count(e event.Event) {
+	if e.Kind != event.RequestRefused {
+		happened.WithLabelValues(string(e.Kind)).Inc()
+	}
+}
 
 // RegisterMetrics puts package-level collectors into the registry of the configuration that ctx provisions. Caddy
 // makes a new registry at each load, so that a collector made in Provision would start again from zero (CADDY 49).

@@ -107,5 +107,6 @@ func openState(key stateKey, open StoreOpener) (_ *State, err error) {
 		return nil, errors.Join(err, st.Close())
 	}
 	bus := event.NewBus()
+	bus.Tap(count)
 	return &State{Store: st, Keys: keys, Bus: bus, Audit: newAuditLog(filepath.Join(key.dir, AuditDir), keys, bus), Standing: book, kept: map[string]any{}}, nil
 }
