@@ -77,6 +77,8 @@ var doors = map[string]string{
 	"authz/overdue.go":        "tells when access has not been reviewed for too long",
 	"authz/offline.go":        "reads a configuration that nobody has started",
 
+	"ban/handlers.go": "the room's two handlers",
+
 	"authn/flow.go": "knows the portal's prefix, which the house owns",
 }
 

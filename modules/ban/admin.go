@@ -1,8 +1,10 @@
 package ban
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -17,9 +19,12 @@ const adminBans = "/gatehouse/bans"
 
 // Admin answers at Caddy's administration endpoint:
 //
-//	GET    /gatehouse/bans[?history=true|?lists=true|?check=<address>|?foresee=<network>]
-//	POST   /gatehouse/bans {"network", "for", "detail", "by"}
-//	DELETE /gatehouse/bans?network=<network>&by=<operator>
+//	GET    /gatehouse/bans[?history=true|?lists=true|?check=<address>|?foresee=<whom>]
+//	POST   /gatehouse/bans {<whom>, "action", "for", "detail", "by"}
+//	DELETE /gatehouse/bans?<whom>&by=<operator>
+//
+// where whom is said in the words that the record of what administrators do knows: "network" alone; or "kind" (session, user,
+// tenant, key), and "user" or "tenant" or, for the others, "id"
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -32,12 +37,55 @@ func (a Admin) Routes() []caddy.AdminRoute {
 	return gatehouse.Audited(caddy.AdminRoute{Pattern: adminBans, Handler: caddy.AdminHandlerFunc(a.serve)})
 }
 
+// asked says whom, see [Admin].
+type asked struct {
+	Kind    string `json:"kind,omitempty"`
+	Network string `json:"network,omitempty"`
+	User    string `json:"user,omitempty"`
+	Tenant  string `json:"tenant,omitempty"`
+	ID      string `json:"id,omitempty"`
+}
+
+// ask says in words whom a text means; what cannot be read is for the gateway to refuse.
+func ask(text string) asked {
+	w, err := ParseWhom(text)
+	if err != nil || w.Scope == ByClient {
+		return asked{Network: text}
+	}
+	a := asked{Kind: string(w.Scope)}
+	switch w.Scope {
+	case ByUser:
+		a.User = w.Name
+	case ByTenant:
+		a.Tenant = w.Name
+	default:
+		a.ID = w.Name
+	}
+	return a
+}
+
+func (a asked) whom() (Whom, error) {
+	if a.Kind == "" {
+		w, err := ParseWhom(a.Network)
+		if err == nil && w.Scope != ByClient {
+			err = errWhom
+		}
+		return w, err
+	}
+	w := Whom{Scope: Scope(a.Kind), Name: a.User + a.Tenant + a.ID}
+	if !w.valid() || ask(w.String()) != a {
+		return Whom{}, errWhom
+	}
+	return w, nil
+}
+
 // order is what POST takes.
 type order struct {
-	Network string `json:"network"`
-	For     string `json:"for"`
-	Detail  string `json:"detail,omitempty"`
-	By      string `json:"by"`
+	asked
+	Action string `json:"action,omitempty"` // ban, tarpit, step_up; "" is ban
+	For    string `json:"for"`
+	Detail string `json:"detail,omitempty"`
+	By     string `json:"by"`
 }
 
 func (Admin) serve(w http.ResponseWriter, r *http.Request) error {
@@ -86,12 +134,16 @@ func add(r *http.Request, desk *Desk) (Ban, error) {
 	if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 1<<16)).Decode(&o); err != nil {
 		return Ban{}, gatehouse.AdminError(http.StatusBadRequest, err)
 	}
-	p, err := network(o.Network)
+	whom, err := o.whom()
 	length, lengthErr := time.ParseDuration(o.For)
+	action, known := readAction(cmp.Or(o.Action, "ban"))
+	if !known || action == Score {
+		err = errors.Join(err, fmt.Errorf("action %q: the actions are ban, tarpit, step_up", o.Action))
+	}
 	if err = errors.Join(err, lengthErr); err != nil {
 		return Ban{}, gatehouse.AdminError(http.StatusBadRequest, err)
 	}
-	b, err := desk.Add(r.Context(), p, length, o.Detail, o.By)
+	b, err := desk.Add(r.Context(), Order{Whom: whom, Action: action, For: length, Detail: o.Detail, By: o.By})
 	if errors.Is(err, ErrAllowed) || errors.Is(err, ErrTooWide) || errors.Is(err, ErrTooMany) {
 		err = gatehouse.AdminError(http.StatusConflict, err)
 	}
@@ -99,7 +151,7 @@ func add(r *http.Request, desk *Desk) (Ban, error) {
 }
 
 func foresee(text string, desk *Desk) (Foresight, error) {
-	p, err := network(text)
+	p, err := ParseWhom(text)
 	if err != nil {
 		return Foresight{}, gatehouse.AdminError(http.StatusBadRequest, err)
 	}
@@ -107,13 +159,14 @@ func foresee(text string, desk *Desk) (Foresight, error) {
 }
 
 func lift(r *http.Request, desk *Desk) error {
-	p, err := network(r.URL.Query().Get("network"))
+	q := r.URL.Query()
+	p, err := asked{q.Get("kind"), q.Get("network"), q.Get("user"), q.Get("tenant"), q.Get("id")}.whom()
 	if err != nil {
 		return gatehouse.AdminError(http.StatusBadRequest, err)
 	}
 	found, err := desk.Lift(r.Context(), p, r.URL.Query().Get("by"))
 	if err == nil && !found {
-		return gatehouse.AdminError(http.StatusNotFound, errors.New("there is no ban of exactly this network: `gatehouse ban list` shows them"))
+		return gatehouse.AdminError(http.StatusNotFound, errors.New("there is no ban of exactly this network or name: `gatehouse ban list` shows them"))
 	}
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -65,7 +64,7 @@ func TestJail(t *testing.T) {
 			t.Fatalf("not banned after 3: %+v", b)
 		}
 		synctest.Wait()
-		if _, err := st.Get(t.Context(), keyOf(b.Network)); err != nil {
+		if _, err := st.Get(t.Context(), keyOf(b.Whom)); err != nil {
 			t.Errorf("not durable: %v", err)
 		}
 		if len(*lines) != 1 || (*lines)[0] != "[login] Ban 198.51.100.9" {
@@ -142,18 +141,18 @@ func TestOperator(t *testing.T) {
 		for text, want := range map[string]error{
 			"0.0.0.0/0": ErrTooWide, "203.0.0.0/16": ErrAllowed, "10.0.0.0/8": ErrAllowed, "2001:db8:f::/64": ErrAllowed, "2000::/3": ErrTooWide,
 		} {
-			if _, err := d.Add(ctx, netip.MustParsePrefix(text), time.Hour, "", "ada"); !errors.Is(err, want) {
+			if _, err := d.Add(ctx, Order{Whom: clients(netip.MustParsePrefix(text)), For: time.Hour, By: "ada"}); !errors.Is(err, want) {
 				t.Errorf("%s: %v, want %v", text, err, want)
 			}
 		}
 		n := netip.MustParsePrefix("198.51.100.0/24")
-		if _, err := d.Add(ctx, n, time.Hour, "trial", "ada"); err != nil {
+		if _, err := d.Add(ctx, Order{Whom: clients(n), For: time.Hour, Detail: "trial", By: "ada"}); err != nil {
 			t.Fatal(err)
 		}
 		if _, banned := d.Banned(netip.MustParseAddr("198.51.100.77")); !banned || len(d.List()) != 1 {
 			t.Error("the ban is not in force")
 		}
-		if found, err := d.Lift(ctx, n, "bob"); !found || err != nil {
+		if found, err := d.Lift(ctx, clients(n), "bob"); !found || err != nil {
 			t.Fatal(found, err)
 		}
 		synctest.Wait()
@@ -179,14 +178,14 @@ func TestOtherNodes(t *testing.T) {
 		here, _, _ := testDesk(t, st, Settings{})
 		there, _, _ := testDesk(t, st, Settings{})
 		n, addr := netip.MustParsePrefix("198.51.100.0/24"), netip.MustParseAddr("198.51.100.1")
-		if _, err := there.Add(t.Context(), n, time.Hour, "", "ada"); err != nil {
+		if _, err := there.Add(t.Context(), Order{Whom: clients(n), For: time.Hour, By: "ada"}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
 		if _, banned := here.Banned(addr); !banned {
 			t.Error("a ban of another node does not count")
 		}
-		if _, err := here.Lift(t.Context(), n, "ada"); err != nil {
+		if _, err := here.Lift(t.Context(), clients(n), "ada"); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -201,7 +200,7 @@ func TestOtherNodes(t *testing.T) {
 func TestCounterIsBounded(t *testing.T) {
 	c, j := newCounter(100), &Jail{Name: "x", MaxRetry: 1000, find: time.Hour}
 	for i := range 10_000 {
-		c.offend(j, netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), 32), time.Now())
+		c.offend(j, clients(netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), 32)), time.Now(), 1)
 	}
 	if len(c.records) != 100 || c.order.Len() != 100 {
 		t.Errorf("%d records", len(c.records))
@@ -225,12 +224,12 @@ func BenchmarkBannedAmongAMillion(b *testing.B) {
 	d := &Desk{}
 	d.Use(testRules(b, Settings{}))
 	until := &Ban{Until: time.Now().Add(time.Hour)}
-	all := map[netip.Prefix]*Ban{}
+	all := map[Whom]*Ban{}
 	for i := range uint32(1 << 20) {
 		x := i * 2654435761
-		all[netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(x >> 24), byte(x >> 16), byte(x >> 8), byte(x)}), 32)] = until
+		all[clients(netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(x >> 24), byte(x >> 16), byte(x >> 8), byte(x)}), 32))] = until
 	}
-	d.bans.Replace(maps.All(all))
+	d.bans.replace(all)
 	b.ReportAllocs()
 	for i := uint32(0); b.Loop(); i++ {
 		x := i*0x9e3779b9 + 1

@@ -51,6 +51,11 @@ type Blocklist struct {
 	// A file with certificates of the authorities that vouch for the URL's server, in PEM. Default: the system's.
 	CAFile string `json:"ca_file,omitempty"`
 
+	// What becomes of who is in it: tarpit, step_up, or score: each of their offences counts 1 + Weight times. Default: they
+	// are shut out.
+	Action Action `json:"action,omitempty"`
+	Weight int    `json:"weight,omitempty"` // Default: 4
+
 	every, stale time.Duration
 	key          ed25519.PublicKey
 }
@@ -86,6 +91,9 @@ func (b *Blocklist) check() (err error) {
 		return fmt.Errorf("%q is no https URL without a user name: what decides who is shut out must come from whom it says", b.URL)
 	case b.CAFile != "" && b.URL == "":
 		return errors.New("ca is for lists with a URL")
+	}
+	if _, known := readAction(string(b.Action)); !known && b.Action != Refuse || b.Weight < 0 || b.Weight > maxRetries {
+		return fmt.Errorf("action %q %d: the actions are ban, tarpit, step_up, and score with a weight of 1 to %d", b.Action, b.Weight, maxRetries)
 	}
 	every := defaultEvery
 	if b.File != "" {

@@ -1,7 +1,6 @@
 package ban
 
 import (
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,15 +13,16 @@ import (
 // UnmarshalCaddyfile reads the house's word:
 //
 //	ban {
-//		jail <name> <maxretry> in <findtime> for <bantime> [escalate] [on <event|reason|app_404|app_400...>]
+//		jail <name> <maxretry> in <findtime> for <bantime> [escalate] [scope <scope>] [action <action>] [on <event|reason|app_404...>]
 //		jail <name> off
-//		allow <address or CIDR...>
+//		allow <address, CIDR or name...>
 //		honeypot <path...>
 //		blocklist <name> <file or https URL> {
 //			every       <duration>
 //			stale_after <duration>
 //			signed_by   <Ed25519 public key in base64>
 //			ca          <file>
+//			action      ban | tarpit | step_up | score [<weight>]
 //		}
 //		include_private
 //	}
@@ -80,9 +80,22 @@ func (s *Settings) parseJail(d *caddyfile.Dispenser) error {
 	if len(rest) > 0 && rest[0] == "escalate" {
 		j.Escalate, rest = true, rest[1:]
 	}
+	if len(rest) > 1 && rest[0] == "scope" {
+		j.Scope, rest = Scope(rest[1]), rest[2:]
+		if j.Scope == "client" {
+			j.Scope = ByClient
+		}
+	}
+	if len(rest) > 1 && rest[0] == "action" {
+		var known bool
+		if j.Action, known = readAction(rest[1]); !known {
+			return d.Errf("jail %s: action %q: the actions are ban, tarpit, step_up", j.Name, rest[1])
+		}
+		rest = rest[2:]
+	}
 	if len(rest) > 0 {
 		if rest[0] != "on" || len(rest) == 1 {
-			return d.Errf("jail %s: unknown word %q: what follows is escalate, then `on` with events and reasons", j.Name, rest[0])
+			return d.Errf("jail %s: unknown word %q: what follows is, in this order, escalate, scope, action, and `on` with events and reasons", j.Name, rest[0])
 		}
 		j.On = rest[1:]
 	}
@@ -103,9 +116,15 @@ func (s *Settings) parseBlocklist(d *caddyfile.Dispenser) error {
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		word := d.Val()
+		if word == "action" {
+			if err := b.parseAction(d); err != nil {
+				return err
+			}
+			continue
+		}
 		into := map[string]*string{"every": &b.Every, "stale_after": &b.StaleAfter, "signed_by": &b.SignedBy, "ca": &b.CAFile}[word]
 		if into == nil {
-			return d.Errf("unknown blocklist option %q: the options are every, stale_after, signed_by, ca", word)
+			return d.Errf("unknown blocklist option %q: the options are every, stale_after, signed_by, ca, action", word)
 		}
 		if !d.AllArgs(into) {
 			return d.ArgErr()
@@ -115,17 +134,37 @@ func (s *Settings) parseBlocklist(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+func (b *Blocklist) parseAction(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	known, fits := false, len(args) == 1
+	if len(args) > 0 {
+		b.Action, known = readAction(args[0])
+	}
+	if b.Action == Score && len(args) == 2 {
+		n, err := strconv.Atoi(args[1])
+		b.Weight, fits = n, err == nil && n > 0
+	}
+	if !known || !fits {
+		return d.Errf("blocklist %s: write `action ban`, `action tarpit`, `action step_up`, or `action score <weight>` such as `action score 4`", b.Name)
+	}
+	return nil
+}
+
 func (s *Settings) parseAllow(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) == 0 {
 		return d.Err("allow: name addresses or networks that are never banned, such as `allow 192.0.2.0/24`")
 	}
 	for _, arg := range args {
-		p, err := network(arg)
-		if err != nil || p.Bits() == 0 {
-			return d.Errf("allow %q: want an address or a network without bits behind its length, such as 192.0.2.0/24", arg)
+		w, err := ParseWhom(arg)
+		switch {
+		case err != nil || w.Scope == ByClient && w.Network.Bits() == 0:
+			return d.Errf("allow %q: want an address or a network without bits behind its length, such as 192.0.2.0/24, or user:<provider>:<subject>, session:<name>, key:<id>, tenant:<name>", arg)
+		case w.Scope == ByClient:
+			s.Allow = append(s.Allow, w.Network)
+		default:
+			s.AllowNames = append(s.AllowNames, arg)
 		}
-		s.Allow = append(s.Allow, p)
 	}
 	return nil
 }
@@ -146,19 +185,6 @@ func (s *Settings) parseHoneypot(d *caddyfile.Dispenser) error {
 		s.Honeypot = append(s.Honeypot, p)
 	}
 	return nil
-}
-
-// network reads an address or a network in canonical form.
-func network(text string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
-		addr = addr.Unmap()
-		return netip.PrefixFrom(addr, addr.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(text)
-	if err != nil || p != p.Masked() || p.Addr().Is4In6() {
-		return netip.Prefix{}, errNetwork
-	}
-	return p, nil
 }
 
 var _ caddyfile.Unmarshaler = (*Settings)(nil)

@@ -20,10 +20,11 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "ban",
 		Usage: "add|remove|list|check|blocklists|history",
-		Short: "Bans client networks, lifts bans and shows them",
+		Short: "Bans client networks and people, lifts bans and shows them",
 		Long: `
 Works over the administration endpoint of the running gateway, also while you are banned yourself. A ban is durable when
-the command says so.`,
+the command says so. Whom may be an address, a network, or somebody by the name that logs have for them:
+user:<provider>:<subject>, session:<name>, key:<id>, tenant:<name>.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			for _, sub := range []*cobra.Command{addCommand(), removeCommand(), listCommand(), checkCommand(), blocklistsCommand(), historyCommand()} {
 				sub.SilenceUsage = true
@@ -37,8 +38,8 @@ the command says so.`,
 
 func addCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "add <address or network> [--for 1h] [--detail text] [--dry-run]", Args: cobra.ExactArgs(1),
-		Short: "Bans a network; --dry-run says whom that would hit, --for 60s tries it out",
+		Use: "add <whom> [--for 1h] [--action ban] [--detail text] [--dry-run]", Args: cobra.ExactArgs(1),
+		Short: "Bans; --dry-run says whom that would hit, --for 60s tries it out",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if dry, _ := cmd.Flags().GetBool("dry-run"); dry {
 				var f Foresight
@@ -51,15 +52,17 @@ func addCommand() *cobra.Command {
 			length, _ := cmd.Flags().GetDuration("for")
 			detail, _ := cmd.Flags().GetString("detail")
 			var b Ban
-			ask := order{Network: args[0], For: length.String(), Detail: detail, By: gatehouse.Operator(cmd)}
-			if err := gatehouse.AskAdmin(cmd, http.MethodPost, adminBans, ask, &b); err != nil {
+			action, _ := cmd.Flags().GetString("action")
+			o := order{asked: ask(args[0]), Action: action, For: length.String(), Detail: detail, By: gatehouse.Operator(cmd)}
+			if err := gatehouse.AskAdmin(cmd, http.MethodPost, adminBans, o, &b); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "banned %s until %s\n", b.Network, b.Until.Local().Format(time.DateTime))
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "banned %s until %s\n", b.Whom, b.Until.Local().Format(time.DateTime))
 			return err
 		},
 	}
 	cmd.Flags().Duration("for", time.Hour, "How long the ban lasts")
+	cmd.Flags().String("action", "ban", "ban, tarpit (kept waiting, then refused), or step_up (a second factor is asked for)")
 	cmd.Flags().String("detail", "", "Why, for the history")
 	cmd.Flags().Bool("dry-run", false, "Ban nobody, but say whom the ban would hit, by the last hour")
 	return cmd
@@ -69,14 +72,18 @@ func addCommand() *cobra.Command {
 func (f Foresight) String() string {
 	var b strings.Builder
 	if f.Refused != "" {
-		fmt.Fprintf(&b, "%s cannot be banned: %s\n", f.Network, f.Refused)
+		fmt.Fprintf(&b, "%s cannot be banned: %s\n", f.Whom, f.Refused)
 	}
 	share := 0.0
 	if f.Of > 0 {
 		share = 100 * float64(f.Requests) / float64(f.Of)
 	}
-	fmt.Fprintf(&b, "banning %s would have shut out, in the last hour at this gateway:\n", f.Network)
-	fmt.Fprintf(&b, "  %d of %d requests (%.1f %%), of %d clients; %d requests run now and would be cut\n", f.Requests, f.Of, share, f.Clients, f.Running)
+	of := ""
+	if f.Scope == ByClient {
+		of = fmt.Sprintf(", of %d clients", f.Clients)
+	}
+	fmt.Fprintf(&b, "banning %s would have shut out, in the last hour at this gateway:\n", f.Whom)
+	fmt.Fprintf(&b, "  %d of %d requests (%.1f %%)%s; %d requests run now and would be cut\n", f.Requests, f.Of, share, of, f.Running)
 	switch {
 	case len(f.Users) == 0:
 		fmt.Fprintln(&b, "  nobody who was logged in")
@@ -96,10 +103,15 @@ func (f Foresight) String() string {
 
 func removeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "remove <address or network>", Args: cobra.ExactArgs(1),
-		Short: "Lifts the ban of exactly this network",
+		Use: "remove <whom>", Args: cobra.ExactArgs(1),
+		Short: "Lifts the ban of exactly this one",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q := url.Values{"network": {args[0]}, "by": {gatehouse.Operator(cmd)}}
+			a, q := ask(args[0]), url.Values{"by": {gatehouse.Operator(cmd)}}
+			for name, value := range map[string]string{"kind": a.Kind, "network": a.Network, "user": a.User, "tenant": a.Tenant, "id": a.ID} {
+				if value != "" {
+					q.Set(name, value)
+				}
+			}
 			if err := gatehouse.AskAdmin(cmd, http.MethodDelete, adminBans+"?"+q.Encode(), nil, nil); err != nil {
 				return err
 			}
@@ -121,9 +133,9 @@ func listCommand() *cobra.Command {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(all)
 			}
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(table, "NETWORK\tJAIL\tSINCE\tUNTIL\tBY\tREQUEST\tWHY")
+			fmt.Fprintln(table, "WHOM\tACTION\tJAIL\tSINCE\tUNTIL\tBY\tREQUEST\tWHY")
 			for _, b := range all {
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%q\t%s\t%q\n", b.Network, b.Jail,
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%q\t%s\t%q\n", b.Whom, b.Action.word(), b.Jail,
 					b.Since.Format(time.DateTime), b.Until.Format(time.DateTime), b.By, b.Request, b.Detail)
 			}
 			return table.Flush()
@@ -135,8 +147,8 @@ func listCommand() *cobra.Command {
 
 func checkCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "check <address>", Args: cobra.ExactArgs(1),
-		Short: "Says whether an address is shut out, why, and whether it is one that never is",
+		Use: "check <address or name>", Args: cobra.ExactArgs(1),
+		Short: "Says whether an address, or who has a name, is shut out, why, and whether it is one that never is",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var f Finding
 			if err := gatehouse.AskAdmin(cmd, http.MethodGet, adminBans+"?check="+url.QueryEscape(args[0]), nil, &f); err != nil {
@@ -153,16 +165,20 @@ func (f Finding) String() string {
 	var b strings.Builder
 	switch out := f.Ban != nil || len(f.Lists) > 0; {
 	case f.Allowed && out:
-		fmt.Fprintf(&b, "%s is let in: it is on the allow-list, in spite of:\n", f.Address)
+		fmt.Fprintf(&b, "%s is let in: it is on the allow-list, in spite of:\n", f.Of)
 	case f.Allowed:
-		fmt.Fprintf(&b, "%s is let in, and never banned: it is on the allow-list\n", f.Address)
+		fmt.Fprintf(&b, "%s is let in, and never banned: it is on the allow-list\n", f.Of)
+	case f.Action == string(StepUp):
+		fmt.Fprintf(&b, "%s is let in with a second factor:\n", f.Of)
+	case f.Action != "":
+		fmt.Fprintf(&b, "%s is shut out:\n", f.Of)
 	case out:
-		fmt.Fprintf(&b, "%s is shut out:\n", f.Address)
+		fmt.Fprintf(&b, "%s is let in, but its offences count more:\n", f.Of)
 	default:
-		fmt.Fprintf(&b, "%s is let in: it is neither banned nor in a blocklist\n", f.Address)
+		fmt.Fprintf(&b, "%s is let in: it is neither banned nor in a blocklist\n", f.Of)
 	}
 	if f.Ban != nil {
-		fmt.Fprintf(&b, "  network %s, jail %s, until %s, request %s: %q\n", f.Ban.Network, f.Ban.Jail, f.Ban.Until.Format(time.DateTime),
+		fmt.Fprintf(&b, "  %s, jail %s, until %s, request %s: %q\n", f.Ban.Whom, f.Ban.Jail, f.Ban.Until.Format(time.DateTime),
 			cmp.Or(f.Ban.Request, "none"), f.Ban.Detail)
 	}
 	for _, name := range f.Lists {
@@ -180,13 +196,13 @@ func blocklistsCommand() *cobra.Command {
 				return err
 			}
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(table, "LIST\tNETWORKS\tLAST GOOD\tFROM")
+			fmt.Fprintln(table, "LIST\tACTION\tNETWORKS\tLAST GOOD\tFROM")
 			for _, l := range all {
 				good := "never"
 				if !l.Confirmed.IsZero() {
 					good = l.Confirmed.Format(time.DateTime)
 				}
-				fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", l.Name, l.Entries, good, l.From)
+				fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", l.Name, l.Action.word(), l.Entries, good, l.From)
 			}
 			return table.Flush()
 		},
@@ -202,9 +218,9 @@ func historyCommand() *cobra.Command {
 				return err
 			}
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(table, "TIME\tWHAT\tNETWORK\tJAIL\tUNTIL\tBY\tREQUEST\tWHY")
+			fmt.Fprintln(table, "TIME\tWHAT\tWHOM\tACTION\tJAIL\tUNTIL\tBY\tREQUEST\tWHY")
 			for _, e := range all {
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%q\t%s\t%q\n", e.Time.Format(time.DateTime), e.What, e.Ban.Network, e.Ban.Jail,
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%q\t%s\t%q\n", e.Time.Format(time.DateTime), e.What, e.Ban.Whom, e.Ban.Action.word(), e.Ban.Jail,
 					e.Ban.Until.Format(time.DateTime), e.By, e.Ban.Request, e.Ban.Detail)
 			}
 			return table.Flush()

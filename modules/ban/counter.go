@@ -2,17 +2,17 @@ package ban
 
 import (
 	"container/list"
-	"net/netip"
+	"slices"
 	"time"
 )
 
-// maxCounted is how many networks are remembered for their offences, of all jails together; the one whose last offence
+// maxCounted is how many networks and names are remembered for their offences, of all jails together; the one whose last offence
 // is longest ago is forgotten first.
 const maxCounted = 1 << 16
 
 type offender struct {
-	jail    string
-	network netip.Prefix
+	jail string
+	whom Whom
 }
 
 type record struct {
@@ -31,9 +31,9 @@ func newCounter(most int) *counter {
 	return &counter{most: most, records: map[offender]*list.Element{}, order: list.New()}
 }
 
-// offend counts an offence and reports whether it is the one that brings the ban; then it begins anew.
-func (c *counter) offend(j *Jail, network netip.Prefix, now time.Time) bool {
-	who := offender{j.Name, network}
+// offend counts an offence weight times and reports whether it is the one that brings the ban; then it begins anew.
+func (c *counter) offend(j *Jail, whom Whom, now time.Time, weight int) bool {
+	who := offender{j.Name, whom}
 	at, ok := c.records[who]
 	if !ok {
 		at = c.order.PushFront(&record{who: who})
@@ -49,7 +49,7 @@ func (c *counter) offend(j *Jail, network netip.Prefix, now time.Time) bool {
 	for old < len(r.times) && now.Sub(r.times[old]) >= j.find {
 		old++
 	}
-	r.times = append(r.times[old:], now)
+	r.times = append(r.times[old:], slices.Repeat([]time.Time{now}, min(weight, j.MaxRetry))...)
 	if len(r.times) < j.MaxRetry {
 		return false
 	}

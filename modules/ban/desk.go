@@ -1,6 +1,7 @@
 package ban
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,8 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gatehouse.internal/modules/internal/clientip"
 	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/prefixset"
 	"gatehouse.internal/modules/internal/running"
 	"gatehouse.internal/modules/internal/store"
@@ -34,20 +35,21 @@ const MaxBans = 1 << 20
 
 // Errors of banning.
 var (
-	ErrAllowed = errors.New("the network holds addresses that are never banned (allow, trusted proxies, loopback and private addresses)")
+	ErrAllowed = errors.New("that is, or holds, who is never banned (allow, trusted proxies, loopback and private addresses)")
 	ErrTooMany = errors.New("there are too many bans")
 	ErrTooWide = errors.New("the network is too wide: want /8 or narrower, of IPv6 /32")
 )
 
-// Ban is one network that is shut out.
+// Ban is one network, or somebody known by name, that is shut out.
 type Ban struct {
-	Network netip.Prefix `json:"network"`
-	Jail    string       `json:"jail"` // "manual" when an operator did it
-	Since   time.Time    `json:"since"`
-	Until   time.Time    `json:"until"`
-	Detail  string       `json:"detail,omitempty"`  // the last offence, or what the operator said
-	Request string       `json:"request,omitempty"` // the last offence's id
-	By      string       `json:"by,omitempty"`      // the operator
+	Whom
+	Action  Action    `json:"action,omitempty"`
+	Jail    string    `json:"jail"` // "manual" when an operator did it
+	Since   time.Time `json:"since"`
+	Until   time.Time `json:"until"`
+	Detail  string    `json:"detail,omitempty"`  // the last offence, or what the operator said
+	Request string    `json:"request,omitempty"` // the last offence's id
+	By      string    `json:"by,omitempty"`      // the operator
 }
 
 // Entry is one line of the history.
@@ -63,6 +65,8 @@ type Rules struct {
 	jails []Jail
 	allow *prefixset.Set
 	wide  []netip.Prefix // allow's, to find overlaps
+	said  *prefixset.Set // of allow, what the operator has named: a ban by name counts everywhere else
+	names map[Whom]bool  // who is never banned
 	log   func(line string)
 }
 
@@ -72,10 +76,11 @@ type Desk struct {
 	store store.Store
 	bus   *event.Bus
 	rules atomic.Pointer[Rules]
-	bans  prefixset.Table[*Ban]
+	bans  register
 
 	present  *present
 	visitors *visitors
+	pit      pit
 
 	listing sync.Mutex // held while the lists to follow are changed
 	lists   atomic.Pointer[[]*runningList]
@@ -116,12 +121,14 @@ func Open(st store.Store, bus *event.Bus) (*Desk, error) {
 // Use has the desk go by these rules from now on.
 func (d *Desk) Use(r *Rules) {
 	d.rules.Store(r)
+	d.pit.release()
 	d.present.shutOut()
 }
 
 // Destruct stops it. Bans that could not be written yet are lost.
 func (d *Desk) Destruct() error {
 	atHandshake.CompareAndSwap(d, nil)
+	d.pit.release()
 	d.untap()
 	d.stop()
 	d.unfollow()
@@ -129,16 +136,40 @@ func (d *Desk) Destruct() error {
 	return nil
 }
 
-// Banned returns the ban that shuts the address out, if there is one; of who is in a blocklist, one is made up. Who is
+// Banned returns the ban that hits the address, if there is one; of who is in a blocklist, one is made up. Who is
 // allowed never is banned.
 func (d *Desk) Banned(addr netip.Addr) (*Ban, bool) {
-	if b, ok := d.bans.Lookup(addr); ok && time.Now().Before(b.Until) {
-		return b, !d.allowed(addr)
+	b, ok := d.bans.client(addr, time.Now())
+	if !ok || !b.Action.shuts() {
+		if f := d.listed(addr); f != nil && (!ok || f.Action.shuts()) {
+			b, ok = f.ban(addr), true
+		}
 	}
-	if f := d.listed(addr); f != nil && !d.allowed(addr) {
-		return f.ban(addr), true
+	return b, ok && !d.allowed(addr)
+}
+
+// BannedByName returns the ban that hits whoever was proven. Where the operator's allow-list names their network it does not
+// count, nor where it names them.
+func (d *Desk) BannedByName(who identity.Proof, addr netip.Addr) (*Ban, bool) {
+	b, ok := d.bans.person(who, time.Now())
+	return b, ok && !d.rules.Load().exempt(who, addr)
+}
+
+// met reports whether whoever was proven has done what the ban asks for.
+func (b *Ban) met(who identity.Proof) bool {
+	f := who.Factor()
+	return b.Action == StepUp && f.Given() && (b.Since.IsZero() || f.At.After(b.Since))
+}
+
+// exempt reports whether whoever was proven is never banned by name.
+func (r *Rules) exempt(who identity.Proof, addr netip.Addr) bool {
+	if r == nil || r.said.Contains(addr) {
+		return true // without rules nobody is shut out
 	}
-	return nil, false
+	return len(r.names) > 0 && slices.ContainsFunc(named, func(s Scope) bool {
+		w, ok := s.of(who)
+		return ok && r.names[w]
+	})
 }
 
 // verdict is what its client is told.
@@ -152,7 +183,7 @@ func (b *Ban) cut() running.Cut {
 }
 
 func (b *Ban) why() string {
-	return fmt.Sprintf("jail %s, network %s: %s", b.Jail, b.Network, b.Detail)
+	return fmt.Sprintf("jail %s, %s: %s", b.Jail, b.kind(), b.Detail)
 }
 
 func (d *Desk) allowed(addr netip.Addr) bool {
@@ -160,126 +191,91 @@ func (d *Desk) allowed(addr netip.Addr) bool {
 	return r == nil || r.allow.Contains(addr) // without rules nobody is shut out
 }
 
-// hear is told each event before whoever caused it has the answer. It must neither block nor publish.
-func (d *Desk) hear(e event.Event) {
-	if e.Session != "" { // a person who is logged in is none of the jails' business
-		return
-	}
-	on := string(e.Kind)
-	if e.Kind == event.RequestRefused {
-		on = string(e.Reason)
-	}
-	d.Offend(on, e.ClientIP, e.RequestID, e.Path)
-}
-
-// Offend counts an offence against the client's network. When it is one too many, the network is shut out when Offend
-// returns; the ban is written, and told of, a moment later.
-func (d *Desk) Offend(on string, client netip.Addr, request, detail string) {
-	r := d.rules.Load()
-	if r == nil || !client.IsValid() || !r.concerns(on) || r.allow.Contains(client) {
-		return
-	}
-	network, now := clientip.Network(client), time.Now()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for i := range r.jails {
-		j := &r.jails[i]
-		if !slices.Contains(j.On, on) || !d.counter.offend(j, network, now) {
-			continue
-		}
-		if r.spares(network) || len(d.waiting) >= maxWaiting || d.bans.Len() >= MaxBans {
-			continue
-		}
-		b := Ban{
-			Network: network, Jail: j.Name, Since: now.UTC(), Until: now.Add(j.ban).UTC(), Request: request,
-			Detail: fmt.Sprintf("%d times %s in %s; last %s", j.MaxRetry, on, j.FindTime, detail),
-		}
-		if old, ok := d.bans.Get(network); ok && old.Until.After(b.Until) {
-			continue
-		}
-		d.bans.Set(network, &b)
-		d.present.shutOut()
-		d.waiting = append(d.waiting, &waiting{Ban: b})
-		select {
-		case d.wake <- struct{}{}:
-		default:
-		}
-	}
-}
-
-func (r *Rules) concerns(on string) bool {
-	return slices.ContainsFunc(r.jails, func(j Jail) bool { return slices.Contains(j.On, on) })
-}
-
 // spares reports whether somebody in the network must never be banned.
 func (r *Rules) spares(network netip.Prefix) bool {
 	return slices.ContainsFunc(r.wide, network.Overlaps)
 }
 
-// Add bans a network for an operator. It is durable when Add returns.
-func (d *Desk) Add(ctx context.Context, network netip.Prefix, length time.Duration, detail, by string) (Ban, error) {
-	if !network.IsValid() || length <= 0 {
-		return Ban{}, errors.New("want a network and for how long")
+// Order is what an operator asks for.
+type Order struct {
+	Whom   Whom
+	Action Action
+	For    time.Duration
+	Detail string
+	By     string
+}
+
+// Add bans for an operator. It is durable when Add returns.
+func (d *Desk) Add(ctx context.Context, o Order) (Ban, error) {
+	if !o.Whom.valid() || o.For <= 0 || o.Action == Score {
+		return Ban{}, errors.New("want whom to ban, and for how long")
 	}
-	if err := d.mayBan(network); err != nil {
+	if err := d.mayBan(o.Whom); err != nil {
 		return Ban{}, err
 	}
 	now := time.Now().UTC()
-	b := Ban{Network: network.Masked(), Jail: "manual", Since: now, Until: now.Add(length), Detail: detail, By: by}
+	b := Ban{Whom: o.Whom, Action: o.Action, Jail: "manual", Since: now, Until: now.Add(o.For), Detail: o.Detail, By: o.By}
 	d.writing.Lock()
 	defer d.writing.Unlock()
 	if err := d.keep(ctx, b); err != nil {
 		return Ban{}, err
 	}
-	d.bans.Set(b.Network, &b)
+	d.bans.set(&b)
 	d.present.shutOut()
-	d.tell(event.BanAdded, b, by)
+	d.tell(event.BanAdded, b, o.By)
 	return b, nil
 }
 
-// mayBan returns why an operator cannot ban the network, or nil.
-func (d *Desk) mayBan(network netip.Prefix) error {
+// mayBan returns why an operator cannot ban them, or nil.
+func (d *Desk) mayBan(w Whom) error {
+	network := w.Network
 	switch r := d.rules.Load(); {
+	case r == nil || r.names[w]:
+		return ErrAllowed
+	case d.bans.len() >= MaxBans:
+		return ErrTooMany
+	case w.Scope != ByClient:
+		return nil
 	case network.Addr().Is4() && network.Bits() < 8 || network.Addr().Is6() && network.Bits() < 32:
 		return ErrTooWide
-	case r == nil || r.spares(network):
+	case r.spares(network):
 		return ErrAllowed
-	case d.bans.Len() >= MaxBans:
-		return ErrTooMany
 	}
 	return nil
 }
 
-// Lift ends the ban of exactly this network, and reports whether there was one. It is durable when Lift returns.
-func (d *Desk) Lift(ctx context.Context, network netip.Prefix, by string) (bool, error) {
-	b, ok := d.bans.Get(network)
+// Lift ends the ban of exactly this one, and reports whether there was one. It is durable when Lift returns.
+func (d *Desk) Lift(ctx context.Context, whom Whom, by string) (bool, error) {
+	b, ok := d.bans.get(whom)
 	if !ok {
 		return false, nil
 	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	if err := d.store.Delete(ctx, keyOf(network)); err != nil {
+	if err := d.store.Delete(ctx, keyOf(whom)); err != nil {
 		return false, fmt.Errorf("lifting a ban: %w", err)
 	}
 	d.mu.Lock()
-	d.waiting = slices.DeleteFunc(d.waiting, func(w *waiting) bool { return w.Network == network })
+	d.waiting = slices.DeleteFunc(d.waiting, func(w *waiting) bool { return w.Whom == whom })
 	d.mu.Unlock()
-	d.bans.Delete(network)
+	d.bans.delete(whom)
 	err := d.remember(ctx, Entry{Time: time.Now().UTC(), What: "lifted", By: by, Ban: *b})
 	d.tell(event.BanLifted, *b, by)
 	return true, err
 }
 
-// List returns the bans that last, by network.
+// List returns the bans that last: networks in their order, then who is known by name.
 func (d *Desk) List() []Ban {
 	all := []Ban{}
 	now := time.Now()
-	for _, b := range d.bans.All() {
+	for b := range d.bans.all() {
 		if now.Before(b.Until) {
 			all = append(all, *b)
 		}
 	}
-	slices.SortFunc(all, func(a, b Ban) int { return a.Network.Compare(b.Network) })
+	slices.SortFunc(all, func(a, b Ban) int {
+		return cmp.Or(cmp.Compare(a.Scope, b.Scope), a.Network.Compare(b.Network), cmp.Compare(a.Name, b.Name))
+	})
 	return all
 }
 
@@ -300,9 +296,7 @@ func (d *Desk) History(ctx context.Context) ([]Entry, error) {
 	return all, nil
 }
 
-func keyOf(network netip.Prefix) store.Key {
-	return store.Key{Bucket: bucket, ID: network.String()}
-}
+func keyOf(w Whom) store.Key { return store.Key{Bucket: bucket, ID: w.id()} }
 
 // keep writes the ban.
 func (d *Desk) keep(ctx context.Context, b Ban) error {
@@ -310,7 +304,7 @@ func (d *Desk) keep(ctx context.Context, b Ban) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.store.Put(ctx, keyOf(b.Network), text, store.PutOptions{TTL: time.Until(b.Until)}); err != nil {
+	if _, err := d.store.Put(ctx, keyOf(b.Whom), text, store.PutOptions{TTL: time.Until(b.Until)}); err != nil {
 		return fmt.Errorf("writing a ban: %w", err)
 	}
 	return d.remember(ctx, Entry{Time: b.Since, What: "banned", By: b.By, Ban: b})
@@ -321,31 +315,9 @@ func (d *Desk) remember(ctx context.Context, e Entry) error {
 	if err != nil {
 		return err
 	}
-	id := e.Time.Format("20060102T150405.000000000") + " " + e.What + " " + e.Ban.Network.String()
+	id := e.Time.Format("20060102T150405.000000000") + " " + e.What + " " + e.Ban.id()
 	if _, err := d.store.Put(ctx, store.Key{Bucket: histories, ID: id}, text, store.PutOptions{TTL: historyFor}); err != nil {
 		return fmt.Errorf("writing the history of bans: %w", err)
 	}
 	return nil
-}
-
-// tell says what happened, for people, other rooms and fail2ban's readers.
-func (d *Desk) tell(kind event.Kind, b Ban, by string) {
-	e := event.Event{Time: time.Now(), Kind: kind, RequestID: b.Request, ClientIP: b.Network.Addr(), Detail: b.Detail, Attrs: []event.Attr{
-		{Key: "network", Value: b.Network.String()}, {Key: "jail", Value: b.Jail}, {Key: "until", Value: b.Until.Format(time.RFC3339)},
-	}}
-	if by != "" {
-		e.Attrs = append(e.Attrs, event.Attr{Key: "by", Value: by})
-	}
-	d.bus.Publish(e)
-	verb := "Ban"
-	if kind == event.BanLifted {
-		verb = "Unban"
-	}
-	address := b.Network.String()
-	if b.Network.IsSingleIP() {
-		address = b.Network.Addr().String()
-	}
-	if r := d.rules.Load(); r != nil {
-		r.log("[" + b.Jail + "] " + verb + " " + address) // as fail2ban does
-	}
 }

@@ -1,20 +1,23 @@
-// Package ban shuts client networks out that have offended too often.
+// Package ban shuts out client networks, and who is known by name, that have offended too often.
 //
 // # What
 //
 // Jails in fail2ban's words: so many offences within so long bring a ban of so long. Offences are events of the bus
 // (failed logins, refusals by reason), the application's 404 and 400, and honeypot paths. Operators add and lift bans
 // over the administration endpoint, which works for who is banned. Blocklists that others keep, files or https URLs, shut
-// out who is in them.
+// out who is in them. A jail counts against client networks or, by its scope, against sessions, users, tenants or API keys.
+// Instead of being refused, whom a jail or a list has found may be kept waiting first (tarpit) or be asked for a second factor
+// (step_up); a list may also only make offences count more (score).
 //
 // # Place
 //
 // At the TLS handshake, before any key is exchanged, for TCP and QUIC; and right after admit, for peers behind a trusted
-// proxy and connections that were there before the ban.
+// proxy and connections that were there before the ban. Bans by name and second factors right after authenticate, before
+// limits of users and the portal.
 //
 // # Reads / Writes
 //
-// Reads Request.Run, ClientIP, Path, Identity, Grant. Writes none of Request's fields. Keyspaces ban, ban_history (90 days)
+// Reads Request.Run, ClientIP, Path, Identity, Grant, and the house's second factors. Writes none of Request's fields. Keyspaces ban, ban_history (90 days)
 // and ban_count (30 days), in the clear: networks, reasons, request ids. The folder blocklists of the state directory has
 // the last good lists.
 //
@@ -22,21 +25,26 @@
 //
 // The allow-list comes first in everything: trusted proxies are in it, loopback and private addresses too unless
 // include_private says otherwise. A request with the last offence a jail allows is answered when the ban is in force
-// already. What runs for a network when it is banned, streams and downloads included, is cut within a second. What a person does who is logged in is no offence. A ban that was told of, by event, log line or to an operator,
-// is durable. A banned request is no offence, so that bans end. Memory is bounded: 65,536 networks are counted, as many
+// already. What runs for a network when it is banned, streams and downloads included, is cut within a second. What a person does who is logged in never
+// counts against their network; it counts in jails by name. A failed login counts against no name: anybody can type one. Bans by
+// name do not hold where the operator's allow-list names the network or the person. Logging out is always possible. A second
+// factor counts from when it was proven after the ban began, for lists from whenever. A ban that was told of, by event, log line or to an operator,
+// is durable. A banned request is no offence, so that bans end. Memory is bounded: 256 connections
+// are kept waiting, four of a network, 20 seconds each, until a reload or a stop; 65,536 networks and names are counted, as many
 // remembered for an hour with eight users each, a
 // million banned, a million in each of 32 lists. A list that is broken, unsigned or would shut out a large part of the
 // world changes nothing: the last good one stays in force, over a restart too, however old.
 //
 // # Fails
 //
-// 403 banned with Retry-After until the ban ends; at the handshake an alert. A store that cannot be written: the ban is in
+// 403 banned with Retry-After until the ban ends; at the handshake an alert. step_up: 401 mfa_required or login_required. A store that cannot be written: the ban is in
 // force on this node and is written later. The state is closed: 503 unavailable. A list that cannot be had: the events
 // blocklist.rejected and, in time, blocklist.stale.
 //
 // # Cost
 //
-// No store operation per request. One lookup in a prefix table, two when there is a ban, and one per list; one entry in a table of
+// No store operation per request. Two lookups in a prefix table, and two per list; four in a map when somebody is banned by
+// name; one entry in a table of
 // running requests, one allocation for the writer
 // that sees the application's status. An offence takes one lock.
 package ban

@@ -289,11 +289,14 @@ func (f *feed) forget() {
 	listConfirmed.DeleteLabelValues(f.Name)
 }
 
-// ban is what who is in the list is told.
+// ban is what who is in the list is told. A second factor of the session will do, whenever it was proven.
 func (f *feed) ban(addr netip.Addr) *Ban {
-	now := time.Now()
-	return &Ban{
-		Network: netip.PrefixFrom(addr, addr.BitLen()), Jail: "blocklist " + f.Name, Since: time.Unix(f.confirmed.Load(), 0), Until: now.Add(f.every),
+	b := &Ban{
+		Whom: clients(netip.PrefixFrom(addr, addr.BitLen())), Action: f.Action, Jail: "blocklist " + f.Name, Until: time.Now().Add(f.every),
 		Detail: "the address is in the list",
 	}
+	if b.Action.shuts() {
+		b.Since = time.Unix(f.confirmed.Load(), 0)
+	}
+	return b
 }

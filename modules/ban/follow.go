@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -66,7 +64,7 @@ func (d *Desk) writeNext(ctx context.Context) error {
 	w := d.waiting[0]
 	d.mu.Unlock()
 	if w.nth == 0 {
-		n, err := d.store.Incr(ctx, store.Key{Bucket: counts, ID: w.Network.String()}, 1, escalateFor)
+		n, err := d.store.Incr(ctx, store.Key{Bucket: counts, ID: w.id()}, 1, escalateFor)
 		if err != nil {
 			return err
 		}
@@ -84,7 +82,7 @@ func (d *Desk) writeNext(ctx context.Context) error {
 			return err
 		}
 		b := w.Ban
-		d.bans.Set(b.Network, &b)
+		d.bans.set(&b)
 		pronounced.WithLabelValues(b.Jail).Inc()
 		d.tell(event.BanAdded, b, "")
 	}
@@ -120,28 +118,28 @@ func (d *Desk) follow(ctx context.Context, feed <-chan store.Event) {
 
 // read takes over all bans that are written, and leaves those in force that are not yet.
 func (d *Desk) read(ctx context.Context) error {
-	all := map[netip.Prefix]*Ban{}
+	all := map[Whom]*Ban{}
 	for item, err := range d.store.Scan(ctx, bucket, "") {
 		if err != nil {
 			return err
 		}
 		if b, ok := decode(item); ok {
-			all[b.Network] = b
+			all[b.Whom] = b
 		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, w := range d.waiting {
 		b := w.Ban
-		all[b.Network] = &b
+		all[b.Whom] = &b
 	}
-	d.bans.Replace(maps.All(all))
+	d.bans.replace(all)
 	d.present.shutOut()
 	return nil
 }
 
 func (d *Desk) reread(ctx context.Context, k store.Key) error {
-	network, err := netip.ParsePrefix(k.ID)
+	whom, err := ParseWhom(k.ID)
 	if err != nil {
 		return nil // none of ours
 	}
@@ -151,14 +149,14 @@ func (d *Desk) reread(ctx context.Context, k store.Key) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if slices.ContainsFunc(d.waiting, func(w *waiting) bool { return w.Network == network }) {
+	if slices.ContainsFunc(d.waiting, func(w *waiting) bool { return w.Whom == whom }) {
 		return nil // a newer one is in force
 	}
 	if b, ok := decode(item); err == nil && ok {
-		d.bans.Set(b.Network, b)
+		d.bans.set(b)
 		d.present.shutOut()
 	} else {
-		d.bans.Delete(network)
+		d.bans.delete(whom)
 	}
 	return nil
 }
@@ -167,5 +165,5 @@ func (d *Desk) reread(ctx context.Context, k store.Key) error {
 func decode(item store.Item) (*Ban, bool) {
 	b := new(Ban)
 	err := json.Unmarshal(item.Value, b)
-	return b, err == nil && b.Network.IsValid() && b.Network == b.Network.Masked()
+	return b, err == nil && b.valid()
 }

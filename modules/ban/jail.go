@@ -3,6 +3,7 @@ package ban
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -15,7 +16,7 @@ const (
 	maxBan     = 4 * 7 * 24 * time.Hour // of one that a jail pronounces
 )
 
-// Jail says how many offences within what time bring a client's network how long a ban.
+// Jail says how many offences within what time bring a client's network, or somebody known by name, how long a ban.
 type Jail struct {
 	Name     string `json:"name"`
 	MaxRetry int    `json:"max_retry,omitempty"` // the offence with this number brings the ban
@@ -25,6 +26,11 @@ type Jail struct {
 	Escalate bool `json:"escalate,omitempty"`
 	// The reasons of refusals and kinds of events that are offences. Default: those of the built-in jail of the name.
 	On []string `json:"on,omitempty"`
+	// Against whom offences count, and who is banned: session, user, tenant or key. Default: the network of clients that
+	// are not logged in.
+	Scope Scope `json:"scope,omitempty"`
+	// What becomes of them: tarpit or step_up. Default: they are refused.
+	Action Action `json:"action,omitempty"`
 	// A built-in jail that is not wanted.
 	Off bool `json:"off,omitempty"`
 
@@ -34,11 +40,29 @@ type Jail struct {
 // Offences that no event stands for.
 const (
 	onHoneypot = "honeypot" // a request for one of the honeypot's paths
-	onApp404   = "app_404"  // the application has no such page, or
-	onApp400   = "app_400"  // cannot make sense of the request
+	onApp400   = "app_400"  // the application cannot make sense of the request, or
+	onApp401   = "app_401"  // wants to know who asks, or
+	onApp403   = "app_403"  // does not let them, or
+	onApp404   = "app_404"  // has no such page
 )
 
-// builtIn are the jails that there are without a word. What a person does who is logged in is no offence in any of them.
+// onApp is what the application's answer stands for; "" when that is no offence.
+func onApp(status int) string {
+	switch status {
+	case http.StatusBadRequest:
+		return onApp400
+	case http.StatusUnauthorized:
+		return onApp401
+	case http.StatusForbidden:
+		return onApp403
+	case http.StatusNotFound:
+		return onApp404
+	}
+	return ""
+}
+
+// builtIn are the jails that there are without a word. What a person does who is logged in is no offence in any of them,
+// unless a configured jail of the name has another scope.
 func builtIn() []Jail {
 	return []Jail{
 		{Name: "login", MaxRetry: 10, FindTime: "10m", BanTime: "30m", Escalate: true, On: []string{string(event.LoginFailed)}},
@@ -66,7 +90,7 @@ func jails(configured []Jail) ([]Jail, error) {
 		case at < 0 && j.Off:
 			return nil, fmt.Errorf("jail %s: there is none to put off: the built-in ones are login, waf, scan, ratelimit, flood, honeypot", j.Name)
 		case at < 0 && len(j.On) == 0:
-			return nil, fmt.Errorf("jail %s: say what it is for: `on <event, reason, app_404 or app_400>`; the built-in jails are login, waf, scan, ratelimit, flood, honeypot", j.Name)
+			return nil, fmt.Errorf("jail %s: say what it is for: `on <event, reason, app_400, app_401, app_403 or app_404>`; the built-in jails are login, waf, scan, ratelimit, flood, honeypot", j.Name)
 		case at < 0:
 			all = append(all, j)
 		default:
@@ -97,11 +121,20 @@ func (j *Jail) compile() (err error) {
 	}
 	for _, on := range j.On {
 		if !known(on) {
-			return fmt.Errorf("on %q: that is neither a reason of a refusal (such as waf_blocked), nor %s, %s, honeypot, app_404, app_400", on, event.LoginFailed, event.ProtocolFlood)
+			return fmt.Errorf("on %q: that is neither a reason of a refusal (such as waf_blocked), nor %s, %s, honeypot, app_400, app_401, app_403, app_404", on, event.LoginFailed, event.ProtocolFlood)
 		}
 	}
-	if len(j.On) == 0 {
+	switch {
+	case len(j.On) == 0:
 		return errors.New("it is for nothing")
+	case j.Scope != ByClient && !slices.Contains(named, j.Scope):
+		return fmt.Errorf("scope %q: the scopes are client, session, user, tenant, key", j.Scope)
+	case j.Scope != ByClient && slices.Contains(j.On, string(event.LoginFailed)):
+		return fmt.Errorf("scope %s: who fails to log in is not known yet, and whoever types a name could shut its owner out", j.Scope)
+	case j.Scope != ByClient && slices.Contains(j.On, string(event.ProtocolFlood)):
+		return fmt.Errorf("scope %s: of a connection that floods nobody knows whose it is", j.Scope)
+	case !j.Action.shuts() && j.Action != StepUp:
+		return fmt.Errorf("action %q: the actions are ban, tarpit, step_up", j.Action)
 	}
 	return nil
 }
@@ -109,7 +142,7 @@ func (j *Jail) compile() (err error) {
 // known reports whether there can be such an offence. What a ban itself causes is none: bans would never end.
 func known(on string) bool {
 	switch on {
-	case string(event.LoginFailed), string(event.ProtocolFlood), onHoneypot, onApp404, onApp400:
+	case string(event.LoginFailed), string(event.ProtocolFlood), onHoneypot, onApp400, onApp401, onApp403, onApp404:
 		return true
 	}
 	return verdict.Reason(on).Known() && on != string(verdict.Banned)

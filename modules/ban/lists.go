@@ -1,6 +1,7 @@
 package ban
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -86,21 +87,38 @@ func (d *Desk) followed() []*runningList {
 	return nil
 }
 
-// listed returns the first list that the address is in.
-func (d *Desk) listed(addr netip.Addr) *feed {
+// listed returns a list that the address is in and that something becomes of: one that shuts out before one that does not.
+func (d *Desk) listed(addr netip.Addr) (found *feed) {
 	for _, r := range d.followed() {
-		if r.set.Contains(addr) {
+		switch {
+		case r.Action == Score || found != nil && !r.Action.shuts() || !r.set.Contains(addr):
+		case r.Action.shuts():
 			return r.feed
+		default:
+			found = r.feed
 		}
 	}
-	return nil
+	return found
 }
+
+// score is how much more an offence of the address counts for the lists that it is in.
+func (d *Desk) score(addr netip.Addr) (n int) {
+	for _, r := range d.followed() {
+		if r.Action == Score && r.set.Contains(addr) {
+			n += cmp.Or(r.Weight, defaultWeight)
+		}
+	}
+	return n
+}
+
+const defaultWeight = 4
 
 // Listing says how a blocklist is.
 type Listing struct {
 	Name      string    `json:"name"`
 	From      string    `json:"from"`
 	Entries   int       `json:"entries"`
+	Action    Action    `json:"action,omitempty"`
 	Confirmed time.Time `json:"confirmed,omitzero"` // when it was last known to be good
 }
 
@@ -108,7 +126,7 @@ type Listing struct {
 func (d *Desk) Lists() []Listing {
 	all := []Listing{}
 	for _, r := range d.followed() {
-		l := Listing{Name: r.Name, From: r.File + r.URL, Entries: r.set.Load().Len()}
+		l := Listing{Name: r.Name, From: r.File + r.URL, Entries: r.set.Load().Len(), Action: r.Action}
 		if at := r.confirmed.Load(); at != 0 {
 			l.Confirmed = time.Unix(at, 0).UTC()
 		}
@@ -117,30 +135,51 @@ func (d *Desk) Lists() []Listing {
 	return all
 }
 
-// Finding is what there is to say about one address.
+// Finding is what there is to say about one address, or somebody known by name.
 type Finding struct {
-	Address string   `json:"address"`
-	Allowed bool     `json:"allowed"` // never shut out, whatever else is found
+	Of      string   `json:"of"`
+	Allowed bool     `json:"allowed"`          // never banned, whatever else is found
+	Action  string   `json:"action,omitempty"` // what becomes of them: ban, tarpit, step_up; "" when nothing does
 	Ban     *Ban     `json:"ban,omitempty"`
 	Lists   []string `json:"lists,omitempty"` // that the address is in
 }
 
-var errAddress = errors.New("want an address, such as 192.0.2.1")
+var errAddress = errors.New("want an address, such as 192.0.2.1, or user:<provider>:<subject> and the like")
 
-// Check says what there is about an address.
+// Check says what there is about an address, or a name.
 func (d *Desk) Check(text string) (Finding, error) {
-	addr, err := netip.ParseAddr(text)
-	if err != nil || addr.Zone() != "" {
+	w, err := ParseWhom(text)
+	if err != nil || w.Scope == ByClient && !w.Network.IsSingleIP() {
 		return Finding{}, errAddress
 	}
-	f := Finding{Address: addr.Unmap().String(), Allowed: d.allowed(addr)}
-	if b, ok := d.bans.Lookup(addr); ok && time.Now().Before(b.Until) {
+	f, now := Finding{Of: w.String()}, time.Now()
+	if w.Scope != ByClient {
+		r := d.rules.Load()
+		f.Allowed = r == nil || r.names[w]
+		if b, ok := d.bans.get(w); ok && now.Before(b.Until) {
+			f.Ban = b
+			f.become(b.Action)
+		}
+		return f, nil
+	}
+	addr := w.Network.Addr()
+	f.Allowed = d.allowed(addr)
+	if b, ok := d.bans.client(addr, now); ok {
 		f.Ban = b
+		f.become(b.Action)
 	}
 	for _, r := range d.followed() {
 		if r.set.Contains(addr) {
 			f.Lists = append(f.Lists, r.Name)
+			f.become(r.Action)
 		}
 	}
 	return f, nil
+}
+
+// become notes an action, if none that weighs more was noted.
+func (f *Finding) become(a Action) {
+	if a != Score && (f.Action == "" || a.shuts()) {
+		f.Action = a.word()
+	}
 }

@@ -15,6 +15,10 @@ var (
 		Namespace: "gatehouse", Subsystem: "ban", Name: "dropped_handshakes_total",
 		Help: "TLS handshakes of banned clients that were broken off.",
 	})
+	held = prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "gatehouse", Subsystem: "ban", Name: "held",
+		Help: "Connections and requests that are kept waiting (action tarpit).",
+	})
 	listEntries = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: "gatehouse", Subsystem: "ban", Name: "blocklist_entries",
 		Help: "Networks in a blocklist.",

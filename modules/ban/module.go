@@ -2,28 +2,23 @@ package ban
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
-	"go.uber.org/zap"
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/clientip"
 	"gatehouse.internal/modules/internal/prefixset"
 	"gatehouse.internal/modules/internal/reqpath"
-	"gatehouse.internal/modules/internal/verdict"
 )
 
 func init() {
 	caddy.RegisterModule(new(Settings))
 	caddy.RegisterModule(new(Handler))
+	caddy.RegisterModule(new(NameHandler))
 	caddy.RegisterModule(Handshake{})
 }
 
@@ -33,6 +28,8 @@ type Settings struct {
 	Jails []Jail `json:"jails,omitempty"`
 	// Networks that are never banned.
 	Allow []netip.Prefix `json:"allow,omitempty"`
+	// Who is never banned by name, such as user:local:ada.
+	AllowNames []string `json:"allow_names,omitempty"`
 	// Paths that nobody has a reason to ask for.
 	Honeypot []reqpath.Pattern `json:"honeypot,omitempty"`
 	// Lists of networks that others have found hostile: who is in one is shut out too.
@@ -41,6 +38,7 @@ type Settings struct {
 	IncludePrivate bool `json:"include_private,omitempty"`
 
 	jails []Jail
+	names map[Whom]bool
 }
 
 // CaddyModule returns the Caddy module information.
@@ -60,6 +58,14 @@ func (s *Settings) Provision(caddy.Context) (err error) {
 		if !p.IsValid() || p != p.Masked() || p.Bits() == 0 {
 			return fmt.Errorf("ban: allow %s: want networks without bits behind their length, and not all addresses there are", p)
 		}
+	}
+	s.names = map[Whom]bool{}
+	for _, text := range s.AllowNames {
+		w, err := ParseWhom(text)
+		if err != nil || w.Scope == ByClient {
+			return fmt.Errorf("ban: allow_names %q: want user:<provider>:<subject>, session:<name>, key:<id> or tenant:<name>", text)
+		}
+		s.names[w] = true
 	}
 	return nil
 }
@@ -82,78 +88,58 @@ func (s *Settings) rules(trusted []netip.Prefix) (*Rules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ban: allow: %w", err)
 	}
-	return &Rules{jails: s.jails, allow: allow, wide: wide}, nil
-}
-
-// Handler refuses banned clients, and counts what only the answer shows.
-type Handler struct {
-	house    *gatehouse.App
-	settings *Settings
-	desk     atomic.Pointer[Desk]
-}
-
-// CaddyModule returns the Caddy module information.
-func (*Handler) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "http.handlers.gatehouse_ban", New: func() caddy.Module { return new(Handler) }}
-}
-
-// Provision has the desk go by the house's words from the start on.
-func (h *Handler) Provision(ctx caddy.Context) (err error) {
-	if h.house, err = gatehouse.House(ctx); err != nil {
-		return err
+	said, err := prefixset.New(s.Allow...)
+	if err != nil {
+		return nil, fmt.Errorf("ban: allow: %w", err)
 	}
-	var ok bool
-	if h.settings, ok = h.house.Room("ban").(*Settings); !ok {
-		h.settings = new(Settings)
-		if err := h.settings.Provision(ctx); err != nil {
-			return err
+	return &Rules{jails: s.jails, allow: allow, wide: wide, said: said, names: s.names}, nil
+}
+
+// door is what the room's handlers have in common.
+type door struct {
+	house *gatehouse.App
+	desk  gatehouse.Kept[Desk]
+}
+
+// open returns the desk that the house keeps. It has rules, also when requests come before the house has started.
+func (h *door) open() (*Desk, error) {
+	return h.desk.Of(h.house, func(house *gatehouse.App) (*Desk, error) {
+		state, err := house.State()
+		if err != nil {
+			return nil, err
 		}
-	}
-	h.house.AtStart(func() {
-		desk, err := h.open()
-		if err == nil {
-			err = h.use(desk)
+		d, err := deskOf(state)
+		if err == nil && d.rules.Load() == nil {
+			err = use(house, d)
 		}
-		if err != nil { // nobody is shut out, and the log says so
-			ctx.Logger().Error("bans are not in force", zap.Error(err))
-			return
-		}
-		if err := desk.Follow(h.settings.Blocklists, h.house.Dir()); err != nil {
-			ctx.Logger().Error("the blocklists are those of the configuration before", zap.Error(err))
-		}
+		return d, err
 	})
-	return gatehouse.RegisterMetrics(ctx, pronounced, cuts, dropped, listEntries, listUnread, listConfirmed)
 }
 
-func (h *Handler) use(desk *Desk) error {
-	r, err := h.settings.rules(h.house.TrustedProxies())
+// settingsOf returns the house's words about bans.
+func settingsOf(house *gatehouse.App) (*Settings, error) {
+	if s, ok := house.Room("ban").(*Settings); ok {
+		return s, nil
+	}
+	s := new(Settings)
+	return s, s.Provision(caddy.Context{})
+}
+
+// use has the desk go by the house's words.
+func use(house *gatehouse.App, desk *Desk) error {
+	s, err := settingsOf(house)
 	if err != nil {
 		return err
 	}
-	logger := h.house.AccessLog().Named("ban")
+	r, err := s.rules(house.TrustedProxies())
+	if err != nil {
+		return err
+	}
+	logger := house.AccessLog().Named("ban")
 	r.log = func(line string) { logger.Info(line) }
 	desk.Use(r)
 	atHandshake.Store(desk)
 	return nil
-}
-
-func (h *Handler) open() (*Desk, error) {
-	if d := h.desk.Load(); d != nil { // Fast path
-		return d, nil
-	}
-	state, err := h.house.State()
-	if err != nil {
-		return nil, err
-	}
-	d, err := deskOf(state)
-	if err == nil && d.rules.Load() == nil { // requests come before the house has started
-		err = h.use(d)
-	}
-	if err != nil {
-		return nil, err
-	}
-	h.desk.Store(d)
-	return d, nil
 }
 
 // deskOf returns the desk that the house keeps.
@@ -165,39 +151,6 @@ func deskOf(state *gatehouse.State) (*Desk, error) {
 		return nil, err
 	}
 	return kept.(*Desk), nil
-}
-
-// ServeHTTP implements caddyhttp.MiddlewareHandler.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	req, err := gatehouse.Of(r)
-	if err != nil {
-		return err
-	}
-	desk, err := h.open()
-	if err != nil {
-		return req.Deny(verdict.Unavailable, err.Error())
-	}
-	desk.present.enter(req.ClientIP, req.Run)
-	defer desk.present.leave(req.ClientIP, req.Run)
-	if b, banned := desk.Banned(req.ClientIP); banned {
-		return req.Refuse(b.verdict())
-	}
-	defer func() { desk.visitors.record(req.ClientIP, req.Identity.Name(), time.Now()) }()
-	err = next.ServeHTTP(&writer{caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, req, desk}, r)
-	// A page of another site can make anybody's browser ask; whoever is logged in does not hunt for holes like this.
-	if h.baited(req) && !req.Identity.Known() && r.Header.Get("Sec-Fetch-Site") != "cross-site" {
-		desk.Offend(onHoneypot, req.ClientIP, req.ID, req.Path.Decoded)
-	}
-	return err
-}
-
-func (h *Handler) baited(req *gatehouse.Request) bool {
-	for _, p := range h.settings.Honeypot {
-		if p.MatchFolded(req.Path) {
-			return true
-		}
-	}
-	return false
 }
 
 // atHandshake is the desk that the last configuration to start uses: QUIC listeners keep the configuration they were
@@ -223,38 +176,18 @@ func (Handshake) Match(hello *tls.ClientHelloInfo) bool {
 	if err != nil {
 		return false // no network address; the request will be judged
 	}
-	_, banned := desk.Banned(peer)
-	if banned {
-		dropped.Inc()
+	b, banned := desk.Banned(peer)
+	if !banned || !b.Action.shuts() {
+		return false
 	}
-	return banned
-}
-
-// writer sees what the application answers to who is not logged in.
-type writer struct {
-	caddyhttp.ResponseWriterWrapper
-	req  *gatehouse.Request
-	desk *Desk
-}
-
-// WriteHeader counts the answer before the client has it.
-func (w *writer) WriteHeader(status int) {
-	if _, refused := w.req.Verdict(); !refused && w.req.Grant.Given() && !w.req.Identity.Known() {
-		switch status {
-		case http.StatusNotFound:
-			w.desk.Offend(onApp404, w.req.ClientIP, w.req.ID, w.req.Path.Decoded)
-		case http.StatusBadRequest:
-			w.desk.Offend(onApp400, w.req.ClientIP, w.req.ID, w.req.Path.Decoded)
-		}
+	if b.Action == Tarpit && hello.Conn.RemoteAddr().Network() == "tcp" { // QUIC's handshakes share their goroutines
+		desk.pit.hold(hello.Context(), peer)
 	}
-	w.ResponseWriterWrapper.WriteHeader(status)
+	dropped.Inc()
+	return true
 }
 
 var (
-	_ caddy.Provisioner           = (*Settings)(nil)
-	_ caddy.Provisioner           = (*Handler)(nil)
-	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
-	_ caddytls.ConnectionMatcher  = Handshake{}
-
-	errNetwork = errors.New("want an address or a network, such as 192.0.2.1 or 2001:db8::/64")
+	_ caddy.Provisioner          = (*Settings)(nil)
+	_ caddytls.ConnectionMatcher = Handshake{}
 )

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/running"
 )
 
@@ -20,13 +21,23 @@ type present struct {
 
 type presentShard struct {
 	mu   sync.Mutex
-	runs map[*running.Run]netip.Addr // guarded by mu
+	runs map[*running.Run]guest // guarded by mu
 }
+
+// guest is who asks: from where, and who it is once that is known.
+type guest struct {
+	addr   netip.Addr
+	who    identity.Proof
+	portal bool // where people prove who they are
+}
+
+// mustGo reports whether a ban that hits the guest ends what runs.
+func (g guest) mustGo(b *Ban) bool { return b.Action.shuts() || !g.portal && !b.met(g.who) }
 
 func newPresent() *present {
 	p := &present{kick: make(chan struct{}, 1)}
 	for i := range p.shards {
-		p.shards[i].runs = map[*running.Run]netip.Addr{}
+		p.shards[i].runs = map[*running.Run]guest{}
 	}
 	return p
 }
@@ -37,10 +48,18 @@ func (p *present) shard(addr netip.Addr) *presentShard {
 }
 
 // enter must come before the client is judged, or a ban in between would miss the request.
-func (p *present) enter(addr netip.Addr, run *running.Run) {
+func (p *present) enter(addr netip.Addr, run *running.Run, portal bool) {
 	sh := p.shard(addr)
 	sh.mu.Lock()
-	sh.runs[run] = addr
+	sh.runs[run] = guest{addr: addr, portal: portal}
+	sh.mu.Unlock()
+}
+
+// know adds who it is that asks, before they are judged by name.
+func (p *present) know(addr netip.Addr, run *running.Run, who identity.Proof) {
+	sh := p.shard(addr)
+	sh.mu.Lock()
+	sh.runs[run] = guest{addr, who, sh.runs[run].portal}
 	sh.mu.Unlock()
 }
 
@@ -51,13 +70,13 @@ func (p *present) leave(addr netip.Addr, run *running.Run) {
 	sh.mu.Unlock()
 }
 
-// in counts what runs for the network.
-func (p *present) in(network netip.Prefix) (n int) {
+// in counts what a ban would cut.
+func (p *present) in(w Whom) (n int) {
 	for i := range p.shards {
 		sh := &p.shards[i]
 		sh.mu.Lock()
-		for _, addr := range sh.runs {
-			if network.Contains(addr) {
+		for _, g := range sh.runs {
+			if w.Scope == ByClient && w.Network.Contains(g.addr) || w.isOf(g.who) {
 				n++
 			}
 		}
@@ -101,8 +120,10 @@ func (sh *presentShard) banned(d *Desk) map[*running.Run]*Ban {
 	found := map[*running.Run]*Ban{}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for run, addr := range sh.runs {
-		if b, banned := d.Banned(addr); banned {
+	for run, g := range sh.runs {
+		if b, banned := d.Banned(g.addr); banned && g.mustGo(b) {
+			found[run] = b
+		} else if b, banned := d.BannedByName(g.who, g.addr); banned && g.mustGo(b) {
 			found[run] = b
 		}
 	}

@@ -1,31 +1,33 @@
 package ban
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"gatehouse.internal/modules/internal/clientip"
+	"gatehouse.internal/modules/internal/identity"
 )
 
 const (
 	slots       = 12 // of an hour
 	slotLasts   = 5 * time.Minute
-	maxVisitors = 1 << 16 // networks that are remembered
+	maxVisitors = 1 << 16 // networks and names that are remembered
 	maxUsers    = 8       // whose names are remembered of one network
 )
 
-// visitors remembers the last hour's requests by network, so that an operator can be told whom a ban would hit before it
+// visitors remembers the last hour's requests by network and by name, so that an operator can be told whom a ban would hit before it
 // does. It forgets who was there longest ago when there are too many. Make one with newVisitors; it is safe for concurrent use.
 type visitors struct{ shards [16]visitorShard }
 
 type visitorShard struct {
-	mu       sync.Mutex
-	networks map[netip.Prefix]*visits // guarded by mu
+	mu  sync.Mutex
+	all map[Whom]*visits // guarded by mu
 }
 
-// visits are one network's requests. Slot i%slots holds those of the i-th five minutes since 1970, if last-slots < i <= last.
+// visits are one network's requests, or those under one name. Slot i%slots holds those of the i-th five minutes since 1970, if last-slots < i <= last.
 type visits struct {
 	last  int64
 	count [slots]uint32
@@ -36,28 +38,42 @@ type visits struct {
 func newVisitors() *visitors {
 	v := new(visitors)
 	for i := range v.shards {
-		v.shards[i].networks = map[netip.Prefix]*visits{}
+		v.shards[i].all = map[Whom]*visits{}
 	}
 	return v
 }
 
 func slotOf(now time.Time) int64 { return now.Unix() / int64(slotLasts/time.Second) }
 
-// record counts a request. user is "" when nobody was logged in.
-func (v *visitors) record(client netip.Addr, user string, now time.Time) {
-	network := clientip.Network(client)
+// record counts a request, for the network and for each name that it can be banned under.
+func (v *visitors) record(client netip.Addr, who identity.Proof, now time.Time) {
+	user := who.Name()
 	b := client.As16()
-	sh := &v.shards[(b[15]^b[7]^b[5])%16]
+	v.count(int(b[15]^b[7]^b[5]), clients(clientip.Network(client)), user, now)
+	if user == "" {
+		return
+	}
+	for _, s := range named {
+		if w, ok := s.of(who); ok {
+			v.count(int(maphash.String(seed, w.Name)%16), w, user, now)
+		}
+	}
+}
+
+var seed = maphash.MakeSeed()
+
+func (v *visitors) count(shard int, whom Whom, user string, now time.Time) {
+	sh := &v.shards[shard%16]
 	slot := slotOf(now)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	n := sh.networks[network]
+	n := sh.all[whom]
 	if n == nil {
-		if len(sh.networks) >= maxVisitors/len(v.shards) {
+		if len(sh.all) >= maxVisitors/len(v.shards) {
 			sh.makeRoom()
 		}
 		n = &visits{last: slot}
-		sh.networks[network] = n
+		sh.all[whom] = n
 	}
 	n.advance(slot)
 	n.count[slot%slots]++
@@ -73,17 +89,17 @@ func (v *visitors) record(client netip.Addr, user string, now time.Time) {
 // makeRoom drops, of some networks, the one that was there longest ago. The caller holds mu.
 func (sh *visitorShard) makeRoom() {
 	const looks = 16
-	var oldest netip.Prefix
+	var oldest Whom
 	last, seen := int64(0), 0
-	for network, n := range sh.networks {
+	for whom, n := range sh.all {
 		if seen == 0 || n.last < last {
-			oldest, last = network, n.last
+			oldest, last = whom, n.last
 		}
 		if seen++; seen == looks {
 			break
 		}
 	}
-	delete(sh.networks, oldest)
+	delete(sh.all, oldest)
 }
 
 // advance clears what is older than an hour. Who was away for so long has no users any more.
@@ -100,43 +116,47 @@ func (n *visits) advance(slot int64) {
 
 // Foresight says whom a ban would hit, by the last hour.
 type Foresight struct {
-	Network  netip.Prefix `json:"network"`
-	Refused  string       `json:"refused,omitempty"` // why it could not be banned at all
-	Requests int          `json:"requests"`          // of the network
-	Of       int          `json:"of"`                // of everybody
-	Clients  int          `json:"clients"`           // IPv4 addresses and IPv6 /64s
-	Users    []string     `json:"users"`             // who was logged in, provider:subject, sorted
-	More     bool         `json:"more,omitempty"`    // there were more users
-	Running  int          `json:"running"`           // requests that would be cut
+	Whom
+	Refused  string   `json:"refused,omitempty"` // why there could not be such a ban at all
+	Requests int      `json:"requests"`          // of whom it would hit
+	Of       int      `json:"of"`                // of everybody
+	Clients  int      `json:"clients"`           // IPv4 addresses and IPv6 /64s; of networks alone
+	Users    []string `json:"users"`             // who was logged in, provider:subject, sorted
+	More     bool     `json:"more,omitempty"`    // there were more users
+	Running  int      `json:"running"`           // requests that would be cut
 }
 
-// Foresee says whom a ban of the network would hit. It bans nobody.
-func (d *Desk) Foresee(network netip.Prefix) Foresight {
-	f := d.visitors.in(network, time.Now())
-	if err := d.mayBan(network); err != nil {
+// Foresee says whom a ban would hit. It bans nobody.
+func (d *Desk) Foresee(whom Whom) Foresight {
+	f := d.visitors.in(whom, time.Now())
+	if err := d.mayBan(whom); err != nil {
 		f.Refused = err.Error()
 	}
-	f.Running = d.present.in(network)
+	f.Running = d.present.in(whom)
 	return f
 }
 
-func (v *visitors) in(network netip.Prefix, now time.Time) Foresight {
-	f := Foresight{Network: network, Users: []string{}}
+func (v *visitors) in(whom Whom, now time.Time) Foresight {
+	f := Foresight{Whom: whom, Users: []string{}}
 	for i := range v.shards {
 		sh := &v.shards[i]
 		sh.mu.Lock()
-		for of, n := range sh.networks {
+		for of, n := range sh.all {
 			n.advance(slotOf(now))
 			requests := 0
 			for _, c := range n.count {
 				requests += int(c)
 			}
-			f.Of += requests
-			if requests == 0 || !network.Overlaps(of) {
+			if of.Scope == ByClient {
+				f.Of += requests
+			}
+			switch hit := whom == of || whom.Scope == ByClient && of.Scope == ByClient && whom.Network.Overlaps(of.Network); {
+			case requests == 0 || !hit:
 				continue
+			case whom.Scope == ByClient:
+				f.Clients++
 			}
 			f.Requests += requests
-			f.Clients++
 			f.Users = append(f.Users, n.users...)
 			f.More = f.More || n.more
 		}

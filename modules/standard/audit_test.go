@@ -26,7 +26,7 @@ func TestAuditOfAdministration(t *testing.T) {
 	dir := filepath.Join(o.Dir, "state", "audit")
 	o.ok("user", "add", "ada", "--role", "staff")
 	o.ok("ban", "add", "198.51.100.7", "--detail", "noisy")
-	o.no("no ban of exactly this network", "ban", "remove", "198.51.100.8")
+	o.no("no ban of exactly this network or name", "ban", "remove", "198.51.100.8")
 	o.no("no such session", "session", "revoke", "nobody-s")
 	sealed := o.ok("break-glass", "seal", "--number", "1")
 	o.ok("service-account", "add", "backup", "--role", "staff")

@@ -203,6 +203,7 @@ func (s *site) row() caddyhttp.Route {
 	return caddyhttp.Route{HandlersRaw: append(row,
 		handler("gatehouse_waf", &s.waf),
 		handler("gatehouse_authenticate", &s.authn),
+		handler("gatehouse_ban_name", new(ban.NameHandler)),
 		handler("gatehouse_rate_limit_user", &s.limits.Late),
 		handler("gatehouse_portal", s.authn.Portal()),
 		handler("gatehouse_authorize", &s.authz),
