@@ -19,7 +19,7 @@ const adminBans = "/gatehouse/bans"
 
 // Admin answers at Caddy's administration endpoint:
 //
-//	GET    /gatehouse/bans[?history=true|?lists=true|?check=<address>|?foresee=<whom>]
+//	GET    /gatehouse/bans[?history=true|?lists=true|?export=nftables|?check=<address>|?foresee=<whom>]
 //	POST   /gatehouse/bans {<whom>, "action", "for", "detail", "by"}
 //	DELETE /gatehouse/bans?<whom>&by=<operator>
 //
@@ -103,6 +103,8 @@ func (Admin) serve(w http.ResponseWriter, r *http.Request) error {
 		answer, err = desk.History(r.Context())
 	case r.Method == http.MethodGet && q.Get("lists") == "true":
 		answer = desk.Lists()
+	case r.Method == http.MethodGet && q.Get("export") == "nftables":
+		answer = string(desk.Nftables())
 	case r.Method == http.MethodGet && q.Has("check"):
 		if answer, err = desk.Check(q.Get("check")); err != nil {
 			err = gatehouse.AdminError(http.StatusBadRequest, err)

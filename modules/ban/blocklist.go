@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gatehouse.internal/modules/internal/prefixset"
+	"gatehouse.internal/modules/internal/secret"
 )
 
 const (
@@ -41,7 +42,10 @@ type Blocklist struct {
 	File string `json:"file,omitempty"`
 	// an https URL.
 	URL string `json:"url,omitempty"`
-	// How often it is fetched, or the file looked at. Default: 1h; of files, 1m.
+	// Or CrowdSec's local API, with a key of its own; a placeholder, so that it does not stand here.
+	CrowdSec string `json:"crowdsec,omitempty"`
+	Key      string `json:"key,omitempty"`
+	// How often it is fetched, or the file looked at. Default: 1h; of files, 1m; of CrowdSec, 30s.
 	Every string `json:"every,omitempty"`
 	// After how long without a good list an event says so. Default: 72h.
 	StaleAfter string `json:"stale_after,omitempty"`
@@ -58,6 +62,7 @@ type Blocklist struct {
 
 	every, stale time.Duration
 	key          ed25519.PublicKey
+	reveal       func() (secret.String, error) // Key, read anew each time
 }
 
 var listName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
@@ -83,8 +88,16 @@ func checkLists(all []Blocklist) error {
 
 func (b *Blocklist) check() (err error) {
 	switch u, urlErr := url.Parse(b.URL); {
+	case b.CrowdSec != "" && (b.File != "" || b.URL != ""):
+		return errors.New("say once where it is")
+	case b.CrowdSec != "":
+		if err := b.checkCrowdSec(); err != nil {
+			return err
+		}
+	case b.Key != "":
+		return errors.New("key is for CrowdSec's local API")
 	case (b.File == "") == (b.URL == ""):
-		return errors.New("say where it is: a file, or an https URL")
+		return errors.New("say where it is: a file, an https URL, or crowdsec and the URL of its local API")
 	case b.File != "" && !filepath.IsAbs(b.File):
 		return fmt.Errorf("file %q: write the whole path, which begins with /", b.File)
 	case b.URL != "" && (urlErr != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != ""):
@@ -96,8 +109,11 @@ func (b *Blocklist) check() (err error) {
 		return fmt.Errorf("action %q %d: the actions are ban, tarpit, step_up, and score with a weight of 1 to %d", b.Action, b.Weight, maxRetries)
 	}
 	every := defaultEvery
-	if b.File != "" {
+	switch {
+	case b.File != "":
 		every = time.Minute
+	case b.CrowdSec != "":
+		every = 30 * time.Second
 	}
 	if b.every, err = lengthOf(b.Every, every); err != nil || b.every < 10*time.Second || b.every > maxEvery {
 		return fmt.Errorf("every %q: write how often, from 10s to 168h", b.Every)

@@ -24,6 +24,11 @@ import (
 //			ca          <file>
 //			action      ban | tarpit | step_up | score [<weight>]
 //		}
+//		blocklist <name> crowdsec <URL of its local API> {
+//			key   <placeholder>
+//			every | stale_after | ca | action as above
+//		}
+//		nftables <file>
 //		include_private
 //	}
 func (s *Settings) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -42,12 +47,16 @@ func (s *Settings) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = s.parseHoneypot(d)
 		case "blocklist":
 			err = s.parseBlocklist(d)
+		case "nftables":
+			if !d.AllArgs(&s.Nftables) {
+				err = d.ArgErr()
+			}
 		case "include_private":
 			if s.IncludePrivate = true; d.NextArg() {
 				err = d.ArgErr()
 			}
 		default:
-			err = d.Errf("unknown ban option %q: the options are jail, allow, honeypot, blocklist, include_private", d.Val())
+			err = d.Errf("unknown ban option %q: the options are jail, allow, honeypot, blocklist, nftables, include_private", d.Val())
 		}
 		if err != nil {
 			return err
@@ -105,11 +114,14 @@ func (s *Settings) parseJail(d *caddyfile.Dispenser) error {
 
 func (s *Settings) parseBlocklist(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
-	if len(args) != 2 {
-		return d.Err("blocklist: write `blocklist <name> <file or https URL>`, such as `blocklist drop https://www.spamhaus.org/drop/drop.txt`")
+	fromAPI := len(args) == 3 && args[1] == "crowdsec"
+	if len(args) != 2 && !fromAPI {
+		return d.Err("blocklist: write `blocklist <name> <file or https URL>`, such as `blocklist drop https://www.spamhaus.org/drop/drop.txt`, or `blocklist <name> crowdsec http://127.0.0.1:8080`")
 	}
 	b := Blocklist{Name: args[0]}
-	if strings.Contains(args[1], "://") {
+	if fromAPI {
+		b.CrowdSec = args[2]
+	} else if strings.Contains(args[1], "://") {
 		b.URL = args[1]
 	} else {
 		b.File = args[1]
@@ -122,9 +134,9 @@ func (s *Settings) parseBlocklist(d *caddyfile.Dispenser) error {
 			}
 			continue
 		}
-		into := map[string]*string{"every": &b.Every, "stale_after": &b.StaleAfter, "signed_by": &b.SignedBy, "ca": &b.CAFile}[word]
+		into := map[string]*string{"every": &b.Every, "stale_after": &b.StaleAfter, "signed_by": &b.SignedBy, "ca": &b.CAFile, "key": &b.Key}[word]
 		if into == nil {
-			return d.Errf("unknown blocklist option %q: the options are every, stale_after, signed_by, ca, action", word)
+			return d.Errf("unknown blocklist option %q: the options are every, stale_after, signed_by, ca, key, action", word)
 		}
 		if !d.AllArgs(into) {
 			return d.ArgErr()

@@ -19,14 +19,14 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "ban",
-		Usage: "add|remove|list|check|blocklists|history",
+		Usage: "add|remove|list|check|blocklists|history|export",
 		Short: "Bans client networks and people, lifts bans and shows them",
 		Long: `
 Works over the administration endpoint of the running gateway, also while you are banned yourself. A ban is durable when
 the command says so. Whom may be an address, a network, or somebody by the name that logs have for them:
 user:<provider>:<subject>, session:<name>, key:<id>, tenant:<name>.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range []*cobra.Command{addCommand(), removeCommand(), listCommand(), checkCommand(), blocklistsCommand(), historyCommand()} {
+			for _, sub := range []*cobra.Command{addCommand(), removeCommand(), listCommand(), checkCommand(), blocklistsCommand(), historyCommand(), exportCommand()} {
 				sub.SilenceUsage = true
 				gatehouse.AdminFlags(sub)
 				cmd.AddCommand(sub)
@@ -226,4 +226,23 @@ func historyCommand() *cobra.Command {
 			return table.Flush()
 		},
 	}
+}
+
+func exportCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "export [--format nftables]", Args: cobra.NoArgs, Short: "Writes the banned networks as the host's firewall takes them",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format, _ := cmd.Flags().GetString("format"); format != "nftables" {
+				return fmt.Errorf("format %q: there is nftables, for nft -f", format)
+			}
+			var text string
+			if err := gatehouse.AskAdmin(cmd, http.MethodGet, adminBans+"?export=nftables", nil, &text); err != nil {
+				return err
+			}
+			_, err := fmt.Fprint(cmd.OutOrStdout(), text)
+			return err
+		},
+	}
+	cmd.Flags().String("format", "nftables", "The format")
+	return cmd
 }

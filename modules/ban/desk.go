@@ -93,6 +93,9 @@ type Desk struct {
 
 	writing sync.Mutex // held while a ban is written or lifted, so that none that was lifted comes back
 
+	exporting sync.Mutex // held while what is exported is changed
+	endExport func()     // guarded by exporting
+
 	untap func()
 	stop  context.CancelFunc
 	done  sync.WaitGroup
@@ -132,6 +135,7 @@ func (d *Desk) Destruct() error {
 	d.untap()
 	d.stop()
 	d.unfollow()
+	d.Export("", nil)
 	d.done.Wait()
 	return nil
 }

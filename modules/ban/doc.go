@@ -4,8 +4,8 @@
 //
 // Jails in fail2ban's words: so many offences within so long bring a ban of so long. Offences are events of the bus
 // (failed logins, refusals by reason), the application's 404 and 400, and honeypot paths. Operators add and lift bans
-// over the administration endpoint, which works for who is banned. Blocklists that others keep, files or https URLs, shut
-// out who is in them. A jail counts against client networks or, by its scope, against sessions, users, tenants or API keys.
+// over the administration endpoint, which works for who is banned. Blocklists that others keep, files, https URLs or a
+// CrowdSec engine, shut out who is in them. A jail counts against client networks or, by its scope, against sessions, users, tenants or API keys.
 // Instead of being refused, whom a jail or a list has found may be kept waiting first (tarpit) or be asked for a second factor
 // (step_up); a list may also only make offences count more (score).
 //
@@ -19,7 +19,7 @@
 //
 // Reads Request.Run, ClientIP, Path, Identity, Grant, and the house's second factors. Writes none of Request's fields. Keyspaces ban, ban_history (90 days)
 // and ban_count (30 days), in the clear: networks, reasons, request ids. The folder blocklists of the state directory has
-// the last good lists.
+// the last good lists. The networks that are refused may be kept in a file for nftables.
 //
 // # Invariants
 //

@@ -41,17 +41,21 @@ type feed struct {
 	confirmed atomic.Int64 // when the list was last known to be good, in Unix seconds; 0: never
 
 	// Only the goroutine that runs it uses these.
-	etag, modified string // of HTTP
-	stamp          string // of the file
-	failing        string // what was told last of what is wrong
-	told           bool   // that it is stale
+	etag, modified string  // of HTTP
+	stamp          string  // of the file
+	stream         *stream // of CrowdSec; nil: it is none
+	failing        string  // what was told last of what is wrong
+	told           bool    // that it is stale
 	began          time.Time
 }
 
 // newFeed returns a feed with the last good list of an earlier process, if there is one.
 func newFeed(b Blocklist, folder string, publish func(event.Event)) (*feed, error) {
 	f := &feed{Blocklist: b, folder: folder, publish: publish, began: time.Now()}
-	if b.URL != "" {
+	if b.CrowdSec != "" {
+		f.stream = new(stream)
+	}
+	if b.File == "" {
 		roots, err := rootsOf(b.CAFile)
 		if err != nil {
 			return nil, err
@@ -63,8 +67,8 @@ func newFeed(b Blocklist, folder string, publish func(event.Event)) (*feed, erro
 				TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true, IdleConnTimeout: 30 * time.Second,
 			},
 			CheckRedirect: func(r *http.Request, via []*http.Request) error {
-				if r.URL.Scheme != "https" || len(via) > 3 {
-					return errors.New("redirected to what is not https, or too often")
+				if r.URL.Scheme != "https" || len(via) > 3 || b.CrowdSec != "" { // a key must not go elsewhere
+					return errors.New("redirected to what is not https, too often, or with a key")
 				}
 				return nil
 			},
@@ -119,6 +123,9 @@ func (f *feed) closeIdle() {
 
 // refresh loads the list if there is another one.
 func (f *feed) refresh(ctx context.Context) error {
+	if f.stream != nil {
+		return f.pull(ctx)
+	}
 	text, sig, remember, err := f.get(ctx)
 	if errors.Is(err, errUnchanged) {
 		f.confirm(time.Now())
@@ -160,7 +167,7 @@ func (f *feed) load(text, sig []byte) error {
 func (f *feed) confirm(at time.Time) {
 	f.confirmed.Store(at.Unix())
 	listConfirmed.WithLabelValues(f.Name).Set(float64(at.Unix()))
-	if f.URL != "" {
+	if f.File == "" {
 		_ = os.Chtimes(f.kept(), at, at) // else it seems older after a restart
 	}
 }
@@ -274,6 +281,13 @@ func (f *feed) restore() {
 	}
 	text, err := os.ReadFile(f.kept())
 	if err != nil {
+		return
+	}
+	if f.stream != nil {
+		f.stream.restore(text)
+		if f.loadStream() == nil {
+			f.confirm(info.ModTime())
+		}
 		return
 	}
 	sig, _ := os.ReadFile(f.kept() + ".sig") // verify minds

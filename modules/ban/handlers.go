@@ -45,6 +45,8 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 		if err := desk.Follow(h.settings.Blocklists, h.house.Dir()); err != nil {
 			ctx.Logger().Error("the blocklists are those of the configuration before", zap.Error(err))
 		}
+		logger := h.house.AccessLog().Named("ban")
+		desk.Export(h.settings.Nftables, func(err error) { logger.Error("the file for nftables is out of date", zap.Error(err)) })
 	})
 	if srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
 		srv.RegisterOnShutdown(h.letGo)

@@ -126,7 +126,7 @@ type Listing struct {
 func (d *Desk) Lists() []Listing {
 	all := []Listing{}
 	for _, r := range d.followed() {
-		l := Listing{Name: r.Name, From: r.File + r.URL, Entries: r.set.Load().Len(), Action: r.Action}
+		l := Listing{Name: r.Name, From: r.File + r.URL + r.CrowdSec, Entries: r.set.Load().Len(), Action: r.Action}
 		if at := r.confirmed.Load(); at != 0 {
 			l.Confirmed = time.Unix(at, 0).UTC()
 		}

@@ -2,8 +2,11 @@ package ban
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
@@ -13,6 +16,7 @@ import (
 	"gatehouse.internal/modules/internal/clientip"
 	"gatehouse.internal/modules/internal/prefixset"
 	"gatehouse.internal/modules/internal/reqpath"
+	"gatehouse.internal/modules/internal/secret"
 )
 
 func init() {
@@ -34,6 +38,8 @@ type Settings struct {
 	Honeypot []reqpath.Pattern `json:"honeypot,omitempty"`
 	// Lists of networks that others have found hostile: who is in one is shut out too.
 	Blocklists []Blocklist `json:"blocklists,omitempty"`
+	// A file that is kept current with the banned networks, for nft -f.
+	Nftables string `json:"nftables,omitempty"`
 	// Ban clients with loopback, private and link-local addresses too.
 	IncludePrivate bool `json:"include_private,omitempty"`
 
@@ -57,6 +63,25 @@ func (s *Settings) Provision(caddy.Context) (err error) {
 	for _, p := range s.Allow {
 		if !p.IsValid() || p != p.Masked() || p.Bits() == 0 {
 			return fmt.Errorf("ban: allow %s: want networks without bits behind their length, and not all addresses there are", p)
+		}
+	}
+	if s.Nftables != "" && !filepath.IsAbs(s.Nftables) {
+		return fmt.Errorf("ban: nftables %q: write the whole path, which begins with /", s.Nftables)
+	}
+	for i := range s.Blocklists {
+		b := &s.Blocklists[i]
+		if b.CrowdSec == "" {
+			continue
+		}
+		b.reveal = func() (secret.String, error) {
+			key, err := caddy.NewReplacer().ReplaceOrErr(b.Key, true, true)
+			if key = strings.TrimSpace(key); err != nil || key == "" {
+				return secret.String{}, errors.New("key: it is empty: give the environment variable or file that it stands for a value")
+			}
+			return secret.New(key), nil
+		}
+		if _, err := b.reveal(); err != nil {
+			return fmt.Errorf("ban: blocklist %s: %w", b.Name, err)
 		}
 	}
 	s.names = map[Whom]bool{}

@@ -48,9 +48,12 @@ type register struct {
 	mu    sync.RWMutex
 	names map[Whom]*Ban // guarded by mu
 	some  atomic.Int64  // len(names)
+
+	changes atomic.Int64 // how often it was changed
 }
 
 func (g *register) set(b *Ban) {
+	defer g.changes.Add(1)
 	switch {
 	case b.Scope != ByClient:
 		g.mu.Lock()
@@ -85,6 +88,7 @@ func (g *register) get(w Whom) (*Ban, bool) {
 }
 
 func (g *register) delete(w Whom) {
+	defer g.changes.Add(1)
 	if w.Scope != ByClient {
 		g.mu.Lock()
 		delete(g.names, w)
@@ -98,6 +102,7 @@ func (g *register) delete(w Whom) {
 
 // replace puts these in the place of all that are there.
 func (g *register) replace(all map[Whom]*Ban) {
+	defer g.changes.Add(1)
 	out, milder, names := map[netip.Prefix]*Ban{}, map[netip.Prefix]*Ban{}, map[Whom]*Ban{}
 	for w, b := range all {
 		switch {
