@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"slices"
@@ -12,6 +14,7 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/chain"
+	"gatehouse.internal/modules/internal/event"
 )
 
 func init() { caddy.RegisterModule(Admin{}) }
@@ -27,6 +30,7 @@ const (
 //	GET    /gatehouse/audit                      how the record is
 //	POST   /gatehouse/audit/holds {name, why}    nothing is pruned while there is a hold
 //	DELETE /gatehouse/audit/holds?name=<name>
+//	POST   /gatehouse/audit/incidents {manifest_sha256, why}   an export begins, or is put on record
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -46,6 +50,7 @@ func (Admin) Routes() []caddy.AdminRoute {
 			}
 			return hold.Handler.ServeHTTP(w, r)
 		})},
+		gatehouse.AdminRoute(http.MethodPost, adminIncidents, putOnRecord),
 	)
 }
 
@@ -134,3 +139,37 @@ func changeHolds(change func([]chain.Hold) ([]chain.Hold, error)) (any, error) {
 }
 
 var _ caddy.AdminRouter = Admin{}
+
+// incidentAsk asks for an export to be put on record.
+type incidentAsk struct {
+	Manifest string `json:"manifest_sha256,omitempty"`
+	Why      string `json:"why"`
+	Operator string `json:"operator,omitempty"`
+}
+
+// putOnRecord answers when the export is on record. Without a manifest it says that one begins: that this was asked for is on
+// record then, like everything that happened before.
+func putOnRecord(r *http.Request) (any, error) {
+	ask, err := gatehouse.ReadAsk[incidentAsk](r)
+	if err != nil {
+		return nil, err
+	}
+	if ask.Manifest == "" && strings.TrimSpace(ask.Why) != "" {
+		return struct{}{}, nil
+	}
+	if sum, err := hex.DecodeString(ask.Manifest); err != nil || len(sum) != sha256.Size || strings.TrimSpace(ask.Why) == "" {
+		return nil, errors.New("give the manifest's SHA-256, and say what the export is for")
+	}
+	_, state, err := gatehouse.RunningState()
+	if err != nil {
+		return nil, err
+	}
+	err = state.Bus.Record(event.Event{
+		Time: time.Now(), Kind: incidentKind, Detail: ask.Why,
+		Attrs: []event.Attr{{Key: "operator", Value: ask.Operator}, {Key: sealed, Value: ask.Manifest}},
+	})
+	if err != nil {
+		return nil, gatehouse.AdminError(http.StatusServiceUnavailable, err)
+	}
+	return struct{}{}, nil
+}

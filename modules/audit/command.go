@@ -30,7 +30,7 @@ Reads the logs that --log names, gatehouse.access and gatehouse.events, and the 
 	})
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "audit",
-		Usage: "verify|show|export|prove|check|key|witness|status|hold",
+		Usage: "verify|show|export|prove|check|key|witness|status|hold|incident",
 		Short: "Reads and verifies the record of what was done",
 		Long: `
 verify, show, export, prove and key read the files of the audit log, beside a running gateway or without one, and need no
@@ -40,7 +40,7 @@ What to keep elsewhere, so that nobody who has this machine can change the past:
 once, and the file "checkpoint" of the directory, again and again.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			subs := []*cobra.Command{verifyCommand(), showCommand(), exportCommand(), proveCommand(), checkCommand(), keyCommand(), witnessCommand()}
-			for _, sub := range append(subs, statusCommand(), holdCommand()) {
+			for _, sub := range append(subs, statusCommand(), holdCommand(), incidentCommand()) {
 				sub.SilenceUsage = true
 				gatehouse.AdminFlags(sub)
 				cmd.AddCommand(sub)

@@ -92,6 +92,7 @@ const (
 	SupportGranted      Kind = "support_grant.given" // to User; Session is its id, Attrs have ticket and approver
 	SupportRevoked      Kind = "support_grant.revoked"
 	SupportExpired      Kind = "support_grant.expired"
+	IncidentExported    Kind = "incident.exported"        // Attrs have the SHA-256 of the manifest, Detail says what it is for
 	AccessReviewed      Kind = "access_review.signed_off" // Attrs say who, and of what report
 	AccessReviewOverdue Kind = "access_review.overdue"    // Detail says since when
 
