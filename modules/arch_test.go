@@ -23,7 +23,7 @@ var foundations = []string{
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "forward", "audit", "link", "siem", "operators"}
+var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "forward", "audit", "link", "siem", "operators"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
@@ -68,6 +68,8 @@ var doors = map[string]string{
 	"mfa/enrol.go":             "the room's pages on which factors are added",
 	"mfa/verify.go":            "the room's page on which they are proven",
 
+	"verify/handler.go":       "judges requests in the row of handlers",
+	"verify/page.go":          "the room's pages",
 	"authn/directory.go":      "tells the house who is logged in",
 	"apikey/directory.go":     "tells the house which programs have keys",
 	"clientcert/directory.go": "tells the house whom certificates are bound to",
@@ -90,6 +92,7 @@ var engines = map[string][]string{
 	"idp/local": nil,
 	"authz":     {"cel.dev/cel-go/"},
 	"siem":      {"github.com/DeRuina/timberjack", "go.opentelemetry.io/proto/otlp/", "google.golang.org/protobuf/"},
+	"verify":    {"github.com/oschwald/maxminddb-golang/", "github.com/wneessen/go-mail"},
 	"mfa":       {"github.com/go-webauthn/webauthn/", "github.com/boombuler/barcode/"},
 }
 

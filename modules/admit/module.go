@@ -373,7 +373,7 @@ func (h *Handler) refuse(w *writer, r *http.Request, req *gatehouse.Request, v v
 
 // leadsAway reports whether a person can meet the verdict on another page of the site's.
 func leadsAway(v verdict.Verdict) bool {
-	return v.Reason == verdict.LoginRequired || v.Reason == verdict.MFARequired
+	return v.Reason == verdict.LoginRequired || v.Reason == verdict.MFARequired || v.Reason == verdict.VerifyRequired
 }
 
 // redirect is the status with which a person is led to where the verdict is met, 0 when that would lose what they sent.

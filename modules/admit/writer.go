@@ -45,6 +45,11 @@ func (w *writer) stamp() {
 	if w.req.Grant.Given() {
 		dropOwnCookies(h)
 	}
+	for _, line := range w.req.Cookies() { // after that, so that they stay
+		if !slices.Contains(h["Set-Cookie"], line) {
+			h.Add("Set-Cookie", line)
+		}
+	}
 }
 
 // share lets the scripts of named origins read what the application answers. An application that says itself who may

@@ -118,6 +118,8 @@ func (s *Story) next(id string) string {
 		return "gatehouse waf explain " + id + "; if it was a false alarm: gatehouse waf propose " + id
 	case verdict.Forbidden, verdict.LoginRequired, verdict.MFARequired:
 		return "gatehouse policy explain says which rule lets whom in"
+	case verdict.VerifyRequired, verdict.VerifyDenied:
+		return "gatehouse verify list shows what is held; gatehouse verify approve lets it through"
 	case verdict.Banned:
 		return fmt.Sprintf("gatehouse ban check %v", s.Request["client_ip"])
 	case verdict.UpstreamDown, verdict.UpstreamTimeout, verdict.UpstreamRejected:

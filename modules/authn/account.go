@@ -47,6 +47,9 @@ func (p *Portal) account(w http.ResponseWriter, r *http.Request, req *gatehouse.
 		Roles: who.Roles, Since: req.Identity.Since(), LogoutURL: logoutPath, CSRF: csrf,
 		Action: accountPath, Done: r.Form.Get("done") != "", Now: time.Now(), FactorsURL: gatehouse.FactorPath,
 	}
+	if p.house.Page(p.site, gatehouse.DevicesPath) != nil {
+		view.DevicesURL = gatehouse.DevicesPath
+	}
 	if p.house.Page(p.site, gatehouse.KeysPath) != nil {
 		view.KeysURL = gatehouse.KeysPath
 	}

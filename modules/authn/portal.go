@@ -87,7 +87,15 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 
 // page has a room answer for its place.
 func (p *Portal) page(w http.ResponseWriter, r *http.Request, req *gatehouse.Request, guest gatehouse.PortalPage) error {
-	v := gatehouse.PageVisit{Request: req, CheckCSRF: func() error { return p.checkCSRF(r, req) }}
+	v := gatehouse.PageVisit{Request: req, CheckCSRF: func() error { return p.checkCSRF(r, req) }, Next: returnPath}
+	v.Anew = func(next string) (label, address string) {
+		name := req.Identity.Provider()
+		idp := p.find(name)
+		if _, emergency := idp.(gatehouse.Emergency); idp == nil || idp.Form() || emergency {
+			return "", ""
+		}
+		return p.label(name), loginPath + "/" + name + "?" + url.Values{stepParam: {stepAny + "verify"}, "next": {next}}.Encode()
+	}
 	if req.Identity.Known() {
 		var err error
 		if v.CSRF, err = p.csrf(req); err != nil {

@@ -11,6 +11,12 @@ const (
 	LinkPath = PortalPrefix + "link"
 	// KeysPath is where people have the keys of their programs and devices.
 	KeysPath = PortalPrefix + "account/keys"
+	// VerifyPath is where people prove that a device or a network is theirs.
+	VerifyPath = PortalPrefix + "verify"
+	// ReportPath is where people say that a visit was not theirs.
+	ReportPath = VerifyPath + "/report"
+	// DevicesPath is where people see and remove their devices and networks.
+	DevicesPath = PortalPrefix + "account/devices"
 )
 
 // PortalPage answers for a place of a site's portal. Implementations are safe for concurrent use.
@@ -26,6 +32,11 @@ type PageVisit struct {
 	// CSRF goes into each form as csrf; "" when nobody is logged in. CheckCSRF refuses a form that this session was not shown.
 	CSRF      string
 	CheckCSRF func() error
+	// Next returns the path on this site that a client's text names, or "/".
+	Next func(text string) string
+	// Anew is what the person's identity provider is called, and where it is asked to have them log in anew; "" when it cannot be
+	// asked. It leads back to next.
+	Anew func(next string) (label, address string)
 }
 
 // AddPage has p answer for the path of the portal on the site whose row is being provisioned. Only Provision may call it.

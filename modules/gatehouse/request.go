@@ -47,6 +47,7 @@ type Request struct {
 	attrs   []event.Attr
 	watched event.Kind
 	probe   bool
+	cookies []string
 }
 
 // Site is what admit knows of the site a request is for. It does not change after provisioning.
@@ -110,6 +111,13 @@ func (q *Request) ChallengeLogin(r *http.Request, detail string) error {
 // InsteadOfLogin has ChallengeLogin refuse with v: the request brought a credential that does not count here, which is what
 // its sender must be told. Only authn calls it.
 func (q *Request) InsteadOfLogin(v verdict.Verdict) { q.instead = v }
+
+// GiveCookie has the answer set a cookie of the gateway's, whoever answers: line is a value of Set-Cookie, of a name that
+// applications cannot set.
+func (q *Request) GiveCookie(line string) { q.cookies = append(q.cookies, line) }
+
+// Cookies returns what GiveCookie was given. The slice must not be changed.
+func (q *Request) Cookies() []string { return q.cookies }
 
 // Told returns whom the application may be told of: nobody while a login is not complete. Such a request comes so far on
 // public paths alone.

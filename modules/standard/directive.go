@@ -24,6 +24,7 @@ import (
 	"gatehouse.internal/modules/idp/oidc/bearer"
 	"gatehouse.internal/modules/link"
 	"gatehouse.internal/modules/ratelimit"
+	"gatehouse.internal/modules/verify"
 	"gatehouse.internal/modules/waf"
 )
 
@@ -205,6 +206,7 @@ func (s *site) row() caddyhttp.Route {
 		handler("gatehouse_authenticate", &s.authn),
 		handler("gatehouse_ban_name", new(ban.NameHandler)),
 		handler("gatehouse_rate_limit_user", &s.limits.Late),
+		handler("gatehouse_verify", new(verify.Handler)),
 		handler("gatehouse_portal", s.authn.Portal()),
 		handler("gatehouse_authorize", &s.authz),
 		handler("gatehouse_waf_body", &waf.BodyHandler{}),

@@ -51,7 +51,7 @@ func (v *voucher) ServeLogin(_ http.ResponseWriter, r *http.Request, _ gatehouse
 		return strings.Split(q.Get(name), ",")
 	}
 	id := identity.Identity{
-		Issuer: "https://voucher.test", Subject: q.Get("as"), Name: q.Get("as"), Roles: list("roles"), Groups: v.house.Groups(list("groups")),
+		Issuer: "https://voucher.test", Subject: q.Get("as"), Name: q.Get("as"), Email: q.Get("email"), Roles: list("roles"), Groups: v.house.Groups(list("groups")),
 		AuthTime: time.Now(), Claims: map[string][]string{}, Tenant: q.Get("tenant"), // which is not for a provider to say
 	}
 	for _, claim := range v.house.Claims() {

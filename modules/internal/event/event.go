@@ -75,6 +75,21 @@ const (
 	SIEMLost          Kind = "siem.lost"          // Attrs say how many records a collector will never get, and why
 )
 
+// The kinds that tell of devices and networks. Attrs have the signals, the outcome, the network and the device.
+const (
+	VerifyNoticed  Kind = "verify.noticed" // let through, and its owner is told
+	VerifyHeld     Kind = "verify.held"    // waits for a proof, or for an administrator
+	VerifyPassed   Kind = "verify.passed"  // it was given; Attrs say how
+	VerifyFailed   Kind = "verify.failed"  // a code was wrong
+	VerifyDenied   Kind = "verify.denied"
+	VerifyApproved Kind = "verify.approved" // by an administrator
+	VerifyForgot   Kind = "verify.forgotten"
+	IncidentReport Kind = "incident.user_reported" // "this was not me": all sessions of the person have ended
+	MessageFailed  Kind = "message.failed"         // a message to a person could not be sent; Detail says why
+	GeoTrouble     Kind = "geoip.trouble"          // Detail says which file, and what is wrong with it
+	GeoMended      Kind = "geoip.mended"           // nothing is wrong with it any more
+)
+
 // The kinds that tell of programs.
 const (
 	ServiceAccountAdded    Kind = "service_account.added"
@@ -132,7 +147,7 @@ func (k Kind) Stream() Stream {
 	case WAFDetected, WAFFailedOpen, WAFCanaryFailed, WAFProverOff:
 		return WAF
 	case AuditFailed, AuditResumed, SIEMDown, SIEMResumed, SIEMLost, BlocklistRejected, BlocklistStale, BreachedUnread, ClockRolledBack,
-		ProtocolFlood:
+		ProtocolFlood, MessageFailed, GeoTrouble, GeoMended:
 		return System
 	}
 	return Audit

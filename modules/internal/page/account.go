@@ -25,6 +25,7 @@ type Account struct {
 
 	PasswordURL string // where the person changes their password; "": not here
 	FactorsURL  string // where the person has their second factors; "": nowhere
+	DevicesURL  string // where the person has their devices and networks; "": nowhere
 	KeysURL     string // where the person has the keys of their programs; "": nowhere
 
 	Sessions []Session
@@ -64,6 +65,9 @@ func (p Account) content(l *tongue) (content, bool) {
 	}
 	if !local(p.FactorsURL) {
 		p.FactorsURL = ""
+	}
+	if !local(p.DevicesURL) {
+		p.DevicesURL = ""
 	}
 	if !local(p.KeysURL) {
 		p.KeysURL = ""

@@ -119,7 +119,8 @@ var english = tongue{
 		NudgeLead:     "Passwords are guessed, stolen and lost. With a second step, a password alone opens nothing.",
 		NudgeNow:      "Set it up now", NudgeLater: "Not now",
 
-		outside: englishOutside,
+		outside:  englishOutside,
+		visiting: englishVisiting,
 	},
 	group: ",",
 	units: [4]unit{{"second", "seconds"}, {"minute", "minutes"}, {"hour", "hours"}, {"day", "days"}},
@@ -244,6 +245,8 @@ var english = tongue{
 			next:  "Confirm, then do it once more.",
 			login: "Confirm",
 		},
+		verdict.VerifyRequired: englishVerifyRequired,
+		verdict.VerifyDenied:   englishVerifyDenied,
 		verdict.Forbidden: {
 			title: "You do not have access to this page",
 			what:  "It is open to certain people only, and your account is not among them.",

@@ -142,6 +142,7 @@ var french = tongue{
 		NudgeTitle:    "Protégez mieux votre compte",
 		NudgeLead:     "Un mot de passe se devine, se vole et se perd. Avec une seconde étape, il n’ouvre rien à lui seul.",
 		outside:       frenchOutside,
+		visiting:      frenchVisiting,
 		NudgeNow:      "Configurer maintenant", NudgeLater: "Plus tard",
 	},
 	group: " ",
@@ -272,6 +273,8 @@ var french = tongue{
 			next:  "Confirmez, puis recommencez.",
 			login: "Confirmer",
 		},
+		verdict.VerifyRequired: frenchVerifyRequired,
+		verdict.VerifyDenied:   frenchVerifyDenied,
 		verdict.Forbidden: {
 			title: "Vous n’avez pas accès à cette page",
 			what:  "Elle est réservée à certaines personnes, et votre compte n’en fait pas partie.",

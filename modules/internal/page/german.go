@@ -142,6 +142,7 @@ var german = tongue{
 		NudgeTitle:    "Machen Sie Ihr Konto sicherer",
 		NudgeLead:     "Passwörter werden erraten, gestohlen und verloren. Mit einem zweiten Schritt öffnet ein Passwort allein nichts.",
 		outside:       germanOutside,
+		visiting:      germanVisiting,
 		NudgeNow:      "Jetzt einrichten", NudgeLater: "Nicht jetzt",
 	},
 	group: ".",
@@ -267,6 +268,8 @@ var german = tongue{
 			next:  "Bestätigen Sie, und tun Sie es dann noch einmal.",
 			login: "Bestätigen",
 		},
+		verdict.VerifyRequired: germanVerifyRequired,
+		verdict.VerifyDenied:   germanVerifyDenied,
 		verdict.Forbidden: {
 			title: "Sie haben keinen Zugang zu dieser Seite",
 			what:  "Sie ist nur für bestimmte Personen gedacht, und Ihr Konto gehört nicht dazu.",

@@ -197,5 +197,6 @@ type words struct {
 	NudgeTitle, NudgeLead, NudgeNow        string
 	NudgeLater                             string
 
-	outside // of people without an account, and of programs
+	visiting // of devices and networks
+	outside  // of people without an account, and of programs
 }

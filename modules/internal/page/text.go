@@ -48,6 +48,8 @@ var reasons = map[verdict.Reason]technical{
 	verdict.ResponseBlocked:  {detail: "The application's answer looked like a leak of internals and was withheld. The application did act on the request; repeat it only if it is idempotent. Operators find the cause by the request id.", step: stepHome},
 	verdict.WAFFailed:        {detail: "Inspection could not be completed, so the request was refused and did not reach the application. It is safe to repeat.", step: stepAgain},
 	verdict.LoginRequired:    {detail: "Authenticate and repeat the request: send a valid bearer token, or have the user sign in at login_url where one is given."},
+	verdict.VerifyRequired:   {detail: "The session is used with a device or from a network that is not known to be the user's: lead them to login_url, and repeat the request afterwards. Operators: `gatehouse verify list`."},
+	verdict.VerifyDenied:     {detail: "The policy, or an administrator, does not let this device or network in. Operators: `gatehouse verify list`; the log says why.", step: stepHome},
 	verdict.MFARequired:      {detail: "The user must prove a second factor: lead them to step_up_url. With max_age, repeat the request afterwards. With step_up_ticket, repeat it once, unchanged, with that value in the header Step-Up-Ticket."},
 	verdict.Forbidden:        {detail: "No rule allows this identity to make this request. Signing in again with the same account does not help; ask an operator for the role it needs.", step: stepHome},
 	verdict.InvalidToken:     {detail: "The credential is malformed, expired, revoked, or not for this site. Get a new one; do not repeat the request with this one."},

@@ -10,49 +10,51 @@ type Reason string
 
 // The reasons. Each names the room that gives it; README.md in modules lists what a person should do about it.
 const (
-	PlainHTTP        Reason = "plain_http"          // admit: not TLS
-	TooEarly         Reason = "too_early"           // admit: 0-RTT data, RFC 8470
-	BadPath          Reason = "bad_path"            // admit: a path with more than one reading
-	BadMethod        Reason = "method_not_allowed"  // admit
-	BadUpgrade       Reason = "bad_upgrade"         // admit: not a well-formed websocket handshake
-	CrossOrigin      Reason = "cross_origin"        // admit: a foreign page acts in a person's name: form, script, websocket
-	BadRequest       Reason = "bad_request"         // admit, portal: malformed in another way
-	ClientUnknown    Reason = "client_unknown"      // admit: no client address
-	UnknownHost      Reason = "unknown_host"        // admit: no site has this name
-	Misdirected      Reason = "misdirected"         // admit: SNI and Host differ
-	WAFBlocked       Reason = "waf_blocked"         // waf
-	BodyTooLarge     Reason = "body_too_large"      // waf, portal
-	BodyUnreadable   Reason = "body_unreadable"     // waf: the body ended early or is not what it says
-	ResponseBlocked  Reason = "response_blocked"    // waf: the application's answer would give away what it should not
-	WAFFailed        Reason = "waf_failed"          // waf: inspection could not be completed
-	LoginRequired    Reason = "login_required"      // authz
-	MFARequired      Reason = "mfa_required"        // authz, mfa: who it is must be proven once more, by a second factor
-	Forbidden        Reason = "forbidden"           // authz
-	InvalidToken     Reason = "invalid_token"       // authn: a token, key or certificate that does not count (RFC 6750 3.1)
-	OutOfScope       Reason = "insufficient_scope"  // authn: it counts, but not for this request (RFC 6750 3.1)
-	OtherWorkspace   Reason = "workspace_mismatch"  // authn: a token for another workspace than the request names
-	LinkInvalid      Reason = "link_invalid"        // authn: a link that is expired, used up, revoked, or for something else
-	CertificateBad   Reason = "certificate_refused" // clientcert: the client's TLS certificate does not count, or there is none where one must be
-	NotFound         Reason = "not_found"           // portal
-	LoginFailed      Reason = "login_failed"        // portal, identity providers
-	LoginExpired     Reason = "login_expired"       // portal: the login took too long or belongs to another browser
-	ProviderDown     Reason = "provider_down"       // identity providers
-	ClockDiffers     Reason = "clock_differs"       // identity providers: theirs or ours is wrong by more than is tolerated
-	GroupsMissing    Reason = "groups_missing"      // identity providers: a person's groups did not fit, and cannot be asked for
-	TooManyAttempts  Reason = "too_many_attempts"   // identity providers
-	RateLimited      Reason = "rate_limited"        // ratelimit: more requests than the site takes from one client, user or session
-	AccountPending   Reason = "account_pending"     // portal: an administrator has not approved the account yet
-	TooManySessions  Reason = "too_many_sessions"   // portal: the person is logged in as often as they may be
-	AccountDisabled  Reason = "account_disabled"    // portal: the account was rejected, disabled or deleted
-	Banned           Reason = "banned"              // ban: the client's network has offended too often
-	UpstreamDown     Reason = "upstream_down"       // the application did not answer
-	UpstreamTimeout  Reason = "upstream_timeout"    // the application answered too late
-	Unavailable      Reason = "unavailable"         // the gateway's own state is closed or broken
-	Internal         Reason = "internal"            // a bug or a broken configuration
-	HeadersTooLarge  Reason = "headers_too_large"   // admit
-	ClientClosed     Reason = "client_closed"       // the client went away first
-	RequestTimeout   Reason = "request_timeout"     // the client sent too slowly
-	UpstreamRejected Reason = "upstream_error"      // another error of the proxy
+	PlainHTTP        Reason = "plain_http"            // admit: not TLS
+	TooEarly         Reason = "too_early"             // admit: 0-RTT data, RFC 8470
+	BadPath          Reason = "bad_path"              // admit: a path with more than one reading
+	BadMethod        Reason = "method_not_allowed"    // admit
+	BadUpgrade       Reason = "bad_upgrade"           // admit: not a well-formed websocket handshake
+	CrossOrigin      Reason = "cross_origin"          // admit: a foreign page acts in a person's name: form, script, websocket
+	BadRequest       Reason = "bad_request"           // admit, portal: malformed in another way
+	ClientUnknown    Reason = "client_unknown"        // admit: no client address
+	UnknownHost      Reason = "unknown_host"          // admit: no site has this name
+	Misdirected      Reason = "misdirected"           // admit: SNI and Host differ
+	WAFBlocked       Reason = "waf_blocked"           // waf
+	BodyTooLarge     Reason = "body_too_large"        // waf, portal
+	BodyUnreadable   Reason = "body_unreadable"       // waf: the body ended early or is not what it says
+	ResponseBlocked  Reason = "response_blocked"      // waf: the application's answer would give away what it should not
+	WAFFailed        Reason = "waf_failed"            // waf: inspection could not be completed
+	LoginRequired    Reason = "login_required"        // authz
+	MFARequired      Reason = "mfa_required"          // authz, mfa: who it is must be proven once more, by a second factor
+	VerifyRequired   Reason = "verification_required" // verify: a device or network is not known to be the person's
+	VerifyDenied     Reason = "verification_denied"   // verify: the policy, or an administrator, does not let it in
+	Forbidden        Reason = "forbidden"             // authz
+	InvalidToken     Reason = "invalid_token"         // authn: a token, key or certificate that does not count (RFC 6750 3.1)
+	OutOfScope       Reason = "insufficient_scope"    // authn: it counts, but not for this request (RFC 6750 3.1)
+	OtherWorkspace   Reason = "workspace_mismatch"    // authn: a token for another workspace than the request names
+	LinkInvalid      Reason = "link_invalid"          // authn: a link that is expired, used up, revoked, or for something else
+	CertificateBad   Reason = "certificate_refused"   // clientcert: the client's TLS certificate does not count, or there is none where one must be
+	NotFound         Reason = "not_found"             // portal
+	LoginFailed      Reason = "login_failed"          // portal, identity providers
+	LoginExpired     Reason = "login_expired"         // portal: the login took too long or belongs to another browser
+	ProviderDown     Reason = "provider_down"         // identity providers
+	ClockDiffers     Reason = "clock_differs"         // identity providers: theirs or ours is wrong by more than is tolerated
+	GroupsMissing    Reason = "groups_missing"        // identity providers: a person's groups did not fit, and cannot be asked for
+	TooManyAttempts  Reason = "too_many_attempts"     // identity providers
+	RateLimited      Reason = "rate_limited"          // ratelimit: more requests than the site takes from one client, user or session
+	AccountPending   Reason = "account_pending"       // portal: an administrator has not approved the account yet
+	TooManySessions  Reason = "too_many_sessions"     // portal: the person is logged in as often as they may be
+	AccountDisabled  Reason = "account_disabled"      // portal: the account was rejected, disabled or deleted
+	Banned           Reason = "banned"                // ban: the client's network has offended too often
+	UpstreamDown     Reason = "upstream_down"         // the application did not answer
+	UpstreamTimeout  Reason = "upstream_timeout"      // the application answered too late
+	Unavailable      Reason = "unavailable"           // the gateway's own state is closed or broken
+	Internal         Reason = "internal"              // a bug or a broken configuration
+	HeadersTooLarge  Reason = "headers_too_large"     // admit
+	ClientClosed     Reason = "client_closed"         // the client went away first
+	RequestTimeout   Reason = "request_timeout"       // the client sent too slowly
+	UpstreamRejected Reason = "upstream_error"        // another error of the proxy
 )
 
 // status holds the answer's HTTP status; presence makes a reason known.
@@ -74,6 +76,8 @@ var status = map[Reason]int{
 	WAFFailed:        http.StatusServiceUnavailable,
 	LoginRequired:    http.StatusUnauthorized,
 	MFARequired:      http.StatusUnauthorized,
+	VerifyRequired:   http.StatusUnauthorized,
+	VerifyDenied:     http.StatusForbidden,
 	Forbidden:        http.StatusForbidden,
 	InvalidToken:     http.StatusUnauthorized,
 	OutOfScope:       http.StatusForbidden,

@@ -52,7 +52,7 @@ func protoVersion(r *Record) string {
 // denied reports whether somebody was kept from something by the gateway.
 func denied(r *Record) bool {
 	switch event.Kind(r.Kind) {
-	case event.LoginFailed, event.FactorFailed, event.AdminRefused:
+	case event.LoginFailed, event.FactorFailed, event.AdminRefused, event.VerifyFailed, event.VerifyDenied:
 		return true
 	}
 	return r.Reason != ""
@@ -63,7 +63,7 @@ func denied(r *Record) bool {
 func failed(r *Record) bool {
 	switch event.Kind(r.Kind) {
 	case event.AuditFailed, event.WAFCanaryFailed, event.WAFFailedOpen, event.WAFProverOff, event.RulesRejected,
-		event.BlocklistRejected, event.BlocklistStale, event.BreachedUnread, event.ClockRolledBack:
+		event.BlocklistRejected, event.BlocklistStale, event.BreachedUnread, event.ClockRolledBack, event.MessageFailed, event.GeoTrouble:
 		return true
 	}
 	return denied(r) || r.Status >= 400

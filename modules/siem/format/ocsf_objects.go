@@ -48,15 +48,15 @@ func ocsfDisposition(r *Record) (action, disposition int) {
 		case event.WAFDetected:
 			return 1, 15 // detected
 		case event.WAFCanaryFailed, event.WAFProverOff, event.AuditFailed, event.RulesRejected, event.BlocklistRejected,
-			event.BreachedUnread, event.ClockRolledBack:
+			event.BreachedUnread, event.ClockRolledBack, event.MessageFailed, event.GeoTrouble:
 			return 0, 27 // error
 		}
 		return 1, 1 // allowed
 	}
 	switch verdict.Reason(r.Reason) {
-	case verdict.LoginRequired, verdict.MFARequired:
+	case verdict.LoginRequired, verdict.MFARequired, verdict.VerifyRequired:
 		return 2, 23 // challenge
-	case verdict.Forbidden, verdict.OutOfScope, verdict.InvalidToken, verdict.LoginFailed, verdict.AccountDisabled, verdict.AccountPending:
+	case verdict.Forbidden, verdict.VerifyDenied, verdict.OutOfScope, verdict.InvalidToken, verdict.LoginFailed, verdict.AccountDisabled, verdict.AccountPending:
 		return 2, 26 // unauthorized
 	case verdict.UpstreamDown, verdict.UpstreamTimeout, verdict.UpstreamRejected, verdict.ProviderDown, verdict.Unavailable, verdict.Internal:
 		return 2, 27 // error

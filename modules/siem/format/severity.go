@@ -20,10 +20,11 @@ const (
 // SeverityOf is decided by the kind; for requests and what has no kind of its own, by the reason they were refused for.
 func SeverityOf(r *Record) Severity {
 	switch event.Kind(r.Kind) {
-	case event.AuditFailed, event.WAFCanaryFailed, event.WAFFailedOpen, event.UserCompromised, event.ClockRolledBack,
+	case event.AuditFailed, event.WAFCanaryFailed, event.WAFFailedOpen, event.UserCompromised, event.ClockRolledBack, event.IncidentReport,
 		event.BreakGlassSealed, event.BreakGlassAsked, event.BreakGlassUsed, event.BreakGlassRequest, event.BreakGlassUnsealed:
 		return High
-	case event.LoginFailed, event.FactorFailed, event.SessionsApart, event.WAFDetected, event.WAFProverOff, event.BanAdded,
+	case event.LoginFailed, event.FactorFailed, event.SessionsApart, event.VerifyHeld, event.VerifyFailed, event.VerifyDenied,
+		event.MessageFailed, event.GeoTrouble, event.WAFDetected, event.WAFProverOff, event.BanAdded,
 		event.RulesRejected, event.BlocklistRejected, event.BlocklistStale, event.BreachedUnread, event.AdminRefused,
 		event.ProtocolFlood:
 		return Medium
@@ -37,7 +38,7 @@ func SeverityOf(r *Record) Severity {
 			return Notice
 		}
 		return Info
-	case verdict.LoginRequired, verdict.MFARequired, verdict.ClientClosed:
+	case verdict.LoginRequired, verdict.MFARequired, verdict.VerifyRequired, verdict.ClientClosed:
 		return Notice // nobody did anything wrong: everybody's first request ends so
 	case verdict.WAFBlocked, verdict.ResponseBlocked, verdict.WAFFailed, verdict.LoginFailed, verdict.TooManyAttempts,
 		verdict.UpstreamDown, verdict.UpstreamTimeout, verdict.UpstreamRejected, verdict.ProviderDown,

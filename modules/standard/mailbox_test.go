@@ -1,0 +1,118 @@
+package standard_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/pem"
+	"io"
+	"mime/quotedprintable"
+	"net"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// mailbox is a mail server that takes what comes after STARTTLS, and nothing before.
+type mailbox struct {
+	addr, ca string
+	mail     chan string
+}
+
+func newMailbox(t testing.TB) *mailbox {
+	t.Helper()
+	srv := httptest.NewTLSServer(nil) // for its certificate, of 127.0.0.1
+	t.Cleanup(srv.Close)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	m := &mailbox{addr: ln.Addr().String(), ca: filepath.Join(t.TempDir(), "ca.pem"), mail: make(chan string, 100)}
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+	if err := os.WriteFile(m.ca, ca, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go m.serve(c, srv.TLS)
+		}
+	}()
+	return m
+}
+
+func (m *mailbox) serve(c net.Conn, config *tls.Config) {
+	defer func() { c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	secure, in := false, bufio.NewReader(c)
+	say := func(text string) { _, _ = io.WriteString(c, text+"\r\n") }
+	say("220 mail.test")
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return
+		}
+		word := strings.ToUpper(strings.Fields(line + " x")[0])
+		switch {
+		case word == "EHLO" && secure:
+			say("250 mail.test")
+		case word == "EHLO":
+			say("250-mail.test\r\n250 STARTTLS")
+		case word == "STARTTLS":
+			say("220 go")
+			over := tls.Server(c, &tls.Config{Certificates: config.Certificates})
+			c, in, secure = over, bufio.NewReader(over), true
+		case word == "QUIT":
+			say("221 bye")
+			return
+		case !secure:
+			say("530 STARTTLS first")
+		case word == "DATA":
+			say("354 go on")
+			var text strings.Builder
+			for {
+				line, err := in.ReadString('\n')
+				if err != nil || line == ".\r\n" {
+					break
+				}
+				text.WriteString(line)
+			}
+			m.mail <- text.String()
+			say("250 taken")
+		default:
+			say("250 ok")
+		}
+	}
+}
+
+// next waits for a letter, and returns its head and its text.
+func (m *mailbox) next(t testing.TB) (head, body string) {
+	t.Helper()
+	select {
+	case raw := <-m.mail:
+		head, body, _ = strings.Cut(raw, "\r\n\r\n")
+		if strings.Contains(strings.ToLower(head), "quoted-printable") {
+			plain, err := io.ReadAll(quotedprintable.NewReader(strings.NewReader(body)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			body = string(plain)
+		}
+		return head, body
+	case <-time.After(20 * time.Second):
+		t.Fatal("no letter came")
+		return "", ""
+	}
+}
+
+var (
+	codeInLetter = regexp.MustCompile(`(?m)^  (\d{8})\r?$`)
+	linkInLetter = regexp.MustCompile(`https://app\.test(:\d+)?(/\.gatehouse/verify/report\?t=\S+)`)
+)
