@@ -23,8 +23,8 @@ type place struct {
 	g *gatetest.Gateway
 }
 
-// from returns a new browser that comes from an address of 127/8.
-func from(t testing.TB, g *gatetest.Gateway, addr string) *place {
+// comeFrom returns a new browser that comes from an address of 127/8.
+func comeFrom(t testing.TB, g *gatetest.Gateway, addr string) *place {
 	t.Helper()
 	p := &place{Client: g.Browser().HTTP, t: t, g: g}
 	return p.move(addr)
@@ -100,7 +100,7 @@ func verifying(t testing.TB, words string, change ...string) *operated {
 // in; who is denied is out; and a restart changes nothing of that (CER-04).
 func TestVerifyDevices(t *testing.T) {
 	g := verifying(t, "new_network notify\nnew_device step_up")
-	sam := from(t, g.Gateway, "127.0.0.1").logIn("as=sam&roles=staff")
+	sam := comeFrom(t, g.Gateway, "127.0.0.1").logIn("as=sam&roles=staff")
 	sam.want("the first login", "/x", 200, "")
 	sam.want("once more", "/x", 200, "")
 	sam.move("127.9.0.1").want("from another network", "/x", 200, "")
@@ -110,7 +110,7 @@ func TestVerifyDevices(t *testing.T) {
 		t.Errorf("told of %d times", n)
 	}
 
-	other := from(t, g.Gateway, "127.0.0.1").logIn("as=sam&roles=staff")
+	other := comeFrom(t, g.Gateway, "127.0.0.1").logIn("as=sam&roles=staff")
 	other.want("another device", "/x?a=1", 302, "/.gatehouse/verify?next=%2Fx%3Fa%3D1")
 	if res, body := call(t, other.Client, "GET", "https://app.test/x", ""); res.StatusCode != 401 || !strings.Contains(body, `"reason":"verification_required"`) {
 		t.Errorf("a script: %d %s", res.StatusCode, body)
@@ -135,7 +135,7 @@ func TestVerifyDevices(t *testing.T) {
 	other.want("approved", "/x", 200, "")
 	g.WantEvent("verify.passed", `"user":"voucher:sam"`)
 
-	third := from(t, g.Gateway, "127.0.0.1").logIn("as=sam&roles=staff")
+	third := comeFrom(t, g.Gateway, "127.0.0.1").logIn("as=sam&roles=staff")
 	m = heldField.FindStringSubmatch(func() string {
 		third.want("a third device", "/x", 302, "/.gatehouse/verify")
 		return third.want("its page", "/.gatehouse/verify", 200, "")
@@ -164,10 +164,10 @@ func TestVerifyDevices(t *testing.T) {
 // A stolen session's cookie alone, from wherever, opens nothing; and what its owner proves does not help the thief.
 func TestVerifyStolenSession(t *testing.T) {
 	g := verifying(t, "new_network allow\nnew_device step_up")
-	sam := from(t, g.Gateway, "127.0.0.1").logIn("as=sam&roles=staff")
+	sam := comeFrom(t, g.Gateway, "127.0.0.1").logIn("as=sam&roles=staff")
 	sam.want("the first login", "/x", 200, "")
 	key := sam.enrol()
-	thief := from(t, g.Gateway, "127.7.0.1")
+	thief := comeFrom(t, g.Gateway, "127.7.0.1")
 	u, _ := url.Parse("https://app.test/")
 	for _, c := range sam.Jar.Cookies(u) {
 		if c.Name == "__Host-gatehouse" {
@@ -184,11 +184,11 @@ func TestVerifyStolenSession(t *testing.T) {
 // The person's own second factor lets a new device in, and it is known from then on.
 func TestVerifyByFactor(t *testing.T) {
 	g := verifying(t, "new_device step_up")
-	sam := from(t, g.Gateway, "127.0.0.1").logIn("as=sam&roles=staff")
+	sam := comeFrom(t, g.Gateway, "127.0.0.1").logIn("as=sam&roles=staff")
 	sam.want("the first login", "/x", 200, "")
 	key := sam.enrol()
 
-	other := from(t, g.Gateway, "127.0.0.1").logIn("as=sam&roles=staff")
+	other := comeFrom(t, g.Gateway, "127.0.0.1").logIn("as=sam&roles=staff")
 	other.want("another device", "/x", 302, "/.gatehouse/verify?next=%2Fx")
 	other.want("its page asks for the factor first", "/.gatehouse/mfa", 302, "/.gatehouse/verify")
 	page := other.want("the factor", "/.gatehouse/mfa/verify?next=/x", 200, "")
@@ -230,7 +230,7 @@ func code(t testing.TB, key string, steps int) string {
 func TestVerifyPolicies(t *testing.T) {
 	g := verifying(t, "new_device allow\nnew_network allow\nfor role boss {\nnew_network deny\n}", "policy", "allow role staff boss")
 	for query, status := range map[string]int{"as=sam&roles=staff": 200, "as=ann&roles=staff,boss": 403} {
-		p := from(t, g.Gateway, "127.0.0.1").logIn(query)
+		p := comeFrom(t, g.Gateway, "127.0.0.1").logIn(query)
 		p.want(query, "/x", 200, "")
 		p.move("127.8.0.1").want(query+" elsewhere", "/x", status, "")
 		p.move("127.0.0.1").want(query+" back", "/x", 200, "")
@@ -244,9 +244,9 @@ func TestVerifyByMail(t *testing.T) {
 	box := newMailbox(t)
 	g := verifying(t, "new_device step_up\nsmtp "+box.addr+" {\nfrom gate@mail.test\nca "+box.ca+"\n}")
 	const who = "as=sam&roles=staff&email=sam@mail.test"
-	sam := from(t, g.Gateway, "127.0.0.1").logIn(who)
+	sam := comeFrom(t, g.Gateway, "127.0.0.1").logIn(who)
 	sam.want("the first login", "/x", 200, "")
-	other := from(t, g.Gateway, "127.0.0.1").logIn("as=sam&roles=staff&email=thief@mail.test")
+	other := comeFrom(t, g.Gateway, "127.0.0.1").logIn("as=sam&roles=staff&email=thief@mail.test")
 	other.want("another device", "/x", 302, "/.gatehouse/verify")
 	head, notice := box.next(t)
 	if !strings.Contains(head, "sam@mail.test") || !strings.Contains(notice, "They were not let through yet") {
@@ -262,7 +262,7 @@ func TestVerifyByMail(t *testing.T) {
 	if m == nil {
 		t.Fatalf("no code:\n%s", letter)
 	}
-	third := from(t, g.Gateway, "127.0.0.1").logIn(who)
+	third := comeFrom(t, g.Gateway, "127.0.0.1").logIn(who)
 	third.want("a third device", "/x", 302, "/.gatehouse/verify")
 	box.next(t)
 	itsPage := third.want("its page", "/.gatehouse/verify", 200, "")
@@ -295,7 +295,7 @@ func TestVerifyByMail(t *testing.T) {
 	if link == nil {
 		t.Fatalf("no link:\n%s", notice)
 	}
-	stranger := from(t, g.Gateway, "127.3.0.1")
+	stranger := comeFrom(t, g.Gateway, "127.3.0.1")
 	report := stranger.want("the link", link[2], 200, "")
 	sam.want("looked at only", "/x", 200, "")
 	token := regexp.MustCompile(`name="t" value="([^"]+)"`).FindStringSubmatch(report)[1]
