@@ -221,7 +221,7 @@ func TestRefusedJails(t *testing.T) {
 }
 
 func BenchmarkBannedAmongAMillion(b *testing.B) {
-	d := &Desk{}
+	d := &Desk{present: newPresent()}
 	d.Use(testRules(b, Settings{}))
 	until := &Ban{Until: time.Now().Add(time.Hour)}
 	all := map[Whom]*Ban{}

@@ -143,7 +143,7 @@ func (d *Desk) Destruct() error {
 // Banned returns the ban that hits the address, if there is one; of who is in a blocklist, one is made up. Who is
 // allowed never is banned.
 func (d *Desk) Banned(addr netip.Addr) (*Ban, bool) {
-	b, ok := d.bans.client(addr, time.Now())
+	b, ok := d.bans.client(addr)
 	if !ok || !b.Action.shuts() {
 		if f := d.listed(addr); f != nil && (!ok || f.Action.shuts()) {
 			b, ok = f.ban(addr), true
@@ -155,7 +155,7 @@ func (d *Desk) Banned(addr netip.Addr) (*Ban, bool) {
 // BannedByName returns the ban that hits whoever was proven. Where the operator's allow-list names their network it does not
 // count, nor where it names them.
 func (d *Desk) BannedByName(who identity.Proof, addr netip.Addr) (*Ban, bool) {
-	b, ok := d.bans.person(who, time.Now())
+	b, ok := d.bans.person(who)
 	return b, ok && !d.rules.Load().exempt(who, addr)
 }
 

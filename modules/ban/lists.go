@@ -164,7 +164,7 @@ func (d *Desk) Check(text string) (Finding, error) {
 	}
 	addr := w.Network.Addr()
 	f.Allowed = d.allowed(addr)
-	if b, ok := d.bans.client(addr, now); ok {
+	if b, ok := d.bans.client(addr); ok {
 		f.Ban = b
 		f.become(b.Action)
 	}

@@ -146,22 +146,23 @@ func (g *register) all() iter.Seq[*Ban] {
 }
 
 // client returns the ban that hits an address: one that shuts out before one that does not.
-func (g *register) client(addr netip.Addr, now time.Time) (*Ban, bool) {
-	if b, ok := g.out.Lookup(addr); ok && now.Before(b.Until) {
+func (g *register) client(addr netip.Addr) (*Ban, bool) {
+	if b, ok := g.out.Lookup(addr); ok && time.Now().Before(b.Until) { // the clock costs more than the lookup
 		return b, true
 	}
 	if g.milder.Len() == 0 { // Fast path
 		return nil, false
 	}
 	b, ok := g.milder.Lookup(addr)
-	return b, ok && now.Before(b.Until)
+	return b, ok && time.Now().Before(b.Until)
 }
 
 // person returns the ban that hits whoever was proven: one that shuts out before one that does not.
-func (g *register) person(who identity.Proof, now time.Time) (found *Ban, ok bool) {
+func (g *register) person(who identity.Proof) (found *Ban, ok bool) {
 	if g.some.Load() == 0 || !who.Known() { // Fast path
 		return nil, false
 	}
+	now := time.Now()
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	for _, s := range named {
