@@ -9,7 +9,7 @@ needs='
 gcc:gcc:the race detector
 openssl:openssl:the TLS stories
 testssl:testssl.sh:the TLS stories
-/usr/sbin/nft:nftables:the file of bans for the host's firewall
+/usr/sbin/nft:nftables:the file of bans for a firewall
 fail2ban-regex:fail2ban:the bans in the log, as fail2ban reads them
 curl:curl:the stories that use what an operator uses
 chromium:chromium:the stories in a browser
