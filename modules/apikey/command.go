@@ -33,12 +33,7 @@ func register(name, usage, short, long string, subs func() []*cobra.Command) {
 		Name: name, Usage: usage, Short: short,
 		Long: long + "\n\nThese commands talk to the administration endpoint of the running gateway. What they change holds at once, on every\nnode that shares the store, also for what runs already.",
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range subs() {
-				sub.SilenceUsage = true
-				gatehouse.AdminFlags(sub)
-				cmd.AddCommand(sub)
-			}
-			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			gatehouse.AdminCommands(cmd, subs()...)
 		},
 	})
 }

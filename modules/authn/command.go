@@ -28,12 +28,7 @@ that shares the store, with whatever runs in it.
 
 A session is named as in the logs; a user as provider:subject, such as local:ada.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range []*cobra.Command{listCommand(), revokeCommand()} {
-				sub.SilenceUsage = true
-				gatehouse.AdminFlags(sub)
-				cmd.AddCommand(sub)
-			}
-			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			gatehouse.AdminCommands(cmd, listCommand(), revokeCommand())
 		},
 	})
 }

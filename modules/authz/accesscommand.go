@@ -23,7 +23,7 @@ role and group that policies name, and everybody. Policies are asked as requests
 that somebody has reviewed just this; where that has changed meanwhile, it is refused.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			sub := &cobra.Command{
-				Use: "review", Short: "Shows who can reach what, or signs it off", Args: cobra.NoArgs, SilenceUsage: true, RunE: reviewCommand,
+				Use: "review", Short: "Shows who can reach what, or signs it off", Args: cobra.NoArgs, RunE: reviewCommand,
 				Example: `  gatehouse access review --format markdown > review.md
   gatehouse access review --sign-off --by "Olga Meier" --note "two keys revoked" --digest 4f5c…`,
 			}
@@ -35,9 +35,7 @@ that somebody has reviewed just this; where that has changed meanwhile, it is re
 			f.String("by", "", "With --sign-off: who has reviewed it")
 			f.String("note", "", "With --sign-off: what there is to note")
 			f.String("digest", "", "With --sign-off: that of the report that was reviewed; default: it is shown now")
-			gatehouse.AdminFlags(sub)
-			cmd.AddCommand(sub)
-			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			gatehouse.AdminCommands(cmd, sub)
 		},
 	})
 }

@@ -28,12 +28,7 @@ read the configuration file, and need no running gateway. With --live, explain a
 as their latest session has them, or their account. shadow shows what candidate policies of the running gateway would have
 done otherwise.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range []*cobra.Command{explainCommand(), testCommand(), shadowCommand()} {
-				sub.SilenceUsage = true
-				gatehouse.AdminFlags(sub)
-				cmd.AddCommand(sub)
-			}
-			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			gatehouse.AdminCommands(cmd, explainCommand(), testCommand(), shadowCommand())
 		},
 	})
 }

@@ -23,12 +23,7 @@ A grant gives a person roles on some sites for as long as a ticket takes, a day 
 request that they make there meanwhile has the ticket in its line in the log and in its events. When the grant ends, by itself
 or because it is revoked, what runs by it is cut within a second, on every node that shares the store.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range []*cobra.Command{giveCommand(), grantsCommand(), revokeCommand()} {
-				sub.SilenceUsage = true
-				gatehouse.AdminFlags(sub)
-				cmd.AddCommand(sub)
-			}
-			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			gatehouse.AdminCommands(cmd, giveCommand(), grantsCommand(), revokeCommand())
 		},
 	})
 }

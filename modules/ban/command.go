@@ -26,12 +26,7 @@ Works over the administration endpoint of the running gateway, also while you ar
 the command says so. Whom may be an address, a network, or somebody by the name that logs have for them:
 user:<provider>:<subject>, session:<name>, key:<id>, tenant:<name>.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range []*cobra.Command{addCommand(), removeCommand(), listCommand(), checkCommand(), blocklistsCommand(), historyCommand(), exportCommand()} {
-				sub.SilenceUsage = true
-				gatehouse.AdminFlags(sub)
-				cmd.AddCommand(sub)
-			}
-			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			gatehouse.AdminCommands(cmd, addCommand(), removeCommand(), listCommand(), checkCommand(), blocklistsCommand(), historyCommand(), exportCommand())
 		},
 	})
 }

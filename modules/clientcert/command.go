@@ -32,12 +32,7 @@ site has issued with it.
 These commands talk to the administration endpoint of the running gateway. What they change holds at once, on every node that
 shares the store, also for what runs already.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range []*cobra.Command{bindCommand(), listCommand(), unbindCommand(), revokeCommand(), restoreCommand()} {
-				sub.SilenceUsage = true
-				gatehouse.AdminFlags(sub)
-				cmd.AddCommand(sub)
-			}
-			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			gatehouse.AdminCommands(cmd, bindCommand(), listCommand(), unbindCommand(), revokeCommand(), restoreCommand())
 		},
 	})
 }

@@ -29,6 +29,16 @@ func AdminFlags(cmd *cobra.Command) {
 	cmd.Flags().String("operator", "", "Who does this, for the events; default: your name on this machine")
 }
 
+// AdminCommands makes cmd the head of commands that ask the running gateway.
+func AdminCommands(cmd *cobra.Command, subs ...*cobra.Command) {
+	for _, sub := range subs {
+		sub.SilenceUsage = true
+		AdminFlags(sub)
+		cmd.AddCommand(sub)
+	}
+	cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+}
+
 // OperatorHeader says to the administration endpoint who asks, for the record.
 const OperatorHeader = "Gatehouse-Operator"
 

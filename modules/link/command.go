@@ -27,12 +27,7 @@ links in mails do not use it up. The site's policy must allow guests: allow gues
 These commands talk to the administration endpoint of the running gateway. What they change holds at once, on every
 node that shares the store, also for what runs already.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range []*cobra.Command{createCommand(), listCommand(), revokeCommand()} {
-				sub.SilenceUsage = true
-				gatehouse.AdminFlags(sub)
-				cmd.AddCommand(sub)
-			}
-			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			gatehouse.AdminCommands(cmd, createCommand(), listCommand(), revokeCommand())
 		},
 	})
 }

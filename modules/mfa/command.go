@@ -24,12 +24,7 @@ func init() {
 These commands talk to the administration endpoint of the running gateway. A user is written provider:subject, such as
 local:ada; people of any identity provider can have second factors here.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range []*cobra.Command{listCommand(), resetCommand()} {
-				sub.SilenceUsage = true
-				gatehouse.AdminFlags(sub)
-				cmd.AddCommand(sub)
-			}
-			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			gatehouse.AdminCommands(cmd, listCommand(), resetCommand())
 		},
 	})
 }

@@ -19,12 +19,7 @@ func init() {
 		Usage: "status|pseudonym",
 		Short: "Shows whether log collectors get what they are to be told, and under which pseudonym somebody is found there",
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range []*cobra.Command{statusCommand(), pseudonymCommand()} {
-				sub.SilenceUsage = true
-				gatehouse.AdminFlags(sub)
-				cmd.AddCommand(sub)
-			}
-			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			gatehouse.AdminCommands(cmd, statusCommand(), pseudonymCommand())
 		},
 	})
 }

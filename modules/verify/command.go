@@ -30,12 +30,7 @@ local:ada. What is held and nobody decides on is forgotten after a day.`,
 				askCommand("deny", "<provider:subject> <id>", "Shuts a held visit out, for a day", 2, ""),
 				askCommand("forget", "<provider:subject> [<device>|<network>]", "Forgets what a person is known by: everything, or one device or network", 1, "all"),
 			}
-			for _, sub := range subs {
-				sub.SilenceUsage = true
-				gatehouse.AdminFlags(sub)
-				cmd.AddCommand(sub)
-			}
-			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			gatehouse.AdminCommands(cmd, subs...)
 		},
 	})
 }

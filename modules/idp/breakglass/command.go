@@ -28,12 +28,7 @@ where the people are who will need them. Each use is told loudly, and every requ
 
 These commands talk to the administration endpoint of the running gateway.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range []*cobra.Command{sealCommand(), useCommand(), statusCommand()} {
-				sub.SilenceUsage = true
-				gatehouse.AdminFlags(sub)
-				cmd.AddCommand(sub)
-			}
-			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			gatehouse.AdminCommands(cmd, sealCommand(), useCommand(), statusCommand())
 		},
 	})
 }

@@ -32,12 +32,7 @@ A person is named by their user name, or as provider:subject, such as local:ada 
 whom another identity provider vouches for can be approved, rejected, disabled, enabled, and have what was issued to them
 voided; their accounts are kept there.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			for _, sub := range userCommands() {
-				sub.SilenceUsage = true
-				gatehouse.AdminFlags(sub)
-				cmd.AddCommand(sub)
-			}
-			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+			gatehouse.AdminCommands(cmd, userCommands()...)
 		},
 	})
 }
