@@ -40,17 +40,12 @@ What to keep elsewhere, so that nobody who has this machine can change the past:
 once, and the file "checkpoint" of the directory, again and again.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			subs := []*cobra.Command{verifyCommand(), showCommand(), exportCommand(), proveCommand(), checkCommand(), keyCommand(), witnessCommand()}
-			for _, sub := range append(subs, statusCommand(), holdCommand(), incidentCommand()) {
-				sub.SilenceUsage = true
-				gatehouse.AdminFlags(sub)
-				cmd.AddCommand(sub)
-			}
+			gatehouse.AdminCommands(cmd, append(subs, statusCommand(), holdCommand(), incidentCommand())...)
 			for _, sub := range subs { // they ask nobody
 				for _, flag := range []string{"address", "config", "adapter", "operator"} {
 					_ = sub.Flags().MarkHidden(flag) // the flag is there
 				}
 			}
-			cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 		},
 	})
 }
@@ -70,12 +65,17 @@ func readFlags(cmd *cobra.Command) {
 	cmd.Flags().StringArray("signer", nil, "A further public key that checkpoints may be signed with; may be given again")
 }
 
-func readOptions(cmd *cobra.Command) (o chain.VerifyOptions, err error) {
-	o.Root, _ = cmd.Flags().GetString("key")
-	if text, err := os.ReadFile(o.Root); err == nil {
-		o.Root = string(text)
+// readKey is what --key says, or the file has that it names.
+func readKey(cmd *cobra.Command) string {
+	key, _ := cmd.Flags().GetString("key")
+	if text, err := os.ReadFile(key); err == nil {
+		key = string(text)
 	}
-	o.Root = strings.TrimSpace(o.Root)
+	return strings.TrimSpace(key)
+}
+
+func readOptions(cmd *cobra.Command) (o chain.VerifyOptions, err error) {
+	o.Root = readKey(cmd)
 	o.Keys, _ = cmd.Flags().GetStringArray("signer")
 	o.Witnesses, _ = cmd.Flags().GetStringArray("witness")
 	files, _ := cmd.Flags().GetStringArray("checkpoint")

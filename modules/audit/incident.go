@@ -8,10 +8,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"gatehouse.internal/modules/internal/chain"
 )
@@ -57,7 +60,7 @@ type manifestFile struct {
 type writing struct {
 	f    *os.File
 	w    *bufio.Writer
-	sum  interface{ Sum([]byte) []byte }
+	sum  hash.Hash
 	name string
 	n    int
 }
@@ -101,29 +104,22 @@ func (q Query) MatchesLine(text []byte) bool {
 	case string:
 		when, _ = time.Parse("2006-01-02T15:04:05.999999999Z07:00", ts)
 	}
-	if !when.IsZero() && (!q.Since.IsZero() && when.Before(q.Since) || !q.Until.IsZero() && !when.Before(q.Until)) {
-		return false
-	}
-	return (q.User == "" || line.User == q.User) && (q.Client == "" || line.Client == q.Client) &&
+	return (when.IsZero() || q.during(when)) && (q.User == "" || line.User == q.User) && (q.Client == "" || line.Client == q.Client) &&
 		(q.Session == "" || line.Session == q.Session) && (q.Request == "" || line.Request == q.Request)
 }
 
 // copyLines adds the lines of a log that are meant.
 func (q Query) copyLines(log io.Reader, to *writing) error {
-	lines := bufio.NewScanner(log)
-	lines.Buffer(make([]byte, 64<<10), maxLogLine)
-	for lines.Scan() {
-		if q.MatchesLine(lines.Bytes()) {
-			if err := to.line(lines.Bytes()); err != nil {
-				return err
-			}
+	return eachLine(log, func(text []byte) error {
+		if !q.MatchesLine(text) {
+			return nil
 		}
-	}
-	return lines.Err()
+		return to.line(text)
+	})
 }
 
 // gather writes what the audit log and the logs have into the folder, and returns the manifest's text.
-func gather(dir, audit string, logs []string, stdin io.Reader, q Query, m manifest) (text []byte, err error) {
+func gather(cmd *cobra.Command, dir, audit string, logs []string, q Query, m manifest) (text []byte, err error) {
 	records, err := create(dir, incidentRecords)
 	if err != nil {
 		return nil, err
@@ -148,7 +144,7 @@ func gather(dir, audit string, logs []string, stdin io.Reader, q Query, m manife
 		return nil, err
 	}
 	for _, name := range logs {
-		if err = copyFile(name, stdin, q, access); err != nil {
+		if err = readLog(cmd, name, func(log io.Reader) error { return q.copyLines(log, access) }); err != nil {
 			break
 		}
 	}
@@ -166,26 +162,11 @@ func gather(dir, audit string, logs []string, stdin io.Reader, q Query, m manife
 	return text, os.WriteFile(filepath.Join(dir, incidentManifest), text, 0o600)
 }
 
-func copyFile(name string, stdin io.Reader, q Query, to *writing) error {
-	if name == "-" {
-		return q.copyLines(stdin, to)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := q.copyLines(f, to); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return nil
-}
-
 // seal looks up the record that has the manifest's hash, and writes what shows that it is there.
-func seal(dir, audit, hash string) error {
+func seal(dir, audit, manifest string) error {
 	seq := int64(-1)
 	_, err := chain.Verify(audit, chain.VerifyOptions{Each: func(r *chain.Record) error {
-		if sealOf(r) == hash {
+		if sealOf(r) == manifest {
 			seq = r.Seq
 		}
 		return nil
@@ -205,6 +186,11 @@ func seal(dir, audit, hash string) error {
 		os.WriteFile(filepath.Join(dir, incidentSeal), r.Line, 0o600),
 		os.WriteFile(filepath.Join(dir, incidentProof), []byte(proof), 0o600),
 		os.WriteFile(filepath.Join(dir, incidentEpochs), epochs, 0o600))
+}
+
+func hashOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 // sealOf is the hash of the manifest that a record is about; "" if it is about none.
@@ -238,15 +224,14 @@ func checkIncident(dir, key string) (m manifest, r *chain.Record, err error) {
 	if r, _, err = chain.CheckProof(core, string(proof), keys...); err != nil {
 		return m, nil, err
 	}
-	if sum := sha256.Sum256(text); sealOf(r) != hex.EncodeToString(sum[:]) {
+	if sealOf(r) != hashOf(text) {
 		return m, nil, fmt.Errorf("%s is not what record %d is about: it was changed", incidentManifest, r.Seq)
 	}
 	if err = json.Unmarshal(text, &m); err != nil {
 		return m, nil, fmt.Errorf("%s: %w", incidentManifest, err)
 	}
 	for _, f := range m.Files {
-		h := sha256.Sum256(read(filepath.Base(f.Name)))
-		if err == nil && hex.EncodeToString(h[:]) != f.SHA256 {
+		if is := hashOf(read(filepath.Base(f.Name))); err == nil && is != f.SHA256 {
 			err = fmt.Errorf("%s was changed", f.Name)
 		}
 		if err != nil {

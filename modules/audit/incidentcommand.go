@@ -1,8 +1,6 @@
 package audit
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -72,20 +70,18 @@ func exportIncident(cmd *cobra.Command, folder string) error {
 		audit = directory(nil)
 	}
 	logs, _ := cmd.Flags().GetStringArray("log")
-	text, err := gather(folder, audit, logs, cmd.InOrStdin(), q, manifest{
-		Name: folder, Why: why, Operator: gatehouse.Operator(cmd), Made: time.Now().UTC(), Since: q.Since.UTC(), Until: q.Until.UTC(),
+	text, err := gather(cmd, folder, audit, logs, q, manifest{
+		Name: folder, Why: why, Operator: ask.Operator, Made: time.Now().UTC(), Since: q.Since.UTC(), Until: q.Until.UTC(),
 		User: q.User, Client: q.Client, Session: q.Session, Request: q.Request,
 	})
 	if err != nil {
 		return fmt.Errorf("%w (what is in %s is not sealed)", err, folder)
 	}
-	sum := sha256.Sum256(text)
-	hash := hex.EncodeToString(sum[:])
-	ask.Manifest = hash
+	ask.Manifest = hashOf(text)
 	if err := gatehouse.AskAdmin(cmd, http.MethodPost, adminIncidents, ask, nil); err != nil {
 		return fmt.Errorf("%w (what is in %s is not sealed)", err, folder)
 	}
-	if err := seal(folder, audit, hash); err != nil {
+	if err := seal(folder, audit, ask.Manifest); err != nil {
 		return fmt.Errorf("%w (what is in %s is not sealed)", err, folder)
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; check it anywhere with: gatehouse audit incident --check %s --key <what `gatehouse audit key` printed>\n", folder, folder)
@@ -93,11 +89,8 @@ func exportIncident(cmd *cobra.Command, folder string) error {
 }
 
 func showIncident(cmd *cobra.Command, folder string) error {
-	key, _ := cmd.Flags().GetString("key")
-	if text, err := os.ReadFile(key); err == nil {
-		key = string(text)
-	}
-	if key = strings.TrimSpace(key); key == "" {
+	key := readKey(cmd)
+	if key == "" {
 		return errors.New("give the --key that was kept elsewhere: the folder's own would prove nothing")
 	}
 	m, r, err := checkIncident(folder, key)

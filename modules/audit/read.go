@@ -22,8 +22,7 @@ type Query struct {
 
 // Matches reports whether the record is meant.
 func (q Query) Matches(r *chain.Record) bool {
-	when := r.When()
-	if !q.Since.IsZero() && when.Before(q.Since) || !q.Until.IsZero() && !when.Before(q.Until) {
+	if !q.during(r.When()) {
 		return false
 	}
 	if q.Kind != "" && r.Kind != q.Kind && !strings.HasPrefix(r.Kind, q.Kind+".") || q.Request != "" && r.Request != q.Request {
@@ -34,6 +33,11 @@ func (q Query) Matches(r *chain.Record) bool {
 	}
 	p := r.Personal
 	return p != nil && (q.User == "" || p.User == q.User) && (q.Client == "" || p.Client == q.Client) && (q.Session == "" || p.Session == q.Session)
+}
+
+// during reports whether the time is meant.
+func (q Query) during(when time.Time) bool {
+	return (q.Since.IsZero() || !when.Before(q.Since)) && (q.Until.IsZero() || when.Before(q.Until))
 }
 
 // ParseMoment reads a time: RFC 3339, a date, or how long ago.

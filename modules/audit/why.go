@@ -25,15 +25,13 @@ type Story struct {
 
 // Scan adds what a log says of the request: JSON, one object a line. What is no JSON is passed over.
 func (s *Story) Scan(log io.Reader, id string) error {
-	lines := bufio.NewScanner(log)
-	lines.Buffer(make([]byte, 64<<10), maxLogLine)
-	for lines.Scan() {
-		if !bytes.Contains(lines.Bytes(), []byte(id)) { // Fast path
-			continue
+	return eachLine(log, func(text []byte) error {
+		if !bytes.Contains(text, []byte(id)) { // Fast path
+			return nil
 		}
 		var line map[string]any
-		if json.Unmarshal(lines.Bytes(), &line) != nil || line["request_id"] != id {
-			continue
+		if json.Unmarshal(text, &line) != nil || line["request_id"] != id {
+			return nil
 		}
 		for key, value := range line {
 			if s, ok := value.(string); ok {
@@ -44,6 +42,18 @@ func (s *Story) Scan(log io.Reader, id string) error {
 			s.Request = line
 		} else {
 			s.Events = append(s.Events, line)
+		}
+		return nil
+	})
+}
+
+// eachLine calls f with each line of a log, which is good until f returns.
+func eachLine(log io.Reader, f func(text []byte) error) error {
+	lines := bufio.NewScanner(log)
+	lines.Buffer(make([]byte, 64<<10), maxLogLine)
+	for lines.Scan() {
+		if err := f(lines.Bytes()); err != nil {
+			return err
 		}
 	}
 	return lines.Err()

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -20,7 +21,7 @@ func why(cmd *cobra.Command) {
 		var s Story
 		files, _ := cmd.Flags().GetStringArray("log")
 		for _, file := range files {
-			if err := scanFile(cmd, &s, file, args[0]); err != nil {
+			if err := readLog(cmd, file, func(log io.Reader) error { return s.Scan(log, args[0]) }); err != nil {
 				return err
 			}
 		}
@@ -43,14 +44,18 @@ func why(cmd *cobra.Command) {
 	}
 }
 
-func scanFile(cmd *cobra.Command, s *Story, name, id string) error {
+// readLog calls f with the log of this name; - is standard input.
+func readLog(cmd *cobra.Command, name string, f func(io.Reader) error) error {
 	if name == "-" {
-		return s.Scan(cmd.InOrStdin(), id)
+		return f(cmd.InOrStdin())
 	}
-	f, err := os.Open(name)
+	log, err := os.Open(name)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	return s.Scan(io.Reader(f), id)
+	defer log.Close()
+	if err := f(log); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }
