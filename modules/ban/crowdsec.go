@@ -129,11 +129,7 @@ func (f *feed) loadStream() error {
 	if err != nil {
 		return err
 	}
-	f.set.Store(set)
-	if f.swapped != nil {
-		f.swapped()
-	}
-	listEntries.WithLabelValues(f.Name).Set(float64(set.Len()))
+	f.install(set)
 	return nil
 }
 

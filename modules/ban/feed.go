@@ -154,13 +154,18 @@ func (f *feed) load(text, sig []byte) error {
 	if err != nil {
 		return err
 	}
+	f.install(set)
+	listUnread.WithLabelValues(f.Name).Set(float64(unread))
+	return nil
+}
+
+// install puts a list in force.
+func (f *feed) install(set *prefixset.Set) {
 	f.set.Store(set)
 	if f.swapped != nil {
 		f.swapped()
 	}
 	listEntries.WithLabelValues(f.Name).Set(float64(set.Len()))
-	listUnread.WithLabelValues(f.Name).Set(float64(unread))
-	return nil
 }
 
 // confirm says that the list in force was good at a time.
