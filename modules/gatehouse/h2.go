@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/net/http2"
 
+	"gatehouse.internal/modules/internal/clientip"
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/flood"
 )
@@ -104,8 +104,8 @@ func (app *App) metered(c *tls.Conn) net.Conn {
 func (app *App) flooded(c *tls.Conn, frame string) {
 	floods.WithLabelValues(frame).Inc()
 	e := event.Event{Kind: event.ProtocolFlood, Detail: "HTTP/2 " + frame + " frames"}
-	if peer, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
-		e.ClientIP = peer.Addr().Unmap()
+	if peer, err := clientip.Parse(c.RemoteAddr().String()); err == nil {
+		e.ClientIP = peer
 	}
 	if state, err := app.State(); err == nil {
 		state.Bus.Publish(e)

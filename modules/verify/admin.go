@@ -124,15 +124,19 @@ func (o *office) list(r *http.Request) (any, error) {
 	return l, nil
 }
 
+// readAsk reads what is asked, and about whom.
+func readAsk(r *http.Request) (a ask, who standing.Person, err error) {
+	if a, err = gatehouse.ReadAsk[ask](r); err == nil {
+		who, err = personOf(a.User)
+	}
+	return a, who, err
+}
+
 func (o *office) approve(r *http.Request) (any, error) { return o.decide(r, true) }
 func (o *office) deny(r *http.Request) (any, error)    { return o.decide(r, false) }
 
 func (o *office) decide(r *http.Request, approve bool) (any, error) {
-	a, err := gatehouse.ReadAsk[ask](r)
-	if err != nil {
-		return nil, err
-	}
-	who, err := personOf(a.User)
+	a, who, err := readAsk(r)
 	if err != nil {
 		return nil, err
 	}
@@ -155,11 +159,7 @@ func (o *office) decide(r *http.Request, approve bool) (any, error) {
 }
 
 func (o *office) dismiss(r *http.Request) (any, error) {
-	a, err := gatehouse.ReadAsk[ask](r)
-	if err != nil {
-		return nil, err
-	}
-	who, err := personOf(a.User)
+	a, who, err := readAsk(r)
 	if err != nil {
 		return nil, err
 	}
