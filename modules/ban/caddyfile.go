@@ -13,7 +13,12 @@ import (
 // UnmarshalCaddyfile reads the house's word:
 //
 //	ban {
-//		jail <name> <maxretry> in <findtime> for <bantime> [escalate] [scope <scope>] [action <action>] [on <event|reason|app_404...>]
+//		jail <name> <maxretry> in <findtime> for <bantime> [escalate] [scope <scope>] [action <action>] [on <event|reason|app_404|app_4xx...>] {
+//			path        <pattern...>
+//			logpath     <file...>
+//			failregex   <RE2 pattern with <HOST>...>
+//			ignoreregex <RE2 pattern...>
+//		}
 //		jail <name> off
 //		allow <address, CIDR or name...>
 //		honeypot <path...>
@@ -108,7 +113,46 @@ func (s *Settings) parseJail(d *caddyfile.Dispenser) error {
 		}
 		j.On = rest[1:]
 	}
+	if err := j.parseBlock(d); err != nil {
+		return err
+	}
 	s.Jails = append(s.Jails, j)
+	return nil
+}
+
+// parseBlock reads what may stand behind a jail's line.
+func (j *Jail) parseBlock(d *caddyfile.Dispenser) error {
+	log := new(LogFilter)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		word, args := d.Val(), d.RemainingArgs()
+		if len(args) == 0 {
+			return d.Errf("jail %s: %s: say which", j.Name, word)
+		}
+		switch word {
+		case "path":
+			for _, arg := range args {
+				p, err := reqpath.ParsePattern(arg)
+				if err != nil {
+					return d.Errf("jail %s: path: %v", j.Name, err)
+				}
+				j.Paths = append(j.Paths, p)
+			}
+			continue
+		case "logpath":
+			log.Files = append(log.Files, args...)
+		case "failregex":
+			log.Fail = append(log.Fail, args...)
+		case "ignoreregex":
+			log.Ignore = append(log.Ignore, args...)
+		default:
+			return d.Errf("jail %s: unknown option %q: the options are path, logpath, failregex, ignoreregex", j.Name, word)
+		}
+		j.Log = log
+		_, err := compileAll(word, args, word == "failregex")
+		if word != "logpath" && err != nil {
+			return d.Errf("jail %s: %v", j.Name, err)
+		}
+	}
 	return nil
 }
 

@@ -62,12 +62,13 @@ type Entry struct {
 
 // Rules are what a configuration says.
 type Rules struct {
-	jails []Jail
-	allow *prefixset.Set
-	wide  []netip.Prefix // allow's, to find overlaps
-	said  *prefixset.Set // of allow, what the operator has named: a ban by name counts everywhere else
-	names map[Whom]bool  // who is never banned
-	log   func(line string)
+	jails  []Jail
+	byPath bool // some jail looks at paths
+	allow  *prefixset.Set
+	wide   []netip.Prefix // allow's, to find overlaps
+	said   *prefixset.Set // of allow, what the operator has named: a ban by name counts everywhere else
+	names  map[Whom]bool  // who is never banned
+	log    func(line string)
 }
 
 // Desk keeps the bans and pronounces new ones. Make one with [Open]; it is safe for concurrent use and must be closed
@@ -78,6 +79,7 @@ type Desk struct {
 	rules atomic.Pointer[Rules]
 	bans  register
 
+	logs     logs
 	present  *present
 	visitors *visitors
 	pit      pit
@@ -106,6 +108,7 @@ type Desk struct {
 func Open(st store.Store, bus *event.Bus) (*Desk, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &Desk{store: st, bus: bus, counter: newCounter(maxCounted), wake: make(chan struct{}, 1), life: ctx, stop: cancel, present: newPresent(), visitors: newVisitors()}
+	d.logs.kick = make(chan struct{}, 1)
 	feed, err := st.Watch(ctx, bucket)
 	if err == nil {
 		err = d.read(ctx)
@@ -118,12 +121,14 @@ func Open(st store.Store, bus *event.Bus) (*Desk, error) {
 	d.done.Go(func() { d.follow(ctx, feed) })
 	d.done.Go(func() { d.write(ctx) })
 	d.done.Go(func() { d.sweep(ctx) })
+	d.done.Go(func() { d.readLogs(ctx) })
 	return d, nil
 }
 
 // Use has the desk go by these rules from now on.
 func (d *Desk) Use(r *Rules) {
 	d.rules.Store(r)
+	d.readsLogs(r)
 	d.pit.release()
 	d.present.shutOut()
 }

@@ -51,7 +51,7 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 	if srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
 		srv.RegisterOnShutdown(h.letGo)
 	}
-	return gatehouse.RegisterMetrics(ctx, pronounced, cuts, dropped, held, listEntries, listUnread, listConfirmed)
+	return gatehouse.RegisterMetrics(ctx, pronounced, cuts, dropped, held, logOffences, logSkipped, logReadable, listEntries, listUnread, listConfirmed)
 }
 
 // letGo releases who is kept waiting, so that a server that stops need not wait for them.
@@ -95,7 +95,7 @@ func (d *Desk) holdRequest(r *http.Request, req *gatehouse.Request) {
 }
 
 func offenceOf(req *gatehouse.Request, on string) Offence {
-	return Offence{On: on, Client: req.ClientIP, Who: req.Identity, Request: req.ID, Detail: req.Path.Decoded}
+	return Offence{On: on, Client: req.ClientIP, Who: req.Identity, Path: req.Path, Request: req.ID, Detail: req.Path.Decoded}
 }
 
 func (h *Handler) baited(req *gatehouse.Request) bool {
@@ -187,7 +187,7 @@ type writer struct {
 
 // WriteHeader counts the answer before the client has it.
 func (w *writer) WriteHeader(status int) {
-	if on := onApp(status); on != "" && w.req.Grant.Given() {
+	if on := answered(status); on != "" && w.req.Grant.Given() {
 		if _, refused := w.req.Verdict(); !refused {
 			w.desk.Offend(offenceOf(w.req, on))
 		}

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/reqpath"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -31,34 +34,40 @@ type Jail struct {
 	Scope Scope `json:"scope,omitempty"`
 	// What becomes of them: tarpit or step_up. Default: they are refused.
 	Action Action `json:"action,omitempty"`
+	// Paths that a request must be for to be an offence. Default: all.
+	Paths []reqpath.Pattern `json:"paths,omitempty"`
+	// Log files of other programs whose lines are offences too.
+	Log *LogFilter `json:"log,omitempty"`
 	// A built-in jail that is not wanted.
 	Off bool `json:"off,omitempty"`
 
 	find, ban time.Duration
+	on        []string // On, and the word for the lines of Log
 }
 
-// Offences that no event stands for.
+// Offences that no event stands for: a request for one of the honeypot's paths, and answers of the application, by their
+// status, as app_404, or its class, as app_4xx.
 const (
-	onHoneypot = "honeypot" // a request for one of the honeypot's paths
-	onApp400   = "app_400"  // the application cannot make sense of the request, or
-	onApp401   = "app_401"  // wants to know who asks, or
-	onApp403   = "app_403"  // does not let them, or
-	onApp404   = "app_404"  // has no such page
+	onHoneypot = "honeypot"
+	onApp      = "app_"
 )
 
-// onApp is what the application's answer stands for; "" when that is no offence.
-func onApp(status int) string {
-	switch status {
-	case http.StatusBadRequest:
-		return onApp400
-	case http.StatusUnauthorized:
-		return onApp401
-	case http.StatusForbidden:
-		return onApp403
-	case http.StatusNotFound:
-		return onApp404
+const leastError, mostError = 400, 599
+
+// appAnswers are the words for the application's answers, from leastError on.
+var appAnswers = func() (all [mostError - leastError + 1]string) {
+	for i := range all {
+		all[i] = onApp + strconv.Itoa(leastError+i)
 	}
-	return ""
+	return all
+}()
+
+// answered is what the application's answer is an offence as; "" when that can be none.
+func answered(status int) string {
+	if status < leastError || status > mostError {
+		return ""
+	}
+	return appAnswers[status-leastError]
 }
 
 // builtIn are the jails that there are without a word. What a person does who is logged in is no offence in any of them,
@@ -68,7 +77,7 @@ func builtIn() []Jail {
 		{Name: "login", MaxRetry: 10, FindTime: "10m", BanTime: "30m", Escalate: true, On: []string{string(event.LoginFailed)}},
 		{Name: "waf", MaxRetry: 20, FindTime: "5m", BanTime: "1h", Escalate: true, On: []string{string(verdict.WAFBlocked)}},
 		{Name: "scan", MaxRetry: 120, FindTime: "1m", BanTime: "10m", Escalate: true, On: []string{
-			onApp404, onApp400, string(verdict.NotFound), string(verdict.BadPath), string(verdict.BadRequest), string(verdict.BadMethod),
+			answered(http.StatusNotFound), answered(http.StatusBadRequest), string(verdict.NotFound), string(verdict.BadPath), string(verdict.BadRequest), string(verdict.BadMethod),
 		}},
 		{Name: "ratelimit", MaxRetry: 300, FindTime: "1m", BanTime: "10m", On: []string{string(verdict.RateLimited)}},
 		{Name: "flood", MaxRetry: 3, FindTime: "10m", BanTime: "10m", Escalate: true, On: []string{string(event.ProtocolFlood)}},
@@ -89,8 +98,8 @@ func jails(configured []Jail) ([]Jail, error) {
 		switch {
 		case at < 0 && j.Off:
 			return nil, fmt.Errorf("jail %s: there is none to put off: the built-in ones are login, waf, scan, ratelimit, flood, honeypot", j.Name)
-		case at < 0 && len(j.On) == 0:
-			return nil, fmt.Errorf("jail %s: say what it is for: `on <event, reason, app_400, app_401, app_403 or app_404>`; the built-in jails are login, waf, scan, ratelimit, flood, honeypot", j.Name)
+		case at < 0 && len(j.On) == 0 && j.Log == nil:
+			return nil, fmt.Errorf("jail %s: say what it is for: `on <event, reason, app_404 or app_4xx>`, or a block with logpath and failregex; the built-in jails are login, waf, scan, ratelimit, flood, honeypot", j.Name)
 		case at < 0:
 			all = append(all, j)
 		default:
@@ -121,11 +130,18 @@ func (j *Jail) compile() (err error) {
 	}
 	for _, on := range j.On {
 		if !known(on) {
-			return fmt.Errorf("on %q: that is neither a reason of a refusal (such as waf_blocked), nor %s, %s, honeypot, app_400, app_401, app_403, app_404", on, event.LoginFailed, event.ProtocolFlood)
+			return fmt.Errorf("on %q: that is neither a reason of a refusal (such as waf_blocked), nor %s, %s, honeypot, a status that the application answers with (app_404), or a class of them (app_4xx)", on, event.LoginFailed, event.ProtocolFlood)
 		}
 	}
+	j.on = slices.Clone(j.On)
+	if j.Log != nil {
+		if err := j.Log.compile(); err != nil {
+			return err
+		}
+		j.on = append(j.on, j.logWord())
+	}
 	switch {
-	case len(j.On) == 0:
+	case len(j.on) == 0:
 		return errors.New("it is for nothing")
 	case j.Scope != ByClient && !slices.Contains(named, j.Scope):
 		return fmt.Errorf("scope %q: the scopes are client, session, user, tenant, key", j.Scope)
@@ -133,6 +149,10 @@ func (j *Jail) compile() (err error) {
 		return fmt.Errorf("scope %s: who fails to log in is not known yet, and whoever types a name could shut its owner out", j.Scope)
 	case j.Scope != ByClient && slices.Contains(j.On, string(event.ProtocolFlood)):
 		return fmt.Errorf("scope %s: of a connection that floods nobody knows whose it is", j.Scope)
+	case j.Scope != ByClient && j.Log != nil:
+		return fmt.Errorf("scope %s: of the lines of a log nobody knows who of the house's people did it", j.Scope)
+	case len(j.Paths) > 0 && len(j.On) == 0 || len(j.Paths) > 0 && slices.Contains(j.On, string(event.ProtocolFlood)):
+		return errors.New("path: neither lines of a log nor floods are for a path")
 	case !j.Action.shuts() && j.Action != StepUp:
 		return fmt.Errorf("action %q: the actions are ban, tarpit, step_up", j.Action)
 	}
@@ -142,10 +162,31 @@ func (j *Jail) compile() (err error) {
 // known reports whether there can be such an offence. What a ban itself causes is none: bans would never end.
 func known(on string) bool {
 	switch on {
-	case string(event.LoginFailed), string(event.ProtocolFlood), onHoneypot, onApp400, onApp401, onApp403, onApp404:
+	case string(event.LoginFailed), string(event.ProtocolFlood), onHoneypot, onApp + "4xx", onApp + "5xx":
+		return true
+	}
+	if slices.Contains(appAnswers[:], on) {
 		return true
 	}
 	return verdict.Reason(on).Known() && on != string(verdict.Banned)
+}
+
+// takes reports whether the jail is for the offence.
+func (j *Jail) takes(o *Offence) bool {
+	if !j.concerns(o.On) {
+		return false
+	}
+	return len(j.Paths) == 0 || o.On == j.logWord() || o.Path.Folded != "" && slices.ContainsFunc(j.Paths, func(p reqpath.Pattern) bool { return p.MatchFolded(o.Path) })
+}
+
+// concerns reports whether such offences are the jail's, of requests for some path at least.
+func (j *Jail) concerns(on string) bool {
+	for _, mine := range j.on {
+		if mine == on || strings.HasSuffix(mine, "xx") && strings.HasPrefix(on, onApp) && on[:len(onApp)+1] == mine[:len(onApp)+1] {
+			return true
+		}
+	}
+	return false
 }
 
 // length is how long the nth ban lasts, n from 1.

@@ -19,6 +19,18 @@ var (
 		Namespace: "gatehouse", Subsystem: "ban", Name: "held",
 		Help: "Connections and requests that are kept waiting (action tarpit).",
 	})
+	logOffences = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "gatehouse", Subsystem: "ban", Name: "log_offences_total",
+		Help: "Lines of log files that a jail found to be offences.",
+	}, []string{"jail"})
+	logSkipped = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "gatehouse", Subsystem: "ban", Name: "log_skipped_bytes_total",
+		Help: "Bytes of a log file that no jail has judged: lines that were too long, or came too fast.",
+	}, []string{"file"})
+	logReadable = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "gatehouse", Subsystem: "ban", Name: "log_readable",
+		Help: "1 for a log file that jails can read, 0 for one that they cannot.",
+	}, []string{"file"})
 	listEntries = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: "gatehouse", Subsystem: "ban", Name: "blocklist_entries",
 		Help: "Networks in a blocklist.",

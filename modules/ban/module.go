@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -55,6 +56,9 @@ func (*Settings) CaddyModule() caddy.ModuleInfo {
 // Provision checks the words.
 func (s *Settings) Provision(caddy.Context) (err error) {
 	if s.jails, err = jails(s.Jails); err == nil {
+		err = checkLogs(s.jails)
+	}
+	if err == nil {
 		err = checkLists(s.Blocklists)
 	}
 	if err != nil {
@@ -117,7 +121,8 @@ func (s *Settings) rules(trusted []netip.Prefix) (*Rules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ban: allow: %w", err)
 	}
-	return &Rules{jails: s.jails, allow: allow, wide: wide, said: said, names: s.names}, nil
+	byPath := slices.ContainsFunc(s.jails, func(j Jail) bool { return len(j.Paths) > 0 })
+	return &Rules{jails: s.jails, byPath: byPath, allow: allow, wide: wide, said: said, names: s.names}, nil
 }
 
 // door is what the room's handlers have in common.

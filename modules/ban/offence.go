@@ -3,18 +3,19 @@ package ban
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"gatehouse.internal/modules/internal/clientip"
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/identity"
+	"gatehouse.internal/modules/internal/reqpath"
 )
 
 // Offence is one thing that a jail may be for. Who is nobody when nobody was proven.
 type Offence struct {
 	On      string // a reason of a refusal, a kind of event, or one of the room's own
 	Client  netip.Addr
+	Path    reqpath.Path // of the request; the zero Path when there is none, or it has no one reading
 	Who     identity.Proof
 	Request string
 	Detail  string
@@ -29,7 +30,11 @@ func (d *Desk) hear(e event.Event) {
 	if e.Kind == event.RequestRefused {
 		on = string(e.Reason)
 	}
-	d.Offend(Offence{On: on, Client: e.ClientIP, Request: e.RequestID, Detail: e.Path})
+	o := Offence{On: on, Client: e.ClientIP, Request: e.RequestID, Detail: e.Path}
+	if r := d.rules.Load(); r != nil && r.byPath {
+		o.Path = reqpath.OfDecoded(e.Path)
+	}
+	d.Offend(o)
 }
 
 // Offend counts an offence: of who is not known against their network, of who is in the jails by name. When it is one too
@@ -42,8 +47,11 @@ func (d *Desk) Offend(o Offence) {
 	weight, now := 0, time.Now()
 	for i := range r.jails {
 		j := &r.jails[i]
+		if !j.takes(&o) {
+			continue
+		}
 		whom, counts := r.culprit(j, o)
-		if !counts || !slices.Contains(j.On, o.On) {
+		if !counts {
 			continue
 		}
 		if weight == 0 {
@@ -95,7 +103,12 @@ func (d *Desk) pronounce(r *Rules, j *Jail, whom Whom, o Offence, now time.Time)
 }
 
 func (r *Rules) concerns(on string) bool {
-	return slices.ContainsFunc(r.jails, func(j Jail) bool { return slices.Contains(j.On, on) })
+	for i := range r.jails {
+		if r.jails[i].concerns(on) {
+			return true
+		}
+	}
+	return false
 }
 
 // tell says what happened, for people, other rooms and fail2ban's readers.

@@ -47,15 +47,15 @@ func TestJailsByName(t *testing.T) {
 	for _, tt := range tests {
 		synctest.Test(t, func(t *testing.T) {
 			st := store.NewMemory()
-			j := Jail{Name: "mine", MaxRetry: 3, FindTime: "1m", BanTime: "10m", Scope: tt.scope, On: []string{onApp404}}
+			j := Jail{Name: "mine", MaxRetry: 3, FindTime: "1m", BanTime: "10m", Scope: tt.scope, On: []string{appAnswers[4]}}
 			d, _, lines := testDesk(t, st, Settings{Jails: []Jail{j}, Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 			addr, office := netip.MustParseAddr("198.51.100.9"), netip.MustParseAddr("10.1.2.3")
 			for i := range 3 {
-				d.Offend(Offence{On: onApp404, Client: addr}) // a stranger's
+				d.Offend(Offence{On: appAnswers[4], Client: addr}) // a stranger's
 				if _, banned := d.BannedByName(tt.who, addr); banned {
 					t.Fatalf("%s: banned after %d", tt.scope, i)
 				}
-				d.Offend(Offence{On: onApp404, Client: []netip.Addr{addr, office}[i%2], Who: tt.who, Request: "r9", Detail: "/x"})
+				d.Offend(Offence{On: appAnswers[4], Client: []netip.Addr{addr, office}[i%2], Who: tt.who, Request: "r9", Detail: "/x"})
 			}
 			if _, banned := d.Banned(addr); banned {
 				t.Errorf("%s: the network is banned", tt.scope)

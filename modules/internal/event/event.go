@@ -50,11 +50,12 @@ const (
 
 	BreachedUnread    Kind = "breached_list.unreadable" // Detail says why; the list before goes on serving
 	SetupLinkIssued   Kind = "setup_link.issued"
-	BanAdded          Kind = "ban.added"          // a network is shut out; Detail and Attrs say why and until when
-	BanLifted         Kind = "ban.lifted"         // by an operator
-	ProtocolFlood     Kind = "protocol.flood"     // a connection was closed for what it sent; Detail says what
-	BlocklistRejected Kind = "blocklist.rejected" // Detail says which, and why; the list before stays in force
-	BlocklistStale    Kind = "blocklist.stale"    // Detail says which has not been good for too long; it stays in force
+	BanAdded          Kind = "ban.added"           // a network is shut out; Detail and Attrs say why and until when
+	BanLifted         Kind = "ban.lifted"          // by an operator
+	ProtocolFlood     Kind = "protocol.flood"      // a connection was closed for what it sent; Detail says what
+	BlocklistRejected Kind = "blocklist.rejected"  // Detail says which, and why; the list before stays in force
+	BlocklistStale    Kind = "blocklist.stale"     // Detail says which has not been good for too long; it stays in force
+	JailLogUnread     Kind = "jail_log.unreadable" // Detail says which file, and why; it is waited for
 	FactorEnrolled    Kind = "factor.enrolled"
 	FactorUsed        Kind = "factor.used"
 	FactorFailed      Kind = "factor.failed"
@@ -146,7 +147,7 @@ func (k Kind) Stream() Stream {
 		return Access
 	case WAFDetected, WAFFailedOpen, WAFCanaryFailed, WAFProverOff:
 		return WAF
-	case AuditFailed, AuditResumed, SIEMDown, SIEMResumed, SIEMLost, BlocklistRejected, BlocklistStale, BreachedUnread, ClockRolledBack,
+	case AuditFailed, AuditResumed, SIEMDown, SIEMResumed, SIEMLost, BlocklistRejected, BlocklistStale, JailLogUnread, BreachedUnread, ClockRolledBack,
 		ProtocolFlood, MessageFailed, GeoTrouble, GeoMended:
 		return System
 	}

@@ -159,3 +159,16 @@ func trimSlash(s string) string {
 	}
 	return s
 }
+
+// OfDecoded returns a path whose Decoded this is, as far as rules that restrict look at it; the zero Path when no server
+// would read it one way. It is for what was noted of a request.
+func OfDecoded(decoded string) Path {
+	if decoded == "" || decoded[0] != '/' {
+		return Path{}
+	}
+	folded, cut, err := fold(decoded, Options{AllowEncodedSlash: true, AllowEmptySegments: true})
+	if err != nil {
+		return Path{}
+	}
+	return Path{Decoded: decoded, Folded: folded, cut: cut}
+}

@@ -63,7 +63,7 @@ func denied(r *Record) bool {
 func failed(r *Record) bool {
 	switch event.Kind(r.Kind) {
 	case event.AuditFailed, event.WAFCanaryFailed, event.WAFFailedOpen, event.WAFProverOff, event.RulesRejected,
-		event.BlocklistRejected, event.BlocklistStale, event.BreachedUnread, event.ClockRolledBack, event.MessageFailed, event.GeoTrouble:
+		event.BlocklistRejected, event.BlocklistStale, event.JailLogUnread, event.BreachedUnread, event.ClockRolledBack, event.MessageFailed, event.GeoTrouble:
 		return true
 	}
 	return denied(r) || r.Status >= 400

@@ -25,7 +25,7 @@ func SeverityOf(r *Record) Severity {
 		return High
 	case event.LoginFailed, event.FactorFailed, event.SessionsApart, event.VerifyHeld, event.VerifyFailed, event.VerifyDenied,
 		event.MessageFailed, event.GeoTrouble, event.WAFDetected, event.WAFProverOff, event.BanAdded,
-		event.RulesRejected, event.BlocklistRejected, event.BlocklistStale, event.BreachedUnread, event.AdminRefused,
+		event.RulesRejected, event.BlocklistRejected, event.BlocklistStale, event.JailLogUnread, event.BreachedUnread, event.AdminRefused,
 		event.ProtocolFlood:
 		return Medium
 	case event.LoginSucceeded, event.SessionCreated, event.SessionEnded, event.FactorUsed, event.StepUpSucceeded,
