@@ -12,8 +12,8 @@
 //
 // # Place
 //
-// At the TLS handshake, before any key is exchanged, for TCP and QUIC; and right after admit, for peers behind a trusted
-// proxy and connections that were there before the ban. Bans by name and second factors right after authenticate, before
+// When a TCP connection is accepted, before a byte is read or written; at the TLS handshake, before any key is exchanged, over QUIC,
+// behind a PROXY protocol and for the tarpit; and right after admit, for peers behind a trusted proxy and connections that were there before the ban. Bans by name and second factors right after authenticate, before
 // limits of users and the portal.
 //
 // # Reads / Writes
@@ -39,7 +39,7 @@
 //
 // # Fails
 //
-// 403 banned with Retry-After until the ban ends; at the handshake an alert. step_up: 401 mfa_required or login_required. A store that cannot be written: the ban is in
+// 403 banned with Retry-After until the ban ends; of a new connection a reset, at the handshake an alert. step_up: 401 mfa_required or login_required. A store that cannot be written: the ban is in
 // force on this node and is written later. The state is closed: 503 unavailable. A list that cannot be had: the events
 // blocklist.rejected and, in time, blocklist.stale. A log that cannot be read: jail_log.unreadable, and it is waited for.
 //

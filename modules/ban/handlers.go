@@ -33,6 +33,7 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 	if h.settings, err = settingsOf(h.house); err != nil {
 		return err
 	}
+	h.house.ShutOut(shutOut)
 	h.house.AtStart(func() {
 		desk, err := h.open()
 		if err == nil {

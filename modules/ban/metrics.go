@@ -13,7 +13,7 @@ var (
 	})
 	dropped = prometheus.NewCounter(prometheus.CounterOpts{
 		Namespace: "gatehouse", Subsystem: "ban", Name: "dropped_handshakes_total",
-		Help: "TLS handshakes of banned clients that were broken off.",
+		Help: "Connections of banned clients that were closed before or in their TLS handshake.",
 	})
 	held = prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: "gatehouse", Subsystem: "ban", Name: "held",

@@ -187,13 +187,28 @@ func deskOf(state *gatehouse.State) (*Desk, error) {
 // opened with (CADDY 38).
 var atHandshake atomic.Pointer[Desk]
 
-// Handshake matches the ClientHello of banned peers. The house puts it in front of every server's TLS policies, to drop
-// what matches.
+// Handshake matches the ClientHello of banned peers, as far as their connections were not closed before: over QUIC, behind a
+// PROXY protocol, for the tarpit. The house puts it in front of every server's TLS policies, to drop what matches.
 type Handshake struct{}
 
 // CaddyModule returns the Caddy module information.
 func (Handshake) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: gatehouse.BannedAtHandshake, New: func() caddy.Module { return new(Handshake) }}
+}
+
+// shutOut reports whether the peer of a TCP connection is refused without a word. Who is kept waiting first is not: that is
+// Match's.
+func shutOut(peer netip.Addr) bool {
+	desk := atHandshake.Load()
+	if desk == nil {
+		return false
+	}
+	b, banned := desk.Banned(peer)
+	if !banned || b.Action != Refuse {
+		return false
+	}
+	dropped.Inc()
+	return true
 }
 
 // Match implements caddytls.ConnectionMatcher.

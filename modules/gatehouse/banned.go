@@ -31,6 +31,11 @@ func (app *App) dropBanned(srv *caddyhttp.Server) {
 	})
 }
 
+// ShutOut has TCP connections closed before a byte is read or written when banned says so of their peer: wherever the peer
+// is the client, which it is not for trusted proxies, nor where a listener wrapper may learn of another. It must be called
+// while provisioning; banned is called for each connection, and must not block.
+func (app *App) ShutOut(banned func(peer netip.Addr) bool) { app.banned = banned }
+
 // trustedProxies returns the networks that the server trusts, and whether they are all that it ever will. Caddy has taken
 // the configuration's text away by then and does not show what became of it, so that it is looked for in the server.
 func trustedProxies(srv *caddyhttp.Server) (networks []netip.Prefix, known bool) {

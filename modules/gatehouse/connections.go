@@ -88,7 +88,7 @@ func (app *App) BoundConnections(all, client int) {
 	}
 }
 
-// join counts the connection as its client's, or closes it. Nothing is known of it but its peer: proxies that the server
+// join counts the connection as its client's, or closes it: of who is banned, and of who has too many. Nothing is known of it but its peer: proxies that the server
 // trusts are no clients, nor is the peer one where a listener wrapper may learn of another from it (PROXY protocol).
 func (app *App) join(c net.Conn, ours *conn) {
 	most := app.connections.client
@@ -104,6 +104,10 @@ func (app *App) join(c net.Conn, ours *conn) {
 	}
 	addr := clientip.Canonical(peer.AddrPort().Addr())
 	if slices.ContainsFunc(app.proxies, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		return
+	}
+	if app.banned != nil && app.banned(addr) {
+		abort(ours.Conn)
 		return
 	}
 	network := clientip.Network(addr)

@@ -89,6 +89,7 @@ type App struct {
 	rooms       map[string]any       // written while provisioning only
 	proxies     []netip.Prefix       // written while provisioning only
 
+	banned         func(netip.Addr) bool     // written while provisioning only; nil: nobody is
 	proxiesUnknown bool                      // a server trusts proxies that change; written while provisioning only
 	connections    struct{ all, client int } // zero: the default; written while provisioning only
 

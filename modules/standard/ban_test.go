@@ -288,7 +288,8 @@ func TestBannedMeetNoHandshakeAmongManySites(t *testing.T) {
 }
 `, i)
 	}
-	g := jailed(t, "honeypot /.env", "more", more.String())
+	// With a listener wrapper that may learn of another client nobody is shut out before the handshake.
+	g := jailed(t, "honeypot /.env", "more", more.String(), "global", "servers {\n listener_wrappers {\n proxy_protocol {\n allow 127.0.0.0/8\n }\n tls\n }\n }")
 	g.Client()
 	dial := func(name string) error {
 		c, err := tls.Dial("tcp", g.Addr, &tls.Config{ServerName: name, InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
