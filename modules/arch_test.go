@@ -18,12 +18,12 @@ const module = "gatehouse.internal/"
 
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
-	"secret", "token", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "backoff", "wholefile", "chain", "scope", "recent", "running", "flood",
+	"secret", "token", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "mail", "backoff", "wholefile", "chain", "scope", "recent", "running", "flood",
 	"store", "store/storetest", "keyring", "pseudonym", "standing", "ledger", "service", "roster", "owner", "support", "gatetest",
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "forward", "audit", "link", "siem", "operators"}
+var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "forward", "audit", "alert", "link", "siem", "operators"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
@@ -92,7 +92,7 @@ var engines = map[string][]string{
 	"idp/local": nil,
 	"authz":     {"cel.dev/cel-go/"},
 	"siem":      {"github.com/DeRuina/timberjack", "go.opentelemetry.io/proto/otlp/", "google.golang.org/protobuf/"},
-	"verify":    {"github.com/oschwald/maxminddb-golang/", "github.com/wneessen/go-mail"},
+	"verify":    {"github.com/oschwald/maxminddb-golang/"},
 	"mfa":       {"github.com/go-webauthn/webauthn/", "github.com/boombuler/barcode/"},
 }
 

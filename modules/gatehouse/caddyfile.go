@@ -55,6 +55,9 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseHouse) }
 //		audit {
 //			...
 //		}
+//		alert {
+//			...
+//		}
 //		access_review <duration>
 //		operators {
 //			...
@@ -117,7 +120,7 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 			return app.parseRoom(d, word)
 		}
 		if _, err := caddy.GetModule("gatehouse.identity_providers." + word); err != nil {
-			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, mfa, roles, tenant, ban, client_limits, verify, audit, siem, access_review, operators, local, oidc, break_glass", word)
+			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, mfa, roles, tenant, ban, client_limits, verify, audit, alert, siem, access_review, operators, local, oidc, break_glass", word)
 		}
 		raw, err := guest(d, "gatehouse.identity_providers.", word, "provider")
 		if err != nil {

@@ -1,6 +1,7 @@
 package gatehouse
 
 import (
+	"cmp"
 	"crypto/tls"
 	"net"
 	"net/netip"
@@ -24,6 +25,9 @@ var (
 	connectionsOpen = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "gatehouse", Name: "connections_open", Help: "TCP connections that are open.",
 	}, func() float64 { return float64(crowded.all.Load()) })
+	connectionsMost = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "gatehouse", Name: "connections_limit", Help: "How many TCP connections may be open.",
+	}, func() float64 { return float64(crowded.limit()) })
 	connectionsRefused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "gatehouse", Name: "connections_refused_total",
 		Help: "TCP connections closed at once because there were too many: of all clients, or of the client's network.",
@@ -41,13 +45,12 @@ type crowd struct {
 	of map[netip.Prefix]int // guarded by mu; of client networks that have any
 }
 
+// limit is how many there may be.
+func (c *crowd) limit() int64 { return cmp.Or(c.most.Load(), defaultConnections) }
+
 // enter counts a connection, unless there are too many.
 func (c *crowd) enter() bool {
-	most := c.most.Load()
-	if most == 0 {
-		most = defaultConnections
-	}
-	if c.all.Add(1) > most {
+	if c.all.Add(1) > c.limit() {
 		c.all.Add(-1)
 		return false
 	}

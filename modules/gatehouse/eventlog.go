@@ -11,8 +11,11 @@ import (
 func newEventLog(logger *zap.Logger) func(event.Event) {
 	return func(e event.Event) {
 		level := zapcore.InfoLevel
-		if e.Kind == event.BreakGlassUsed { // somebody has to hear of it now
+		switch e.Kind {
+		case event.BreakGlassUsed: // somebody has to hear of it now
 			level = zapcore.ErrorLevel
+		case event.AlertRaised, event.AlertUndelivered:
+			level = zapcore.WarnLevel
 		}
 		line := logger.Check(level, string(e.Kind))
 		if line == nil {

@@ -108,7 +108,7 @@ func (s *scribe) veil(r *format.Record, t *told) {
 var impersonal = []string{
 	"waf_skipped", "waf_route", "waf_mode", "waf_response", "waf_response_mode", "factor", "factor_failed", "factor_at", "body_sha256", "left",
 	"action", "limit", "form_kept", "sensitive", "outcome", "login_failed", "credential", "provider", "jail", "until", "count", "number",
-	"voided", "roles", "sink", "seconds", "house", "pseudonym",
+	"voided", "roles", "sink", "alert", "class", "severity", "subject", "since", "receiver", "seconds", "house", "pseudonym",
 }
 
 // veiled is an attribute's value as it may be told.

@@ -61,6 +61,7 @@ func TestExamplesLoad(t *testing.T) {
 			t.Setenv("OIDC_ID", "client")
 			t.Setenv("OIDC_SECRET", "s3cret")
 			t.Setenv("SMTP_PASSWORD", "s3cret")
+			t.Setenv("ALERT_SECRET", strings.Repeat("s3cret", 6))
 			t.Setenv("GATEHOUSE_LOG", filepath.Join(g.Dir, "log.json"))
 			secret := filepath.Join(g.Dir, "oidc")
 			if err := os.WriteFile(secret, []byte("s3cret"), 0o600); err != nil {

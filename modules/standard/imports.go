@@ -5,6 +5,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	// The rooms that no site has a word for; the others are imported by the directive.
+	_ "gatehouse.internal/modules/alert"
 	_ "gatehouse.internal/modules/audit"
 	_ "gatehouse.internal/modules/idp/breakglass"
 	_ "gatehouse.internal/modules/idp/local"

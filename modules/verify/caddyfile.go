@@ -5,6 +5,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"gatehouse.internal/modules/gatehouse"
 )
 
 // UnmarshalCaddyfile reads the house's word
@@ -84,7 +86,7 @@ func (m *Room) option(d *caddyfile.Dispenser) error {
 		}
 		m.Remember = caddy.Duration(v)
 	case "smtp":
-		return m.SMTP.parse(d)
+		return gatehouse.ParseSMTP(d, &m.SMTP)
 	default:
 		return d.Errf("unknown verify option %q: the options are %s, for, hours, roaming, trusted, geoip, lists, remember, smtp", word, names(Signals))
 	}
@@ -127,34 +129,5 @@ func (m *Room) part(d *caddyfile.Dispenser) error {
 		}
 	}
 	m.Parts = append(m.Parts, p)
-	return nil
-}
-
-func (s *SMTP) parse(d *caddyfile.Dispenser) error {
-	if s.Address != "" {
-		return d.Err("there are two smtp options: put everything into one")
-	}
-	if !d.Args(&s.Address) || d.NextArg() {
-		return d.ArgErr()
-	}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		switch word, args := d.Val(), d.RemainingArgs(); {
-		case word == "from" && len(args) == 1:
-			s.From = args[0]
-		case word == "user" && len(args) == 2:
-			s.User, s.Password = args[0], args[1]
-		case word == "ca" && len(args) == 1:
-			s.CA = args[0]
-		case word == "implicit_tls" && len(args) == 0:
-			s.Implicit = true
-		case word == "insecure_smtp_clear" && len(args) == 0:
-			s.InsecureClear = true
-		default:
-			return d.Errf("smtp: %q is no option, or has not the arguments that it needs: the options are from <address>, user <name> <password>, ca <file>, implicit_tls, insecure_smtp_clear", word)
-		}
-	}
-	if s.From == "" {
-		return d.Err("smtp: say with `from <address>` who the messages are from")
-	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"gatehouse.internal/modules/internal/cookie"
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/identity"
+	"gatehouse.internal/modules/internal/mail"
 	"gatehouse.internal/modules/internal/page"
 	"gatehouse.internal/modules/internal/pseudonym"
 	"gatehouse.internal/modules/internal/recent"
@@ -280,13 +281,13 @@ func (a *arrival) notify(r *http.Request, got decision, waits bool) {
 		Site: a.req.Site.Name, Agent: a.visit.Agent, Network: prefixOf(a.visit.Addr).String(), At: a.visit.Now, Waits: waits,
 		URL: "https://" + r.Host + gatehouse.ReportPath + "?" + reportParam + "=" + text,
 	}.Text(r)
-	a.post("notice", letter{to: got.Email, subject: subject, body: body})
+	a.post("notice", mail.Letter{To: []string{got.Email}, Subject: subject, Body: body})
 }
 
 // post has a letter sent, and says so when that fails.
-func (a *arrival) post(kind string, l letter) {
+func (a *arrival) post(kind string, l mail.Letter) {
 	failed := a.req.Event(event.MessageFailed)
-	l.tell = func(err error) {
+	l.Tell = func(err error) {
 		if err == nil {
 			messages.WithLabelValues(kind, "sent").Inc()
 			return
@@ -297,7 +298,7 @@ func (a *arrival) post(kind string, l letter) {
 			state.Bus.Publish(failed)
 		}
 	}
-	if err := a.postman.post(l); err != nil {
-		l.tell(err)
+	if err := a.postman.Post(l); err != nil {
+		l.Tell(err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/mail"
 	"gatehouse.internal/modules/internal/prefixset"
 )
 
@@ -46,13 +47,13 @@ type Room struct {
 	// For how long a device or a network is remembered after its last use. Default: 90d.
 	Remember caddy.Duration `json:"remember,omitempty"`
 	// How messages are sent. Default: none are.
-	SMTP SMTP `json:"smtp,omitzero"`
+	SMTP mail.SMTP `json:"smtp,omitzero"`
 
 	ctx      caddy.Context
 	logger   *zap.Logger
 	house    *gatehouse.App
 	desk     *desk
-	postman  *postman
+	postman  *mail.Postman
 	places   *places
 	open     gatehouse.Kept[book]
 	exempt   map[string]bool // providers for emergencies
@@ -108,15 +109,7 @@ func (m *Room) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("trusted: %w", err)
 	}
 	if m.SMTP.Address != "" {
-		repl := caddy.NewReplacer()
-		user, err1 := repl.ReplaceOrErr(m.SMTP.User, true, true)
-		password, err2 := repl.ReplaceOrErr(m.SMTP.Password, true, true)
-		if err := errors.Join(err1, err2); err != nil {
-			return fmt.Errorf("smtp: %w", err)
-		}
-		settings := m.SMTP
-		settings.User = user
-		if m.postman, err = newPostman(settings, password); err != nil {
+		if m.postman, err = gatehouse.NewPostman(m.SMTP); err != nil {
 			return err
 		}
 	}
@@ -149,7 +142,7 @@ func (m *Room) StartRoom(house *gatehouse.App, state *gatehouse.State) error {
 		}
 	}(m.ctx)
 	if m.postman != nil {
-		go m.postman.run(m.ctx)
+		go m.postman.Run(m.ctx)
 	}
 	return nil
 }

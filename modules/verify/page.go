@@ -12,6 +12,7 @@ import (
 	"gatehouse.internal/modules/internal/cookie"
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/form"
+	"gatehouse.internal/modules/internal/mail"
 	"gatehouse.internal/modules/internal/page"
 	"gatehouse.internal/modules/internal/standing"
 	"gatehouse.internal/modules/internal/verdict"
@@ -96,8 +97,8 @@ func (q *request) verify(post bool) error {
 	for _, s := range h.Signals {
 		view.Why = append(view.Why, string(s))
 	}
-	mail := !view.Wait && q.room.postman != nil && email != ""
-	if post && mail {
+	byMail := !view.Wait && q.room.postman != nil && email != ""
+	if post && byMail {
 		done, err := q.mail(a, h, email, &view)
 		if done || err != nil {
 			return err
@@ -113,7 +114,7 @@ func (q *request) verify(post bool) error {
 		}
 		view.Provider, view.ProviderURL = q.Anew(next)
 	}
-	if mail {
+	if byMail {
 		view.MailTo = masked(email)
 		view.Sent = view.Sent || len(h.Code) > 0 && time.Since(h.CodeAt) < codeFor
 	}
@@ -135,7 +136,7 @@ func (q *request) mail(a *arrival, h *held, email string, view *page.Verificatio
 			return true, q.req.Deny(verdict.Unavailable, err.Error())
 		}
 		subject, body := page.CodeLetter{Site: q.req.Site.Name, Code: code, Lasts: codeFor, Agent: a.visit.Agent, Network: prefixOf(a.visit.Addr).String()}.Text(q.r)
-		a.post("code", letter{to: email, subject: subject, body: body})
+		a.post("code", mail.Letter{To: []string{email}, Subject: subject, Body: body})
 		view.Sent = true
 		return false, nil
 	}

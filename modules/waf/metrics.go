@@ -64,6 +64,11 @@ var (
 		Help: "Bytes of the body budget in use.",
 	}, func() float64 { return float64(bodies.Used()) })
 
+	budgetBytes = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gatehouse_waf_body_budget_bytes",
+		Help: "The body budget (waf_budget).",
+	}, func() float64 { return float64(bodies.size.Load()) })
+
 	waitingNow = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "gatehouse_waf_waiting",
 		Help: "Requests that wait for a place to be inspected, being expensive.",
@@ -75,7 +80,7 @@ var (
 	}, func() float64 { return float64(open.Load()) })
 )
 
-var collectors = append(proverCollectors, failedOpen, shadowed, inspections, responses, canaryGauge, ruleLoads, duration, panicked, heldBytes, waitingNow, openEngines)
+var collectors = append(proverCollectors, failedOpen, shadowed, inspections, responses, canaryGauge, ruleLoads, duration, panicked, heldBytes, budgetBytes, waitingNow, openEngines)
 
 // count records a finished inspection.
 func count(site string, i *Inspection) {

@@ -71,6 +71,10 @@ const (
 	RulesLoaded       Kind = "waf.rules_loaded"
 	RulesRejected     Kind = "waf.rules_rejected" // Detail has file, line and reason; the rules before stay
 	PseudonymAsked    Kind = "pseudonym.asked"    // an administrator was told under which pseudonym somebody is found
+	AlertRaised       Kind = "alert.raised"       // something is wrong; Detail says what, Attrs which alert
+	AlertResolved     Kind = "alert.resolved"     // it no longer is
+	AlertUndelivered  Kind = "alert.undelivered"  // a receiver takes no alerts, or will never get one; Attrs say which, Detail why
+	AlertDelivered    Kind = "alert.deliverable"  // it takes them again
 	SIEMDown          Kind = "siem.down"          // a collector takes nothing; Detail says which, and why
 	SIEMResumed       Kind = "siem.resumed"       // it takes again; Attrs say for how long it did not
 	SIEMLost          Kind = "siem.lost"          // Attrs say how many records a collector will never get, and why
@@ -148,7 +152,7 @@ func (k Kind) Stream() Stream {
 	case WAFDetected, WAFFailedOpen, WAFCanaryFailed, WAFProverOff:
 		return WAF
 	case AuditFailed, AuditResumed, SIEMDown, SIEMResumed, SIEMLost, BlocklistRejected, BlocklistStale, JailLogUnread, BreachedUnread, ClockRolledBack,
-		ProtocolFlood, MessageFailed, GeoTrouble, GeoMended:
+		ProtocolFlood, MessageFailed, GeoTrouble, GeoMended, AlertRaised, AlertResolved, AlertUndelivered, AlertDelivered:
 		return System
 	}
 	return Audit

@@ -1,4 +1,4 @@
-package verify
+package mail
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/mail"
+	netmail "net/mail"
 	"os"
 	"strconv"
 	"time"
@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	mailQueue = 256
-	mailTime  = 20 * time.Second
+	queueLength = 256
+	sendFor     = 20 * time.Second
 )
 
 // SMTP is how messages are sent. The zero SMTP sends none.
@@ -37,29 +37,31 @@ type SMTP struct {
 	InsecureClear bool `json:"insecure_smtp_clear,omitempty"`
 }
 
-// letter is a message to one person.
-type letter struct {
-	to, subject, body string
-	tell              func(error) // what came of it; nil: nobody wants to know
+// Letter is a message to one or more people.
+type Letter struct {
+	To            []string
+	Subject, Body string
+	Tell          func(error) // what came of it; nil: nobody wants to know
 }
 
-// postman sends letters one after the other, beside the requests. Make one with newPostman; it is safe for concurrent use.
-type postman struct {
-	queue  chan letter
+// Postman sends letters one after the other, beside the requests. Make one with [New]; it is safe for concurrent use.
+type Postman struct {
+	queue  chan Letter
 	client *gomail.Client
 	from   string
 }
 
-var errQueue = errors.New("too many messages wait to be sent")
+// ErrFull: a letter was not taken, since as many wait as may.
+var ErrFull = errors.New("too many messages wait to be sent")
 
-// newPostman checks the settings. It sends nothing before run.
-func newPostman(s SMTP, password string) (*postman, error) {
+// New checks the settings. User and password are the words themselves. Nothing is sent before Run or Send is called.
+func New(s SMTP, password string) (*Postman, error) {
 	host, portText, err := net.SplitHostPort(s.Address)
 	port, err2 := strconv.Atoi(portText)
 	if err != nil || err2 != nil || host == "" || port < 1 || port > 65535 {
 		return nil, fmt.Errorf("smtp %q: write host:port, such as mail.example.com:587", s.Address)
 	}
-	if _, err := mail.ParseAddress(s.From); err != nil {
+	if _, err := netmail.ParseAddress(s.From); err != nil {
 		return nil, fmt.Errorf("smtp: from %q is no mail address: %w", s.From, err)
 	}
 	config := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
@@ -72,7 +74,7 @@ func newPostman(s SMTP, password string) (*postman, error) {
 			return nil, fmt.Errorf("smtp: %s holds no certificate", s.CA)
 		}
 	}
-	options := []gomail.Option{gomail.WithPort(port), gomail.WithTimeout(mailTime), gomail.WithTLSConfig(config)}
+	options := []gomail.Option{gomail.WithPort(port), gomail.WithTimeout(sendFor), gomail.WithTLSConfig(config)}
 	switch {
 	case s.InsecureClear:
 		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS))
@@ -91,42 +93,43 @@ func newPostman(s SMTP, password string) (*postman, error) {
 	if err != nil {
 		return nil, fmt.Errorf("smtp: %w", err)
 	}
-	return &postman{queue: make(chan letter, mailQueue), client: client, from: s.From}, nil
+	return &Postman{queue: make(chan Letter, queueLength), client: client, from: s.From}, nil
 }
 
-// post has the letter sent soon.
-func (p *postman) post(l letter) error {
+// Post has the letter sent soon, or returns ErrFull.
+func (p *Postman) Post(l Letter) error {
 	select {
 	case p.queue <- l:
 		return nil
 	default:
-		return errQueue
+		return ErrFull
 	}
 }
 
-// run sends what was posted, until ctx ends.
-func (p *postman) run(ctx context.Context) {
+// Run sends what was posted, until ctx ends.
+func (p *Postman) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case l := <-p.queue:
-			if err := p.send(ctx, l); l.tell != nil {
-				l.tell(err)
+			if err := p.Send(ctx, l); l.Tell != nil {
+				l.Tell(err)
 			}
 		}
 	}
 }
 
-func (p *postman) send(ctx context.Context, l letter) error {
+// Send sends the letter now, and returns when the mail server has taken it or says that it does not. Tell is not called.
+func (p *Postman) Send(ctx context.Context, l Letter) error {
 	m := gomail.NewMsg()
-	if err := errors.Join(m.From(p.from), m.To(l.to)); err != nil {
+	if err := errors.Join(m.From(p.from), m.To(l.To...)); err != nil {
 		return fmt.Errorf("addressing a message: %w", err)
 	}
-	m.Subject(l.subject)
+	m.Subject(l.Subject)
 	m.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834
-	m.SetBodyString(gomail.TypeTextPlain, l.body)
-	ctx, cancel := context.WithTimeout(ctx, mailTime)
+	m.SetBodyString(gomail.TypeTextPlain, l.Body)
+	ctx, cancel := context.WithTimeout(ctx, sendFor)
 	defer cancel()
 	if err := p.client.DialAndSendWithContext(ctx, m); err != nil {
 		return fmt.Errorf("sending a message: %w", err)
