@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -242,7 +242,7 @@ type door struct {
 	Source string `json:"source,omitempty"`
 
 	house *gatehouse.App
-	made  atomic.Pointer[Limiter]
+	made  gatehouse.Kept[Limiter]
 }
 
 func (d *door) provision(ctx caddy.Context, early bool) (err error) {
@@ -271,24 +271,21 @@ func (d *door) at(err error) error {
 
 // limiter returns the site's limiter, whose buckets the house keeps.
 func (d *door) limiter(req *gatehouse.Request) (*Limiter, error) {
-	if l := d.made.Load(); l != nil { // Fast path
-		return l, nil
-	}
-	state, err := d.house.State()
-	if err != nil {
-		return nil, err
-	}
-	kept, err := state.Keep("ratelimit.node", func() (caddy.Destructor, error) {
-		n := NewNode()
-		counted.Store(n)
-		return n, nil
+	return d.made.Of(d.house, func(house *gatehouse.App) (*Limiter, error) {
+		state, err := house.State()
+		if err != nil {
+			return nil, err
+		}
+		kept, err := state.Keep("ratelimit.node", func() (caddy.Destructor, error) {
+			n := NewNode()
+			counted.Store(n)
+			return n, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		return NewLimiter(kept.(*Node), req.Site.Name, slices.Clone(d.Limits)), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	l := NewLimiter(kept.(*Node), req.Site.Name, append([]Rule(nil), d.Limits...))
-	d.made.CompareAndSwap(nil, l)
-	return d.made.Load(), nil
 }
 
 func (d *door) refuse(req *gatehouse.Request, r *Refusal) error {
