@@ -67,10 +67,10 @@ crs: ## CRS's own regression tests through the gateway; the last line counts
 	@log=$$(mktemp); code=0; $(GO) test -count=1 -v -timeout 20m -run '^TestCRS$$' ./testenv >$$log 2>&1 || code=$$?; \
 	sed -e 's/^ *crs_[a-z_]*\.go:[0-9]*: //' -e '/^\(===\|---\|ok\|PASS\|FAIL\|exit\)/d' $$log; rm -f $$log; exit $$code
 
-attack: bin/gatehouse ## attack tools that others wrote against an application with holes, and what bodies cost: ten minutes
+attack: bin/gatehouse ## attack tools that others wrote against an application with holes, what bodies cost, and who is refused: ten minutes
 	@sh testenv/attack/install.sh
 	GATEHOUSE_ATTACK=1 GATEHOUSE_BIN=$(CURDIR)/bin/gatehouse $(GO) test -count=1 -v -timeout 60m -run '^Test(GoTestWAF|SQLMap|Wapiti|Hydra|FloodsBesideOrdinaryClients|SlowClients)$$' ./testenv
-	GATEHOUSE_ATTACK=1 GATEHOUSE_BIN=$(CURDIR)/bin/gatehouse $(GO) test -run '^$$' -bench '^BenchmarkBodies$$' -benchtime 1x -timeout 30m ./testenv
+	GATEHOUSE_ATTACK=1 GATEHOUSE_BIN=$(CURDIR)/bin/gatehouse $(GO) test -run '^$$' -bench '^Benchmark(Bodies|RefusedConnections|OffenceToDrop)$$' -benchtime 1x -timeout 30m ./testenv
 
 soak: ## a million mutated requests judged with and without the WAF's prover; the reload and crash stories for an hour
 	$(GO) test -count=1 -timeout 4h -v -run '^TestProver' ./modules/waf -exchanges 500000 -seed 1

@@ -110,7 +110,13 @@ func (g *gateway) cpuOf(b *testing.B, c *client, contentType, body string) float
 // cpuTime is what the gateway's process has used so far.
 func (g *gateway) cpuTime(t testing.TB) time.Duration {
 	t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.pid()))
+	return cpuTimeOf(t, g.pid())
+}
+
+// cpuTimeOf is what a process has used so far.
+func cpuTimeOf(t testing.TB, pid int) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		t.Fatal(err)
 	}

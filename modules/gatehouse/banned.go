@@ -36,6 +36,17 @@ func (app *App) dropBanned(srv *caddyhttp.Server) {
 // while provisioning; banned is called for each connection, and must not block.
 func (app *App) ShutOut(banned func(peer netip.Addr) bool) { app.banned = banned }
 
+func (app *App) shutsOut(peer netip.Addr) bool {
+	return app.banned != nil && !app.trusts(peer) && app.banned(peer)
+}
+
+// unwrapped reports whether no listener wrapper stands between the server's sockets and its TLS: Caddy does not show any
+// more what was configured. False means "not known", too.
+func unwrapped(srv *caddyhttp.Server) bool {
+	wrappers := reflect.ValueOf(srv).Elem().FieldByName("listenerWrappers")
+	return wrappers.IsValid() && wrappers.Kind() == reflect.Slice && wrappers.Len() == 0
+}
+
 // trustedProxies returns the networks that the server trusts, and whether they are all that it ever will. Caddy has taken
 // the configuration's text away by then and does not show what became of it, so that it is looked for in the server.
 func trustedProxies(srv *caddyhttp.Server) (networks []netip.Prefix, known bool) {

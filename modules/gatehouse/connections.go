@@ -101,15 +101,11 @@ func (app *App) join(c net.Conn, ours *conn) {
 	if app.proxiesUnknown || !rightAbove(c, ours) {
 		return
 	}
-	peer, ok := ours.RemoteAddr().(*net.TCPAddr)
-	if !ok {
+	addr, known := peerOf(ours)
+	if !known || app.trusts(addr) {
 		return
 	}
-	addr := clientip.Canonical(peer.AddrPort().Addr())
-	if slices.ContainsFunc(app.proxies, func(p netip.Prefix) bool { return p.Contains(addr) }) {
-		return
-	}
-	if app.banned != nil && app.banned(addr) {
+	if app.shutsOut(addr) {
 		abort(ours.Conn)
 		return
 	}
@@ -120,6 +116,19 @@ func (app *App) join(c net.Conn, ours *conn) {
 		return
 	}
 	ours.network = network
+}
+
+// peerOf returns the address of the connection's other end.
+func peerOf(c net.Conn) (netip.Addr, bool) {
+	peer, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	return clientip.Canonical(peer.AddrPort().Addr()), true
+}
+
+func (app *App) trusts(peer netip.Addr) bool {
+	return slices.ContainsFunc(app.proxies, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
 // rightAbove reports whether nothing stands between the connection's TLS and ours.

@@ -105,10 +105,25 @@ type accepted struct {
 func (s *socket) accept() {
 	for {
 		conn, err := s.ln.Accept()
+		if err == nil && s.shutsOut(conn) {
+			abort(conn)
+			continue
+		}
 		if !s.deliver(accepted{conn, err}) {
 			return
 		}
 	}
+}
+
+// shutsOut reports whether the peer is banned, as far as that is known before anything is made of the connection.
+func (s *socket) shutsOut(c net.Conn) bool {
+	newest, _ := s.newest()
+	if newest == nil {
+		return false
+	}
+	app := newest.app.Load()
+	peer, known := peerOf(c)
+	return app != nil && known && app.shutsOut(peer)
 }
 
 // deliver gives a to the newest listener; it reports false, having closed the connection, when the socket is closed.
@@ -182,6 +197,7 @@ type listener struct {
 	accepted chan accepted
 	once     sync.Once
 	closed   chan struct{}
+	app      atomic.Pointer[App] // whose it is; nil until the first connection has told, and where listener wrappers stand before us
 
 	freshMu sync.Mutex
 	fresh   int           // guarded by freshMu; connections whose first request has not been read
@@ -299,13 +315,16 @@ func (c *conn) hear() {
 // connKey is where a request's context holds its *conn.
 type connKey struct{}
 
-// onConn is registered with every gated server.
-func (app *App) onConn(ctx context.Context, c net.Conn) context.Context {
+// onConn is registered with every gated server. Bare says that no listener wrapper of an operator's is in use.
+func (app *App) onConn(ctx context.Context, c net.Conn, bare bool) context.Context {
 	if hs, ok := ctx.Value(http.ServerContextKey).(*http.Server); ok {
 		app.h2.guard(hs, app.metered)
 	}
 	if ours := ourConn(c); ours != nil {
 		ours.leaked = app.CredentialLeaked
+		if bare && !app.proxiesUnknown {
+			ours.of.app.Store(app)
+		}
 		app.join(c, ours)
 		return context.WithValue(ctx, connKey{}, ours)
 	}

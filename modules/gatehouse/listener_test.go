@@ -183,7 +183,7 @@ func TestQuietOnceEveryConnectionHasSpoken(t *testing.T) {
 	}
 	quiet := ln.quiet()
 	steps := []func(){
-		func() { Heard(new(App).onConn(context.Background(), tls.Server(conns[0], nil))) },
+		func() { Heard(new(App).onConn(context.Background(), tls.Server(conns[0], nil), false)) },
 		func() { onState(conns[1], http.StateActive); onState(tls.Server(conns[1], nil), http.StateIdle) },
 		func() { conns[2].Close(); onState(conns[2], http.StateClosed) },
 	}

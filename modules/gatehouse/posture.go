@@ -2,9 +2,11 @@ package gatehouse
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -42,7 +44,8 @@ func (app *App) Harden(ctx caddy.Context, onError json.RawMessage, unknown caddy
 	srv.StrictSNIHost, srv.Allow0RTT = &yes, &no
 	srv.TrustedProxiesStrict = 1
 	srv.RegisterConnState(onState)
-	srv.RegisterConnContext(app.onConn)
+	bare := unwrapped(srv)
+	srv.RegisterConnContext(func(ctx context.Context, c net.Conn) context.Context { return app.onConn(ctx, c, bare) })
 	srv.ReadHeaderTimeout = cmp.Or(srv.ReadHeaderTimeout, caddy.Duration(headerTimeout))
 	// Of a write, which is of 64 KiB at the most, the proxy's of 32: it must be taken within the time. Streams may pause.
 	srv.WriteIdleTimeout = cmp.Or(srv.WriteIdleTimeout, caddy.Duration(writeTimeout))

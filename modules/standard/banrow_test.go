@@ -113,3 +113,19 @@ func TestOnlyTheBannedAreShutOut(t *testing.T) {
 		t.Errorf("a neighbour: %d", res.StatusCode)
 	}
 }
+
+// Who brings others' connections by the PROXY protocol is not who is refused: its own ban keeps nobody else out.
+func TestBannedProxyOfThePROXYProtocol(t *testing.T) {
+	up := handlerBackend(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) })
+	g := jailed(t, "honeypot /.env", "backend", "reverse_proxy "+up, "global", "servers {\n listener_wrappers {\n proxy_protocol {\n allow 127.0.0.0/8\n }\n tls\n }\n }")
+	get(t, g.Client(), "https://app.test/.env")
+	for range 3 {
+		if res, err := g.Client().Get("https://app.test/"); err == nil {
+			res.Body.Close()
+			t.Fatalf("for itself it is answered %d", res.StatusCode)
+		}
+		if got := throughProxy(t, g, proxyV1, ""); got != "hello" {
+			t.Fatalf("whom it speaks for is answered %q", got)
+		}
+	}
+}
