@@ -14,6 +14,7 @@ func FuzzContains(f *testing.F) {
 	f.Add([]byte{24, 192, 0, 2, 0, 0, 0, 0, 255, 0x20, 1, 0x0d, 0xb8, 0, 0, 0}, []byte("\x20\x01\x0d\xb8abcdefghijkl"))
 	f.Add([]byte{8, 10, 0, 0, 0, 0, 0, 0}, []byte("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x0a\x01\x02\x03"))
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 128, 0, 0, 0, 0, 0, 0, 0}, []byte{1, 2, 3, 4})
+	sieved(f)
 	f.Fuzz(func(t *testing.T, entries, question []byte) {
 		var prefixes []netip.Prefix
 		different := map[netip.Prefix]bool{}

@@ -40,6 +40,7 @@ type Options struct {
 // concurrent use.
 type Set struct {
 	table *bart.Lite // nil: empty; never written after the Set was returned
+	sieve *sieve     // nil: it is small
 }
 
 // New returns the set of the given prefixes, with default options.
@@ -61,7 +62,7 @@ func (o Options) New(prefixes ...netip.Prefix) (*Set, error) {
 			return nil, fmt.Errorf("prefix %v: %w", p, err)
 		}
 	}
-	return &Set{table: &b.table}, nil
+	return b.set(), nil
 }
 
 // Parse reads a list, one address or prefix in CIDR notation per line. A '#'
@@ -99,7 +100,7 @@ func (o Options) Parse(r io.Reader) (*Set, error) {
 		}
 		return nil, fmt.Errorf("line %d: %w", line+1, err)
 	}
-	return &Set{table: &b.table}, nil
+	return b.set(), nil
 }
 
 // parseEntry reads an address or a prefix.
@@ -122,6 +123,17 @@ func parseEntry(s string) (netip.Prefix, error) {
 type builder struct {
 	options Options
 	table   bart.Lite
+}
+
+func (b *builder) set() *Set {
+	s := &Set{table: &b.table}
+	if b.table.Size() >= sieveFrom {
+		s.sieve = new(sieve)
+		for p := range b.table.All() {
+			s.sieve.add(p)
+		}
+	}
+	return s
 }
 
 func (b *builder) add(p netip.Prefix) error {
@@ -154,7 +166,8 @@ func (s *Set) Contains(addr netip.Addr) bool {
 	if s == nil || s.table == nil {
 		return false
 	}
-	return s.table.Contains(clientip.Canonical(addr))
+	addr = clientip.Canonical(addr)
+	return s.sieve.perhaps(addr) && s.table.Contains(addr)
 }
 
 // Len returns the number of different prefixes.
