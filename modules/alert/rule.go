@@ -73,6 +73,8 @@ var rules = []rule{
 		summary: "The collector {subject} takes no records.", level: []of{{metric: "gatehouse_siem_up", below: true, limit: 1}}},
 	{name: "GatehouseAlertsUndelivered", class: availability, severity: critical, by: "receiver", after: 5 * time.Minute,
 		summary: "The receiver {subject} takes no alerts.", level: []of{{metric: "gatehouse_alert_up", below: true, limit: 1}}},
+	{name: "GatehouseJailBlind", class: availability, severity: warning, by: "file", after: 5 * time.Minute,
+		summary: "Jails cannot read {subject}.", level: []of{{metric: "gatehouse_ban_log_readable", below: true, limit: 1}}},
 	{name: "GatehouseRecordsLost", class: availability, severity: critical, by: "sink", window: 15 * time.Minute, least: 1,
 		summary: "The collector {subject} will never get {value} records.", count: []of{{metric: "gatehouse_siem_lost_records_total"}}},
 
