@@ -1,17 +1,21 @@
 package testenv
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,34 +51,76 @@ var floods2 = []flood2{
 	}},
 }
 
-// floodedBy sends the flood over connections of its own, a new one whenever one is closed, until stop is closed. It
-// counts its connections.
-func (g *gateway) floodedBy(fl flood2, count *atomic.Int64, stop <-chan struct{}) {
-	var all sync.WaitGroup
+// attackerEnv has this binary be an attacker rather than run tests: "<flood>,<port>,<from>".
+const attackerEnv = "GATEHOUSE_TEST_ATTACKER"
+
+// attack is what the attacker's process does: it sends the flood over four connections, a new one whenever one is closed, until
+// its standard input ends. It prints a line for each of them.
+func attack(what string) {
+	name, at, _ := strings.Cut(what, ",")
+	port, from, _ := strings.Cut(at, ",")
+	n, _ := strconv.Atoi(port)
+	fl := floods2[slices.IndexFunc(floods2, func(f flood2) bool { return f.name == name })]
+	d := &net.Dialer{Timeout: 2 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	for range 4 {
-		all.Go(func() {
+		go func() {
 			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				c, err := g.dialTLS(appHost, "h2")
+				c, err := tls.DialWithDialer(d, "tcp", "127.0.0.1:"+port, &tls.Config{ServerName: appHost, InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 				if err != nil {
-					time.Sleep(5 * time.Millisecond) // it has no place for more
+					time.Sleep(5 * time.Millisecond) // it has no place for more, or for this one
 					continue
 				}
-				count.Add(1)
-				fl.over(c, g.port, stop)
+				fmt.Println("connected")
+				fl.over(c, n)
 				_ = c.Close()
 			}
-		})
+		}()
 	}
-	all.Wait()
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// attacker is a process of its own that attacks a gateway from an address of its own. It gets what the gateway and its clients
+// leave it of the machine's processors, as if it were at another.
+type attacker struct {
+	connections atomic.Int64
+	stop        func()
+}
+
+func (g *gateway) attackedBy(t testing.TB, fl flood2, from string) *attacker {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s,%d,%s", attackerEnv, fl.name, g.port, from))
+	cmd.SysProcAttr = childAttributes()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = syscall.Setpriority(syscall.PRIO_PROCESS, cmd.Process.Pid, 19)
+	a, over := new(attacker), make(chan struct{})
+	go func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			a.connections.Add(1)
+		}
+		close(over)
+	}()
+	a.stop = sync.OnceFunc(func() {
+		_ = in.Close()
+		<-over
+		_ = cmd.Wait()
+	})
+	t.Cleanup(a.stop)
+	return a
 }
 
 // over sends the flood until the connection ends.
-func (fl flood2) over(c *tls.Conn, port int, stop <-chan struct{}) {
+func (fl flood2) over(c *tls.Conn, port int) {
 	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 	go func() { _, _ = io.Copy(io.Discard, c) }()
 	var head, b bytes.Buffer
@@ -97,11 +143,6 @@ func (fl flood2) over(c *tls.Conn, port int, stop <-chan struct{}) {
 			return
 		}
 		b.Reset()
-		select {
-		case <-stop:
-			return
-		default:
-		}
 	}
 }
 
@@ -125,37 +166,41 @@ func percentile(sorted []time.Duration, p int) time.Duration {
 	return sorted[min(len(sorted)*p/100, len(sorted)-1)].Round(100 * time.Microsecond)
 }
 
-// TestFloodsBesideOrdinaryClients has every flood come from four clients that connect again whenever they are cut, and an
-// ordinary one ask beside them: it must be answered, always. What it waits is told and not judged, since the attackers take
-// their part of the same machine. With `make attack` it takes longer and shows plain Caddy, too.
+// TestFloodsBesideOrdinaryClients has every flood come from four connections that are opened again whenever they are cut, and an
+// ordinary client ask beside them: it must be answered, always. What it waits is told and not judged, since the attacker takes
+// its part of the same machine. `make attack` takes longer, shows plain Caddy, too, and an attacker whom nothing shuts out; the
+// short story is that of a gateway as it is: three floods bring a ban.
 func TestFloodsBesideOrdinaryClients(t *testing.T) {
-	lasts := time.Second
 	be := startBackend(t)
-	gates := map[string]*gateway{"gatehouse": startGateway(t, config{Backend: be.Listen, Site: "public /*"})}
+	lasts, site := time.Second, config{Backend: be.Listen, Site: "public /*"}
+	banning := site
+	banning.House = defaultHouse + "\n\t\tban {\n\t\t\tinclude_private\n\t\t}"
+	gates := map[string]*gateway{"with bans": startGateway(t, banning)}
 	if os.Getenv("GATEHOUSE_ATTACK") != "" {
-		lasts, gates["plain Caddy"] = 5*time.Second, startPlain(t, config{Backend: be.Listen})
+		lasts, gates["without bans"], gates["plain Caddy"] = 5*time.Second, startGateway(t, site), startPlain(t, site)
 	}
 	for name, g := range gates {
 		quiet, failures := g.ordinary(t, lasts)
 		t.Logf("%s, quiet: p50 %v, p99 %v", name, percentile(quiet, 50), percentile(quiet, 99))
-		for _, fl := range floods2 {
-			var connections atomic.Int64
-			stop, over := make(chan struct{}), make(chan struct{})
-			go func() {
-				g.floodedBy(fl, &connections, stop)
-				close(over)
-			}()
+		for i, fl := range floods2 {
+			a := g.attackedBy(t, fl, fmt.Sprintf("127.0.7.%d", i+1))
+			eventually(t, readyIn, fl.name+": the attacker is there", func() bool { return a.connections.Load() > 0 })
 			took, failed := g.ordinary(t, lasts)
 			failures = append(failures, failed...)
-			t.Logf("%s, %s over %d connections: p50 %v, p99 %v of %d answers", name, fl.name, connections.Load(), percentile(took, 50), percentile(took, 99), len(took))
-			if name == "gatehouse" {
-				eventually(t, readyIn, fl.name+": the gateway closes a connection", func() bool { return connections.Load() > 4 })
+			t.Logf("%s, %s over %d connections: p50 %v, p99 %v of %d answers", name, fl.name, a.connections.Load(), percentile(took, 50), percentile(took, 99), len(took))
+			switch name {
+			case "with bans":
+				eventually(t, readyIn, fl.name+": the attacker is shut out", func() bool {
+					said, _, _, err := g.command("ban", "list", "--address", "unix/"+g.env["ADMIN"])
+					return err == nil && strings.Contains(said, fmt.Sprintf("127.0.7.%d", i+1))
+				})
+			case "without bans":
+				eventually(t, readyIn, fl.name+": the gateway closes a connection", func() bool { return a.connections.Load() > 4 })
 			}
-			close(stop)
-			<-over
+			a.stop()
 		}
-		if name == "gatehouse" && len(failures) > 0 {
-			t.Errorf("%d requests of the ordinary client were not answered: %s", len(failures), strings.Join(failures[:min(3, len(failures))], "; "))
+		if name != "plain Caddy" && len(failures) > 0 {
+			t.Errorf("%s: %d requests of the ordinary client were not answered: %s", name, len(failures), strings.Join(failures[:min(3, len(failures))], "; "))
 		}
 	}
 }

@@ -167,7 +167,7 @@ func (app *App) provision(ctx caddy.Context) error {
 	app.ctx, app.logger = ctx, ctx.Logger()
 	app.digest = digestOf(app)
 	app.access = app.logger.Named("access")
-	if err := RegisterMetrics(ctx, auditWritable, floods, happened, connectionsOpen, connectionsMost, connectionsRefused); err != nil {
+	if err := RegisterMetrics(ctx, auditWritable, floods, resets, happened, connectionsOpen, connectionsMost, connectionsRefused); err != nil {
 		return err
 	}
 	app.hardened = make(map[*caddyhttp.Server]bool)

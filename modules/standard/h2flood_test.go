@@ -2,9 +2,13 @@ package standard_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,6 +87,12 @@ func TestFloodsOfFramesAreCut(t *testing.T) {
 			open(fr, n)
 			_ = fr.WriteRSTStream(n, http2.ErrCodeCancel)
 		},
+		"CONTINUATION": func(fr *http2.Framer, n uint32) {
+			if n == 1 {
+				_ = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: n, BlockFragment: fields.Bytes()})
+			}
+			_ = fr.WriteContinuation(1, false, []byte{0x00, 0x01, 'x', 0x01, 'y'})
+		},
 	}
 	g := openSite(t)
 	ordinary := g.Client()
@@ -97,12 +107,67 @@ func TestFloodsOfFramesAreCut(t *testing.T) {
 		}
 	}
 
+	// The server resets these streams itself, each with a request under way.
+	c, _ := h2(t, g)
+	if !cut(c, func(fr *http2.Framer, n uint32) {
+		open(fr, n)
+		_ = fr.WriteRawFrame(http2.FrameWindowUpdate, 0, n, []byte{0, 0, 0, 0})
+	}) {
+		t.Error("streams that the server has to reset: the connection is still there")
+	}
+
 	g = jailed(t, "jail flood 2 in 1m for 10m")
 	for range 2 {
 		c, _ := h2(t, g)
 		cut(c, floods["PING"])
 	}
 	awaitDropped(t, g)
+}
+
+// Whoever navigates away resets all that was under way, and goes on: the connection stays.
+func TestWhoNavigatesAwayIsNoFlood(t *testing.T) {
+	var running atomic.Int64
+	up := handlerBackend(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/slow" {
+			return
+		}
+		running.Add(1)
+		defer running.Add(-1)
+		<-r.Context().Done()
+	})
+	g := openSite(t, "backend", "reverse_proxy "+up)
+	c := g.Client()
+	connections := 0
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		if !info.Reused {
+			connections++
+		}
+	}}
+	ask := func(ctx context.Context, path string) error {
+		req, _ := http.NewRequestWithContext(ctx, "GET", "https://app.test"+path, nil)
+		res, err := c.Do(req)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return err
+	}
+	for page := range 3 {
+		if err := ask(httptrace.WithClientTrace(t.Context(), trace), "/"); err != nil {
+			t.Fatalf("page %d: %v", page, err)
+		}
+		ctx, navigate := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for range 60 {
+			all.Go(func() { _ = ask(ctx, "/slow") })
+		}
+		gatetest.Eventually(t, "pictures are under way", func() bool { return running.Load() == 60 })
+		navigate()
+		all.Wait()
+		gatetest.Eventually(t, "nothing is", func() bool { return running.Load() == 0 })
+	}
+	if err := ask(httptrace.WithClientTrace(t.Context(), trace), "/"); err != nil || connections != 1 {
+		t.Errorf("after three pages: %v, over %d connections", err, connections)
+	}
 }
 
 // What HTTP/2 connections are for goes on working: many requests at once, long answers, large bodies, and TLS is known.
