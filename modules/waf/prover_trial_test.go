@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"gatehouse.internal/modules/waf/obligation"
 	"gatehouse.internal/modules/waf/prove"
@@ -64,6 +66,60 @@ func TestTrial(t *testing.T) {
 			}
 			if i.trial.parser != nil || i.trial.proof != nil {
 				t.Error("a transaction or a proof is still held")
+			}
+		})
+	}
+}
+
+// TestMatchesChangeOtherRules: rules that were shown to match nothing may do so once another rule has matched. They must not
+// be left out then.
+func TestMatchesChangeOtherRules(t *testing.T) {
+	const mark = `SecRule ARGS:mark "@streq 1" "id:1001,phase:1,pass,t:none,log,msg:'marked',`
+	for _, tt := range []struct {
+		name, where, rules string
+		change             func(x *exchange)
+		want               int // the rule that matches because 1001 has
+	}{
+		{"what they are compared with", "before", mark + `setvar:'tx.allowed_methods=POST'"`, func(*exchange) {}, 911100},
+		{"what sets that", "before", mark + `ctl:ruleRemoveById=1002"
+SecAction "id:1000,phase:1,pass,nolog,setvar:'tx.allowed_methods=POST'"
+SecAction "id:1002,phase:1,pass,nolog,setvar:'tx.allowed_methods=GET POST'"`, func(*exchange) {}, 911100},
+		{"what chooses it", "before", mark + `setvar:tx.mark=1"
+SecRule TX:mark "@eq 1" "id:1002,phase:1,pass,t:none,nolog,setvar:'tx.allowed_methods=POST'"`, func(*exchange) {}, 911100},
+		{"who skips them", "after", mark + `ctl:ruleRemoveById=1002"
+SecRule REQUEST_URI "!@pm sought" "id:1002,phase:2,pass,t:none,nolog,skipAfter:SOUGHT"
+SecRule REQUEST_URI "@contains mark" "id:1003,phase:2,pass,t:none,log,msg:'found'"
+SecMarker SOUGHT`, func(*exchange) {}, 1003},
+		{"how many there are", "after", mark + `ctl:ruleRemoveTargetById=1002;ARGS:a"
+SecRule &ARGS:a "@eq 0" "id:1002,phase:2,pass,t:none,log,msg:'none'"`, func(*exchange) {}, 1002},
+		{"how the body is read", "after", mark + `skipAfter:JSON"
+SecRule REQUEST_HEADERS:X-Json "@streq 1" "id:1002,phase:1,pass,t:none,nolog,ctl:requestBodyProcessor=JSON"
+SecMarker JSON
+SecRule ARGS_POST:q "@streq {1}" "id:1003,phase:2,pass,t:none,log,msg:'read'"`, func(x *exchange) {
+			x.carry("application/x-www-form-urlencoded", "q={1}")
+			x.set("X-Json", "1")
+		}, 1003},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			files, err := ReadRules(fstest.MapFS{tt.where + "/own.conf": {Data: []byte(tt.rules + "\n")}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg := Config{Paranoia: 1, Mode: Detect, BodyLimit: testLimit, Rules: files}
+			p := pair{tt.name, stockEngine(t, cfg), proverEngine(t, cfg)}
+			for _, marked := range []bool{false, true} {
+				x := clicked(func(x *exchange) {
+					tt.change(x)
+					if x.target = "/?a=1"; marked {
+						x.target = "/?a=1&mark=1"
+					}
+				})
+				if i, v := judgeExchange(p.reference, x); slices.Contains(i.found.Rules, tt.want) != marked {
+					t.Errorf("marked %v: the rules alone: %v %+v", marked, i.found.Rules, v)
+				}
+				if c := p.compare(x); c.diff != nil {
+					t.Errorf("marked %v: %v", marked, c.diff)
+				}
 			}
 		})
 	}

@@ -126,7 +126,7 @@ func TestSemantics(t *testing.T) {
 		{"unless what is behind it goes too", `SecRule ARGS "x" "id:1,phase:1,pass,nolog,ctl:ruleRemoveByTag=t"` + "\n" + `SecAction "id:2,phase:1,pass,nolog,tag:t,skipAfter:M"` + "\n" + `SecRule ARGS "x" "id:3,phase:1,deny,tag:t"` + "\nSecMarker M", "i1 d2 d3"},
 		{"removing a rule makes its effects unsure", `SecRule ARGS "x" "id:1,phase:1,pass,nolog,ctl:ruleRemoveById=2-3"` + "\n" + `SecAction "id:2,phase:1,pass,nolog,setvar:tx.a=1"`, "o1p d2 a=1"},
 		{"removing markers is beyond us", `SecRule ARGS "x" "id:1,phase:1,pass,nolog,ctl:ruleRemoveById=0-9"`, "i1 u1 u2 u3 u4"},
-		{"removing targets lowers counts", `SecRule ARGS "x" "id:1,phase:1,pass,nolog,ctl:ruleRemoveTargetById=2;ARGS:a"` + "\n" + `SecRule &ARGS "@eq 1" "id:2,phase:1,deny"`, "o1p o2"},
+		{"removing targets lowers counts", `SecRule ARGS "x" "id:1,phase:1,pass,nolog,ctl:ruleRemoveTargetById=2;ARGS:a"` + "\n" + `SecRule &ARGS "@eq 1" "id:2,phase:1,deny"`, "o1p o2!"},
 		{"and undecides what looks at TX", set1 + `SecRule ARGS "x" "id:2,phase:1,pass,nolog,ctl:ruleRemoveTargetById=3;TX:a"` + "\n" + `SecRule TX:a "@eq 1" "id:3,phase:1,pass,nolog,setvar:tx.b=1"`, "i2 i3 d1 a=1"},
 		{"exceptions of TX are not worth it", set1 + `SecRule TX:a|!TX:a "@eq 1" "id:3,phase:1,deny"`, "o3 d1 a=1"},
 		{"a skip does not count what is removed", `SecRule ARGS "x" "id:1,phase:1,pass,nolog,ctl:ruleRemoveById=3"` + "\n" + `SecAction "id:2,phase:1,pass,nolog,skip:1"` + "\n" + `SecAction "id:3,phase:1,pass,nolog"` + "\n" + `SecAction "id:4,phase:1,pass,nolog,setvar:tx.a=1"`, "o1p! d2 d3 d4 a=1"},

@@ -19,6 +19,8 @@
 // Where being exact would cost precision a rule is promoted: an inert rule whose effects would make a decided rule
 // uncertain becomes an obligation itself, so that on the clean path it does not happen (walk.go). That is always sound.
 //
+// That is about transactions in which no obligation matches. For the others, aftermath.go says which rules may be left out.
+//
 // What is not understood makes its phase and all later ones unprovable. All results are read-only and safe for
 // concurrent use.
 package obligation
@@ -50,9 +52,12 @@ type Obligation struct {
 	// transformations) contains none of its phrases, then Rule is not evaluated and needs no proof: the gate then
 	// matches, whatever its other values are, and skips Rule. No value at all means that the gate does not match.
 	Gate *seclang.Rule
-	// Pinned says that the rule must stay in a transaction even if it cannot match: a skip:N counts over it, or
-	// evaluating it leaves captures behind.
+	// Pinned says that the rule must stay in a transaction even if its first condition is shown to be true of nothing: a
+	// skip:N counts over it, evaluating it leaves captures behind, or it may match once another obligation has (aftermath.go).
 	Pinned bool
+	// Reparses says that once the rule has matched, bodies may be read otherwise than the rules of Parsing alone make it.
+	// (A ctl of its own that changes that goes without saying.)
+	Reparses bool
 	// Promoted says that the rule itself has no consequence, but that others can be decided only if it does not match.
 	Promoted bool
 	// Sets are the TX keys that the rule's own links set before the chain has matched, which later links may read:

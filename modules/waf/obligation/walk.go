@@ -78,7 +78,7 @@ func (w *walk) rule(r *seclang.Rule) {
 		w.decided[r.ID] = true
 		return
 	}
-	links := r.Links()
+	links, before := r.Links(), w.tx.clone()
 	for i, link := range links {
 		result, times, needs := w.decide(r, link)
 		switch result {
@@ -91,7 +91,7 @@ func (w *walk) rule(r *seclang.Rule) {
 			if i == len(links)-1 && (loud(r) || steers(r)) {
 				w.blame(needs)
 			}
-			w.undecided(r, e, i)
+			w.undecided(r, e, i, before)
 			return
 		}
 		w.effects(r, i, e, times)
@@ -106,12 +106,12 @@ func (w *walk) rule(r *seclang.Rule) {
 }
 
 // undecided walks over a rule of which configuration decides the links before the first'th, which match, and not that
-// one.
-func (w *walk) undecided(r *seclang.Rule, e execution, first int) {
+// one. before is TX when the rule is reached.
+func (w *walk) undecided(r *seclang.Rule, e execution, first int, before *state) {
 	links := r.Links()
 	isLoud := loud(r)
 	isInert := !isLoud && !w.promoted[r.ID]
-	before, gate := w.tx.clone(), w.flow.gate(r)
+	gate := w.flow.gate(r)
 	for i := first; i < len(links); i++ {
 		if i > first {
 			// The state covers what the links before may have done, and so a no is one.
@@ -244,9 +244,10 @@ func (w *walk) result() *Set {
 		Rules: w.obligations, Parsing: w.parsing, Constants: map[string]string{}, Inert: sortedIDs(w.inert),
 		Decided: sortedIDs(w.decided), Unprovable: w.unprovable,
 	}
-	pinned := w.countsUnsurely()
+	pinned, after := w.countsUnsurely(), w.aftermath()
 	for _, o := range s.Rules {
-		o.Pinned = o.Pinned || pinned
+		o.Pinned = o.Pinned || pinned || w.pins(o, after)
+		o.Reparses = after.reparses()
 	}
 	for key, v := range w.ends[0].keys {
 		if strings.Trim(key, "0123456789") == "" {

@@ -16,8 +16,10 @@ import (
 type phase struct {
 	reads      []reading
 	conditions []condition
-	rules      []*rule // the obligations of this phase
-	closed     bool    // never provable
+	told       []condition // those that depend on what other rules' matches leave in TX
+	rounds     int         // how often told is asked: more than once if the rules of some leave there what others look for
+	rules      []*rule     // the obligations of this phase
+	closed     bool        // never provable
 }
 
 // reading is one collection, with the rules about its values and about its names.
@@ -179,13 +181,21 @@ func (pf *Proof) run(ph *phase, take func(*plan, *found)) {
 	for i := range ph.reads {
 		pf.read(&ph.reads[i], take)
 	}
-	if len(ph.conditions) == 0 {
+	pf.checkAll(ph.conditions, take) // after all values and before told, since it may be told what they leave in TX
+	for range ph.rounds {
+		pf.checkAll(ph.told, take)
+	}
+}
+
+// checkAll asks about conditions, and hands what is found to take.
+func (pf *Proof) checkAll(conditions []condition, take func(*plan, *found)) {
+	if len(conditions) == 0 {
 		return
 	}
 	pf.found.reset()
 	pf.allow(0)
-	for i := range ph.conditions { // last, because values may tell what is in TX
-		pf.check(&ph.conditions[i])
+	for i := range conditions {
+		pf.check(&conditions[i])
 	}
 	take(nil, &pf.found)
 }

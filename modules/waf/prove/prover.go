@@ -126,6 +126,9 @@ func New(set *obligation.Set, files fs.FS, o Options) (*Prover, error) {
 	}
 	c.conditions(p)
 	c.watchAll(p)
+	for i := range p.phases {
+		p.phases[i].rounds = rounds(p.phases[i].told)
+	}
 	p.rules = c.rules
 	c.number(p)
 	p.plans.known, p.plans.room = map[string]*plan{}, 1<<20
@@ -154,7 +157,11 @@ func (c *compiler) conditions(p *Prover) {
 		ph.rules = append(ph.rules, r)
 		for i := range r.targets {
 			if t := &r.targets[i]; t.from == nil || t.count {
-				if cond, ok := c.condition(r, t); ok {
+				switch cond, ok := c.condition(r, t); {
+				case !ok:
+				case cond.told:
+					ph.told = append(ph.told, cond)
+				default:
 					ph.conditions = append(ph.conditions, cond)
 				}
 			}
@@ -178,6 +185,15 @@ func (c *compiler) watchAll(p *Prover) {
 			}
 		}
 	}
+}
+
+// rounds returns how often conditions have to be asked until each was told all: once, unless rules among them tell others, and
+// then once for each, since each rule tells its readers once.
+func rounds(told []condition) int {
+	if slices.ContainsFunc(told, func(c condition) bool { return len(c.rule.watches) > 0 }) {
+		return len(told)
+	}
+	return min(len(told), 1)
 }
 
 // place puts each rule where its values are read.

@@ -76,7 +76,7 @@ func (c *compiler) rule(o *obligation.Obligation) *rule {
 	r.united = unitable(r)
 	r.gate = c.gate(o)
 	r.sets = readAssignments(s)
-	r.changes = changesParsing(s)
+	r.changes = o.Reparses || changesParsing(s)
 	c.links(r, s.Chain)
 	return r
 }
