@@ -2,6 +2,7 @@ package obligation
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -19,10 +20,16 @@ const lastJudged = 4
 // the clean path already, done and not done.
 type aftermath struct {
 	walk  *walk
-	keys  []pattern    // of TX
+	keys  []touched    // of TX
 	flows bool         // more may be evaluated than on the clean path, or anything left out: any key may differ
 	left  map[int]bool // rules that may be left out
 	done  map[int]bool // rules whose doing, or not doing, is taken in
+}
+
+// touched is what a rule may write.
+type touched struct {
+	by   int
+	keys pattern
 }
 
 func (w *walk) aftermath() *aftermath {
@@ -51,7 +58,9 @@ func (a *aftermath) add(r *seclang.Rule) {
 	}
 	a.done[r.ID] = true
 	for _, link := range r.Links() {
-		a.keys = append(a.keys, writtenBy(link)...)
+		for _, p := range writtenBy(link) {
+			a.keys = append(a.keys, touched{r.ID, p})
+		}
 	}
 	if a.walk.inert[r.ID] {
 		return
@@ -111,23 +120,27 @@ func writtenBy(link *seclang.Rule) (keys []pattern) {
 // touches reports whether any link of a rule looks at a key that may differ.
 func (a *aftermath) touches(r *seclang.Rule) bool {
 	return slices.ContainsFunc(r.Links(), func(l *seclang.Rule) bool {
-		return a.condition(l) || slices.ContainsFunc(l.Actions, func(act seclang.Action) bool { return act.Name == "setvar" && a.text(act.Value) })
+		return a.condition(l, 0) || slices.ContainsFunc(l.Actions, func(act seclang.Action) bool { return act.Name == "setvar" && a.text(act.Value, 0) })
 	})
 }
 
-// condition reports whether a link's condition looks at a key that may differ.
-func (a *aftermath) condition(link *seclang.Rule) bool {
-	return a.text(link.Op.Argument) || slices.ContainsFunc(link.Targets, func(t seclang.Target) bool {
-		return t.Variable == "TX" && !t.Negated && (a.flows || slices.ContainsFunc(a.keys, func(p pattern) bool { return p.meets(t) }))
+// condition reports whether a link's condition looks at a key that may differ because of a rule other than but.
+func (a *aftermath) condition(link *seclang.Rule, but int) bool {
+	return a.text(link.Op.Argument, but) || slices.ContainsFunc(link.Targets, func(t seclang.Target) bool {
+		return t.Variable == "TX" && !t.Negated && a.differs(but, func(p pattern) bool { return p.meets(t) })
 	})
 }
 
 // text reports whether a text has a macro whose key may differ, or may have one.
-func (a *aftermath) text(s string) bool {
+func (a *aftermath) text(s string, but int) bool {
 	parts, ok := tokens(s)
 	return !ok || slices.ContainsFunc(parts, func(t token) bool {
-		return t.variable == "TX" && (a.flows || slices.ContainsFunc(a.keys, func(p pattern) bool { return p.matches(t.key) }))
+		return t.variable == "TX" && a.differs(but, func(p pattern) bool { return p.matches(t.key) })
 	})
+}
+
+func (a *aftermath) differs(but int, is func(pattern) bool) bool {
+	return a.flows || slices.ContainsFunc(a.keys, func(k touched) bool { return k.by != but && is(k.keys) })
 }
 
 // meets reports whether a target in TX may select a key of the pattern.
@@ -139,7 +152,8 @@ func (p pattern) meets(t seclang.Target) bool {
 		re, err := regexp.Compile(t.Key)
 		return err != nil || re.MatchString(p[0])
 	}
-	return true
+	begins := anchored(t.Key)
+	return strings.HasPrefix(begins, p[0]) || strings.HasPrefix(p[0], begins)
 }
 
 // reparses reports whether a rule that decides how bodies are read may be left out, or decide otherwise.
@@ -147,11 +161,20 @@ func (a *aftermath) reparses() bool {
 	return slices.ContainsFunc(a.walk.parsing, func(r *seclang.Rule) bool { return a.flows || a.left[r.ID] || a.touches(r) })
 }
 
+// anchored returns, in lower case, the literal that all texts begin with that a regular expression matches; "" if there is none.
+func anchored(pattern string) string {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil || re.Op != syntax.OpConcat || len(re.Sub) < 2 || re.Sub[0].Op != syntax.OpBeginText || re.Sub[1].Op != syntax.OpLiteral {
+		return ""
+	}
+	return strings.ToLower(string(re.Sub[1].Rune))
+}
+
 // pins reports whether the rule's first condition, though shown to be true of nothing, may be true once obligations have
 // matched.
 func (w *walk) pins(o *Obligation, a *aftermath) bool {
 	first := w.written(o)
-	if first == nil || a.condition(first) {
+	if first == nil || a.condition(first, 0) {
 		return true
 	}
 	if g := o.Gate; g != nil && (a.flows || a.left[g.ID] || slices.ContainsFunc(g.Targets, func(t seclang.Target) bool { return w.mayShrink(g, t) })) {

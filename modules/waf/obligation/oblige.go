@@ -40,6 +40,8 @@ func (w *walk) beyond(r, link *seclang.Rule, i int) string {
 			return "a ctl may lower its count of " + t.Variable
 		case at > 0 && link.Capture && t.Variable == "TX" && holdsCaptures(t):
 			return "it looks at captures after it may have captured" // Coraza fetches targets one by one
+		case at > 0 && t.Variable == "TX" && slices.ContainsFunc(writtenBy(link), func(p pattern) bool { return p.meets(t) }):
+			return "it looks at what it may have set itself"
 		}
 	}
 	if slices.Contains(expanding, link.Op.Name) {
@@ -135,6 +137,7 @@ type own struct {
 	keys     map[string]bool
 	captures bool
 	touched  []pattern // whatever they may have written, surely or not
+	captured bool      // they, or the later one itself for a value before, may have written captures
 }
 
 func (o own) holds(key string) bool { return o.keys[key] || o.captures && capture(key) }
@@ -168,6 +171,7 @@ func (w *walk) resolve(r *seclang.Rule, before *state, o *Obligation) {
 	mine := own{keys: map[string]bool{}}
 	arguments := make([]string, len(links))
 	for i, link := range links {
+		mine.captured = mine.captured || link.Capture // a negated operator captures when it does not match
 		for _, t := range link.Targets {
 			if t.Variable == "TX" && !t.Negated {
 				w.read(t, before, mine, o)
@@ -187,7 +191,11 @@ func (w *walk) resolve(r *seclang.Rule, before *state, o *Obligation) {
 // read notes what a target may find.
 func (w *walk) read(t seclang.Target, before *state, mine own, o *Obligation) {
 	if !t.Regex && t.Key != "" {
-		if !mine.holds(t.Key) {
+		switch {
+		case mine.holds(t.Key):
+		case mine.captured && capture(t.Key):
+			w.add(o, Write{Key: t.Key, Any: true})
+		default:
 			w.readKey(t.Key, before, o)
 		}
 		return
@@ -243,6 +251,10 @@ func (w *walk) argument(link *seclang.Rule, before *state, mine own, o *Obligati
 			b.WriteString(t.text)
 			continue
 		case t.variable == "TX" && !mine.holds(t.key):
+			if mine.captured && capture(t.key) {
+				w.add(o, Write{Key: t.key, Any: true})
+				break
+			}
 			if text, ok := w.constantHere(t, before, mine); ok {
 				b.WriteString(text)
 				continue

@@ -39,6 +39,7 @@ type Set struct {
 	Parsing    []*seclang.Rule   // what decides how bodies are parsed: belongs into the parsing engine by its Raw, in order
 	Constants  map[string]string // lower-case TX keys that hold this at the end of every phase on the clean path
 	Inert      []int             // ids that may match without consequence
+	Exemptions []Exemption       // those of them that do nothing but take a variable away from obligations
 	Decided    []int             // ids whose conditions configuration decides, or that are never reached
 	Unprovable map[int][]string  // phase: why no transaction can be proven in it
 }
@@ -58,6 +59,11 @@ type Obligation struct {
 	// Reparses says that once the rule has matched, bodies may be read otherwise than the rules of Parsing alone make it.
 	// (A ctl of its own that changes that goes without saying.)
 	Reparses bool
+	// Contained says that no rule looks at what this one's links leave behind while the chain has not matched, but
+	// obligations among whose Reads it is; and that what its own links look at in TX is its own or cannot be changed by a
+	// match of another. So if the chain is shown not to match, and nobody to read of it, the rule may be left out though its
+	// first condition is true of something. Never of a rule that is Pinned.
+	Contained bool
 	// Promoted says that the rule itself has no consequence, but that others can be decided only if it does not match.
 	Promoted bool
 	// Sets are the TX keys that the rule's own links set before the chain has matched, which later links may read:

@@ -25,6 +25,8 @@ type walk struct {
 	obligations    []*Obligation
 	parsing        []*seclang.Rule
 	inert, decided map[int]bool
+	never          map[int]bool // the decided ones that are not even evaluated
+	counted        map[int]bool // those that a skip:N may count over
 	unprovable     map[int][]string
 	ends           []*state           // of phases 1 to 5
 	seen           map[string][]value // what obligations found under keys
@@ -33,7 +35,7 @@ type walk struct {
 func newWalk(p *seclang.Program, promoted map[int]bool) *walk {
 	return &walk{
 		program: p, promoted: promoted, blamed: map[int]bool{}, tx: newState(), flow: newFlow(), early: map[int]bool{},
-		traces: looksAtRule(p), inert: map[int]bool{}, decided: map[int]bool{}, unprovable: map[int][]string{},
+		traces: looksAtRule(p), inert: map[int]bool{}, decided: map[int]bool{}, never: map[int]bool{}, counted: map[int]bool{}, unprovable: map[int][]string{},
 		seen: map[string][]value{},
 	}
 }
@@ -74,8 +76,12 @@ func (w *walk) step(r *seclang.Rule) {
 // rule walks over one rule.
 func (w *walk) rule(r *seclang.Rule) {
 	e := w.flow.execution(r)
+	if w.flow.counts() {
+		w.counted[r.ID] = true
+	}
 	if e.never {
 		w.decided[r.ID] = true
+		w.never[r.ID] = true
 		return
 	}
 	links, before := r.Links(), w.tx.clone()
@@ -248,7 +254,9 @@ func (w *walk) result() *Set {
 	for _, o := range s.Rules {
 		o.Pinned = o.Pinned || pinned || w.pins(o, after)
 		o.Reparses = after.reparses()
+		o.Contained = w.contained(o, after)
 	}
+	s.Exemptions = w.exemptions(after)
 	for key, v := range w.ends[0].keys {
 		if strings.Trim(key, "0123456789") == "" {
 			continue // captures

@@ -23,11 +23,16 @@ type condition struct {
 // condition compiles such a target; false if it can never match.
 func (c *compiler) condition(r *rule, t *target) (condition, bool) {
 	out := condition{rule: r, target: t}
-	if t.variable != variables.TX || t.key == "" && t.rx == nil || len(t.except) > 0 || t.mayBeCapture() {
+	if t.variable != variables.TX {
+		return out, true
+	}
+	if t.key == "" && t.rx == nil || len(t.except) > 0 || t.mayBeCapture() {
+		r.wild = true
 		return out, true
 	}
 	values, told, known := c.inTX(r, []*target{t})
 	if !known || r.multi || told && t.count {
+		r.wild = true
 		return out, true
 	}
 	if t.count {

@@ -258,47 +258,52 @@ func (pf *Proof) shut(p *plan, r *rule) bool {
 
 // note records that the first condition of a rule may be true of a text.
 func (pf *Proof) note(r *rule, s string) {
-	f, i := &pf.found, uint16(r.index)
+	f, i, told := &pf.found, uint16(r.index), false
 	if len(r.watches) > 0 {
+		before := len(f.tells)
 		pf.tells(r, s, !r.blind)
+		told = len(f.tells) > before
 	}
 	if r.witness {
 		return
 	}
-	if !slices.Contains(f.started, i) {
-		f.started = append(f.started, i)
-	}
 	switch {
 	case len(r.links) > 0:
-		pf.begin(r, s)
+		if !pf.begin(r, s) && r.contained && !told {
+			return // as if it were true of nothing
+		}
 	case !slices.Contains(f.bad, i):
 		f.bad = append(f.bad, i)
+	}
+	if !slices.Contains(f.started, i) {
+		f.started = append(f.started, i)
 	}
 }
 
 // begin notes a match of the first condition of a chain, and judges the chain if the match alone decides it, so that
-// this too is remembered.
+// this too is remembered. It reports whether the match may help to satisfy the chain.
 //
 // Where no link asks about anything but what this rule's matches left behind, each match can be taken by itself: one
 // that satisfies every link makes the rule match, one that satisfies none adds nothing, whatever the others are. The
 // rest waits for the other values.
-func (pf *Proof) begin(r *rule, s string) {
+func (pf *Proof) begin(r *rule, s string) bool {
 	f, i := &pf.found, uint16(r.index)
 	h := hit{r, s, r.blind}
 	if r.local {
 		if len(r.links) == 1 && r.links[0].asksMatched() && pf.dismisses(r.links[0], s, r) {
-			return
+			return false
 		}
 		switch pf.satisfied(h) {
 		case 0:
-			return
+			return false
 		case len(r.links):
 			if !slices.Contains(f.bad, i) {
 				f.bad = append(f.bad, i)
 			}
-			return
+			return true
 		}
 	}
 	h.value = strings.Clone(s)
 	f.hits = append(f.hits, h)
+	return true
 }

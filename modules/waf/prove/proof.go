@@ -27,6 +27,7 @@ type reading struct {
 	variable      variables.RuleVariable
 	values, names *class // nil: nobody asks
 	cache         *nameCache
+	spared        bool // of an exemption
 }
 
 // Proof is what is being shown about one transaction. It is used by one goroutine, between Begin and End.
@@ -40,6 +41,7 @@ type Proof struct {
 	doubts  []int
 	failed  bool
 	started []uint64 // rules whose first condition may be true of something, once swept
+	spared  []uint64 // and those of which it may be of a value that an exemption takes away
 	swept   int      // phases up to which started is complete
 
 	budget    automaton.Budget // of the value at hand
@@ -122,6 +124,7 @@ func (pf *Proof) End() {
 	clear(pf.known)
 	clear(pf.list)
 	clear(pf.started)
+	clear(pf.spared)
 	pf.found.reset()
 	pf.pool.reset(0)
 	pf.base.s, pf.other.s = "", ""
@@ -216,6 +219,9 @@ func (pf *Proof) read(r *reading, take func(*plan, *found)) {
 			pl := r.values.plan(p, "")
 			if f := pl.ask(pf, col.Get()); !f.empty() {
 				take(pl, f)
+				if r.spared {
+					add(pf.spared, pl, f)
+				}
 			}
 		}
 	default:
@@ -277,8 +283,9 @@ func (pf *Proof) chains(n int) bool {
 // linkAllowance is the length of text that the links of one chain are given a budget for.
 const linkAllowance = 16 << 10
 
-// Droppable returns the ids of the phase's rules whose first condition is shown to be true of nothing, so that removing
-// them from a transaction of the full rules with the same collections changes nothing. Rules that must stay whatever
+// Droppable returns the ids of the phase's rules whose first condition is shown to be true of nothing, or of nothing that
+// satisfies any link of a chain which nobody else would look at, so that removing them from a transaction of the full rules
+// with the same collections changes nothing. Rules that must stay whatever
 // they match are not among them. ok is false if that cannot be told: the phase, or one before it, may hold or do what is
 // not understood. The collections must hold what phases up to n read. The ids are good until the next call.
 func (pf *Proof) Droppable(n int) (ids []int, ok bool) {
@@ -298,15 +305,20 @@ func (pf *Proof) Droppable(n int) (ids []int, ok bool) {
 			break
 		}
 		for _, r := range p.phases[i].rules {
-			if r.changes && pf.hasStarted(r) {
+			if r.changes && r.in(pf.started) {
 				return nil, false
 			}
 		}
 	}
 	pf.ids = pf.ids[:0]
 	for _, r := range p.phases[n].rules {
-		if !r.pinned && r.id != 0 && !pf.hasStarted(r) {
+		if !r.pinned && r.id != 0 && !r.in(pf.started) {
 			pf.ids = append(pf.ids, r.id)
+		}
+	}
+	for i := range p.exemptions {
+		if e := &p.exemptions[i]; e.phase == n && !slices.ContainsFunc(e.rules, func(r *rule) bool { return r.in(pf.spared) }) {
+			pf.ids = append(pf.ids, e.id)
 		}
 	}
 	return pf.ids, true
@@ -318,14 +330,19 @@ func (pf *Proof) sweep(ph *phase) { pf.run(ph, pf.mark) }
 // mark notes the rules whose first condition may be true of a value.
 func (pf *Proof) mark(p *plan, f *found) {
 	pf.known = append(pf.known, f.tells...)
+	add(pf.started, p, f)
+}
+
+// add notes the rules that are found to have started in a set of rules; all of the plan's if there are others.
+func add(set []uint64, p *plan, f *found) {
 	for _, i := range f.started {
-		pf.started[i/64] |= 1 << (i % 64)
+		set[i/64] |= 1 << (i % 64)
 	}
 	if f.spent && p != nil {
 		for _, r := range p.rules {
-			pf.started[r.index/64] |= 1 << (r.index % 64)
+			set[r.index/64] |= 1 << (r.index % 64)
 		}
 	}
 }
 
-func (pf *Proof) hasStarted(r *rule) bool { return pf.started[r.index/64]&(1<<(r.index%64)) != 0 }
+func (r *rule) in(set []uint64) bool { return set[r.index/64]&(1<<(r.index%64)) != 0 }

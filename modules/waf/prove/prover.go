@@ -49,12 +49,13 @@ func (o *Options) defaults() {
 
 // Prover is the compiled proof for one set of rules. It is safe for concurrent use.
 type Prover struct {
-	options Options
-	rules   []*rule
-	phases  [lastPhase + 1]phase
-	plans   plans
-	memo    *memo // nil: none
-	pool    sync.Pool
+	options    Options
+	rules      []*rule
+	phases     [lastPhase + 1]phase
+	exemptions []exemption
+	plans      plans
+	memo       *memo // nil: none
+	pool       sync.Pool
 }
 
 // Stats are figures about a Prover, gathered by walking it: not for the request path.
@@ -134,11 +135,14 @@ func New(set *obligation.Set, files fs.FS, o Options) (*Prover, error) {
 	p.plans.known, p.plans.room = map[string]*plan{}, 1<<20
 	p.plans.unions = newUnions(p.rules, o.UnionStates)
 	c.place(p)
+	c.exempt(p)
 	p.plans.room = maxLaterPlans
 	if !o.NoMemo {
 		p.memo = newMemo(o.MemoEntries, o.MemoBytes)
 	}
-	p.pool.New = func() any { return &Proof{prover: p, started: make([]uint64, len(p.rules)/64+1)} }
+	p.pool.New = func() any {
+		return &Proof{prover: p, started: make([]uint64, len(p.rules)/64+1), spared: make([]uint64, len(p.rules)/64+1)}
+	}
 	return p, nil
 }
 
@@ -176,12 +180,55 @@ func (c *compiler) watchAll(p *Prover) {
 		w := c.pending[i]
 		if !c.watch(w.reader, w.write, w.targets) {
 			p.phases[w.reader.phase].conditions = append(p.phases[w.reader.phase].conditions, condition{rule: w.reader, target: &target{}})
+			w.reader.wild = true
+		}
+	}
+	for _, r := range c.rules[:done] {
+		for _, w := range r.reads {
+			if writer := c.byID[w.By]; r.wild && writer != nil {
+				writer.contained = false // r may look at what it is not told of
+			}
 		}
 	}
 	for _, r := range c.rules[done:] { // that were made to be watched: what they are not asked value by value
 		for i := range r.targets {
 			if t := &r.targets[i]; t.from == nil || t.count {
 				p.phases[r.phase].conditions = append(p.phases[r.phase].conditions, condition{rule: r, target: &target{}})
+			}
+		}
+	}
+}
+
+// exemption is a rule that takes a single value away from rules: see obligation.Exemption.
+type exemption struct {
+	id, phase int
+	rules     []*rule
+}
+
+// exempt reads the exemptions that can be used: of values that have been asked about when the phase of the rule is over.
+func (c *compiler) exempt(p *Prover) {
+	for _, e := range c.set.Exemptions {
+		v, _, ok := sourcesOf(e.Variable)
+		if !ok || !singles[v] || e.Phase > lastPhase {
+			continue
+		}
+		made := exemption{id: e.By, phase: e.Phase}
+		for _, id := range e.Rules {
+			r := c.byID[id]
+			if ok = ok && r != nil && judgedIn(r.phase, v) <= e.Phase; ok {
+				made.rules = append(made.rules, r)
+			}
+		}
+		if !ok {
+			continue
+		}
+		for _, r := range made.rules {
+			r.contained = false // a link that a value does not satisfy may still see it in place of another
+		}
+		p.exemptions = append(p.exemptions, made)
+		for n := range p.phases {
+			for i := range p.phases[n].reads {
+				p.phases[n].reads[i].spared = p.phases[n].reads[i].spared || p.phases[n].reads[i].variable == v
 			}
 		}
 	}

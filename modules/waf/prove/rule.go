@@ -1,6 +1,8 @@
 package prove
 
 import (
+	"slices"
+
 	"gatehouse.internal/modules/waf/obligation"
 	"gatehouse.internal/modules/waf/seclang"
 	"gatehouse.internal/modules/waf/transform"
@@ -32,6 +34,10 @@ type rule struct {
 	usesSets, usesCaptures bool         // links look at what setvar wrote; links or setvar look at captures
 	local                  bool         // whether the links match follows from the values that the first condition matched alone
 	changes                bool         // a match may change what later phases parse, or which rules they run
+	// contained: where no link is satisfied and nothing was told, the rule may be left out as if its first condition were
+	// true of nothing (obligation.Obligation.Contained). Only of a local chain.
+	contained bool
+	wild      bool // its reads may be looked at in ways that nobody is told of
 }
 
 // gate is a rule before this one that skips this one unless one of its phrases occurs.
@@ -78,6 +84,8 @@ func (c *compiler) rule(o *obligation.Obligation) *rule {
 	r.sets = readAssignments(s)
 	r.changes = o.Reparses || changesParsing(s)
 	c.links(r, s.Chain)
+	r.contained = o.Contained && r.local
+	r.wild = slices.ContainsFunc(r.links, func(l *link) bool { return l.maybe || l.argument.has(isVariable) })
 	return r
 }
 
@@ -115,9 +123,10 @@ func (c *compiler) gate(o *obligation.Obligation) *gate {
 	return &gate{source: from[0], chain: chain, lits: op.lits, need: -1}
 }
 
-// singles are variables that have exactly one value, of those that gates are known to look at.
+// singles are variables that have exactly one value, of those that gates and exemptions are known to be about.
 var singles = map[variables.RuleVariable]bool{
-	variables.ResponseBody: true, variables.RequestBody: true, variables.RequestURI: true, variables.RequestURIRaw: true,
+	variables.RequestMethod: true,
+	variables.ResponseBody:  true, variables.RequestBody: true, variables.RequestURI: true, variables.RequestURIRaw: true,
 	variables.RequestFilename: true, variables.QueryString: true,
 }
 

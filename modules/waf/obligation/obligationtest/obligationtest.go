@@ -64,8 +64,39 @@ func (m maker) actions() (actions []string) {
 	return actions
 }
 
+// chain is a chain as CRS has them: its links ask about what the first one has matched. They transform nothing: Coraza's
+// memory of transformations would hand them what another rule has matched.
+func (m *maker) chain() {
+	own := fmt.Sprintf("%s%d_", m.of("d_", "e_", "b"), m.id)
+	first := []string{fmt.Sprintf("id:%d", m.id), fmt.Sprintf("phase:%d", 1+m.IntN(3)), m.of("pass", "pass", "deny"), m.of("log", "msg:m", "msg:m", "nolog"), m.of("capture", "capture", "t:none")}
+	if m.IntN(3) > 0 {
+		first = append(first, "setvar:'tx."+own+m.of("", "%{MATCHED_VAR}", "%{tx.0}", "%{tx.1}")+"="+m.of("%{MATCHED_VAR}", "/%{tx.0}/", "%{tx.1}", "1", "2")+"'")
+	}
+	if m.IntN(8) == 0 {
+		first = append(first, m.setvar())
+	}
+	m.lines = append(m.lines, fmt.Sprintf(`SecRule %s "%s" "%s,chain"`, m.of("ARGS", "ARGS_NAMES", "REQUEST_METHOD", "ARGS:a", "ARGS|REQUEST_METHOD"),
+		m.of("@rx ^(.)", "@rx (.)(.)", "@rx ^.*$", "!@rx ^1", "@unconditionalMatch", "!@streq 1"), strings.Join(first, ",")))
+	m.lines = append(m.lines, fmt.Sprintf(`SecRule %s "%s" "t:none,%s"`, m.of("MATCHED_VAR", "MATCHED_VARS", "TX:/^"+own+"/", "TX:"+own, "TX:0", "TX:1"),
+		m.of("@streq 2", "@within 12", "@contains x", "@rx ^2", "!@within 12x", "@streq %{tx.0}", "@beginsWith %{tx.a}"), m.of("multiMatch", m.setvar())))
+}
+
+// exemption is a rule that takes a variable away from later rules and does nothing else.
+func (m *maker) exemption() {
+	m.lines = append(m.lines, fmt.Sprintf(`SecRule %s "%s" "id:%d,phase:%d,pass,nolog,ctl:ruleRemoveTargetById=%d-14;REQUEST_METHOD"`,
+		m.of("ARGS", "REQUEST_METHOD", "ARGS:a"), m.of("@rx ^(.)", "!@streq 1", "@contains x"), m.id, 1+m.IntN(2), m.id+1))
+}
+
 func (m *maker) rule() {
 	m.id++
+	switch m.IntN(16) {
+	case 0, 1, 2, 3:
+		m.chain()
+		return
+	case 4:
+		m.exemption()
+		return
+	}
 	actions := []string{fmt.Sprintf("id:%d", m.id), fmt.Sprintf("phase:%d", 1+m.IntN(4))}
 	actions = append(actions, m.of("pass", "pass", "pass", "deny", "deny", "block", "allow", "allow:phase", "allow:request"))
 	actions = append(actions, m.of("nolog", "nolog", "nolog", "log", "msg:m"))
