@@ -22,6 +22,7 @@ type aftermath struct {
 	walk  *walk
 	keys  []touched    // of TX
 	flows bool         // more may be evaluated than on the clean path, or anything left out: any key may differ
+	skips bool         // a skip:N may count that does not on the clean path: nothing may be left out
 	left  map[int]bool // rules that may be left out
 	done  map[int]bool // rules whose doing, or not doing, is taken in
 }
@@ -65,6 +66,7 @@ func (a *aftermath) add(r *seclang.Rule) {
 	if a.walk.inert[r.ID] {
 		return
 	}
+	a.skips = a.skips || r.Has("skip")
 	if decided := a.walk.decided[r.ID]; steers(r) && (decided || !a.passes(r)) {
 		a.flows = true // of what a decided rule steers, more may be evaluated
 	}
@@ -174,7 +176,7 @@ func anchored(pattern string) string {
 // matched.
 func (w *walk) pins(o *Obligation, a *aftermath) bool {
 	first := w.written(o)
-	if first == nil || a.condition(first, 0) {
+	if first == nil || a.skips || a.condition(first, 0) {
 		return true
 	}
 	if g := o.Gate; g != nil && (a.flows || a.left[g.ID] || slices.ContainsFunc(g.Targets, func(t seclang.Target) bool { return w.mayShrink(g, t) })) {

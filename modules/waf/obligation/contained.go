@@ -21,7 +21,7 @@ func (w *walk) contained(o *Obligation, a *aftermath) bool {
 	if r == nil || r.Chain == nil || o.Pinned || w.traces {
 		return false
 	}
-	var left traces
+	left := traces{walk: w}
 	links := r.Links()
 	for i, link := range links {
 		if a.condition(link, r.ID) || len(link.Transformations) > 0 && slices.ContainsFunc(link.Targets, passing) {
@@ -58,6 +58,7 @@ func passing(t seclang.Target) bool {
 
 // traces are what a chain leaves behind that has not matched.
 type traces struct {
+	walk     *walk
 	keys     []pattern
 	captures bool
 }
@@ -80,7 +81,7 @@ func (l *traces) seenBy(r *seclang.Rule, told bool) bool {
 		if l.readBy(link.Op.Argument, own, i == 0) {
 			return true
 		}
-		own = max(own, captured(link))
+		own = max(own, l.walk.captured(link))
 		for _, act := range link.Actions {
 			if act.Name != "logdata" && l.readBy(act.Value, own, false) {
 				return true
@@ -109,17 +110,21 @@ func (l *traces) readBy(text string, own int, first bool) bool {
 }
 
 // captured returns how many captures a match of the link surely writes, from 0 on.
-func captured(link *seclang.Rule) int {
+func (w *walk) captured(link *seclang.Rule) int {
 	if !link.Capture || link.Op.Negated {
 		return 0
 	}
 	switch link.Op.Name {
 	case "rx":
-		re, err := syntax.Parse(link.Op.Argument, syntax.Perl)
-		if err != nil {
-			return 0
+		if n, ok := w.groups[link]; ok {
+			return n
 		}
-		return re.MaxCap() + 1
+		n := 0
+		if re, err := syntax.Parse(link.Op.Argument, syntax.Perl); err == nil {
+			n = re.MaxCap() + 1
+		}
+		w.groups[link] = n
+		return n
 	case "pm", "pmf", "pmfromfile", "pmfromdataset", "detectsqli":
 		return 1
 	}

@@ -17,7 +17,7 @@ type Exemption struct {
 
 // exemptions returns those there are.
 func (w *walk) exemptions(a *aftermath) (all []Exemption) {
-	if w.traces || w.countsUnsurely() {
+	if w.traces || a.skips || w.countsUnsurely() {
 		return nil
 	}
 	for _, r := range w.program.Rules {
@@ -51,7 +51,7 @@ func (w *walk) exemption(r *seclang.Rule, a *aftermath) (e Exemption, ok bool) {
 		if other.ID == r.ID || other.Phase == 0 || w.never[other.ID] && !a.flows {
 			continue
 		}
-		if (&traces{}).seenBy(other, false) || !w.exempt(&e, other, takes) {
+		if (&traces{walk: w}).seenBy(other, false) || !w.exempt(&e, other, takes) {
 			return e, false
 		}
 	}

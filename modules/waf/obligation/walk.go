@@ -25,8 +25,9 @@ type walk struct {
 	obligations    []*Obligation
 	parsing        []*seclang.Rule
 	inert, decided map[int]bool
-	never          map[int]bool // the decided ones that are not even evaluated
-	counted        map[int]bool // those that a skip:N may count over
+	never          map[int]bool          // the decided ones that are not even evaluated
+	counted        map[int]bool          // those that a skip:N may count over
+	groups         map[*seclang.Rule]int // of patterns that capture, once counted
 	unprovable     map[int][]string
 	ends           []*state           // of phases 1 to 5
 	seen           map[string][]value // what obligations found under keys
@@ -35,7 +36,7 @@ type walk struct {
 func newWalk(p *seclang.Program, promoted map[int]bool) *walk {
 	return &walk{
 		program: p, promoted: promoted, blamed: map[int]bool{}, tx: newState(), flow: newFlow(), early: map[int]bool{},
-		traces: looksAtRule(p), inert: map[int]bool{}, decided: map[int]bool{}, never: map[int]bool{}, counted: map[int]bool{}, unprovable: map[int][]string{},
+		traces: looksAtRule(p), inert: map[int]bool{}, decided: map[int]bool{}, never: map[int]bool{}, counted: map[int]bool{}, groups: map[*seclang.Rule]int{}, unprovable: map[int][]string{},
 		seen: map[string][]value{},
 	}
 }
