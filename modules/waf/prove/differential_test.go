@@ -50,6 +50,9 @@ func (e *engines) verdictOf(x *exchange, before func(tx types.Transaction, phase
 	for _, m := range tx.MatchedRules() {
 		v.matched[m.Rule().ID()] = true
 	}
+	for _, x := range e.set.Exemptions { // have no consequence but the one that does not matter where they are left out
+		delete(v.matched, x.By)
+	}
 	return v
 }
 
