@@ -19,12 +19,14 @@ const lastJudged = 4
 // have written in rules that they pass over or remove, and what rules write that look at either. What inert rules may do is on
 // the clean path already, done and not done.
 type aftermath struct {
-	walk  *walk
-	keys  []touched    // of TX
-	flows bool         // more may be evaluated than on the clean path, or anything left out: any key may differ
-	skips bool         // a skip:N may count that does not on the clean path: nothing may be left out
-	left  map[int]bool // rules that may be left out
-	done  map[int]bool // rules whose doing, or not doing, is taken in
+	walk    *walk
+	written map[int]*seclang.Rule // the rules as they were written, by id
+	obliged map[int]*Obligation   // by id
+	keys    []touched             // of TX
+	flows   bool                  // more may be evaluated than on the clean path, or anything left out: any key may differ
+	skips   bool                  // a skip:N may count that does not on the clean path: nothing may be left out
+	left    map[int]bool          // rules that may be left out
+	done    map[int]bool          // rules whose doing, or not doing, is taken in
 }
 
 // touched is what a rule may write.
@@ -34,7 +36,15 @@ type touched struct {
 }
 
 func (w *walk) aftermath() *aftermath {
-	a := &aftermath{walk: w, left: map[int]bool{}, done: map[int]bool{}}
+	a := &aftermath{walk: w, written: map[int]*seclang.Rule{}, obliged: map[int]*Obligation{}, left: map[int]bool{}, done: map[int]bool{}}
+	for _, r := range w.program.Rules {
+		if r.Phase != 0 {
+			a.written[r.ID] = r
+		}
+	}
+	for _, o := range w.obligations {
+		a.obliged[o.Rule.ID] = o
+	}
 	for _, o := range w.obligations {
 		if o.Rule.Phase <= lastJudged {
 			a.add(o.Rule)
@@ -154,7 +164,7 @@ func (p pattern) meets(t seclang.Target) bool {
 		re, err := regexp.Compile(t.Key)
 		return err != nil || re.MatchString(p[0])
 	}
-	begins := anchored(t.Key)
+	begins := strings.ToLower(Anchor(t.Key))
 	return strings.HasPrefix(begins, p[0]) || strings.HasPrefix(p[0], begins)
 }
 
@@ -163,19 +173,22 @@ func (a *aftermath) reparses() bool {
 	return slices.ContainsFunc(a.walk.parsing, func(r *seclang.Rule) bool { return a.flows || a.left[r.ID] || a.touches(r) })
 }
 
-// anchored returns, in lower case, the literal that all texts begin with that a regular expression matches; "" if there is none.
-func anchored(pattern string) string {
+// Anchor returns the literal that everything the pattern matches begins with; "" if there is none.
+func Anchor(pattern string) string {
 	re, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil || re.Op != syntax.OpConcat || len(re.Sub) < 2 || re.Sub[0].Op != syntax.OpBeginText || re.Sub[1].Op != syntax.OpLiteral {
+	if err != nil || re.Op != syntax.OpConcat || len(re.Sub) < 2 || re.Sub[0].Op != syntax.OpBeginText {
 		return ""
 	}
-	return strings.ToLower(string(re.Sub[1].Rune))
+	if re.Sub[1].Op != syntax.OpLiteral || re.Sub[1].Flags&syntax.FoldCase != 0 {
+		return ""
+	}
+	return string(re.Sub[1].Rune)
 }
 
 // pins reports whether the rule's first condition, though shown to be true of nothing, may be true once obligations have
 // matched.
 func (w *walk) pins(o *Obligation, a *aftermath) bool {
-	first := w.written(o)
+	first := a.written[o.Rule.ID]
 	if first == nil || a.skips || a.condition(first, 0) {
 		return true
 	}
@@ -183,15 +196,6 @@ func (w *walk) pins(o *Obligation, a *aftermath) bool {
 		return true
 	}
 	return slices.ContainsFunc(first.Targets, func(t seclang.Target) bool { return t.Count && !rises(first.Op) && w.mayShrink(o.Rule, t) })
-}
-
-// written returns the obligation's rule as it was written; nil if it cannot be found.
-func (w *walk) written(o *Obligation) *seclang.Rule {
-	i := slices.IndexFunc(w.program.Rules, func(r *seclang.Rule) bool { return r.ID == o.Rule.ID && r.Phase != 0 })
-	if i < 0 {
-		return nil
-	}
-	return w.program.Rules[i]
 }
 
 // mayShrink reports whether any rule may take values of the target away from r.

@@ -17,7 +17,7 @@ var describing = []string{
 
 // contained is Obligation.Contained.
 func (w *walk) contained(o *Obligation, a *aftermath) bool {
-	r := w.written(o)
+	r := a.written[o.Rule.ID]
 	if r == nil || r.Chain == nil || o.Pinned || w.traces {
 		return false
 	}
@@ -43,9 +43,8 @@ func (w *walk) contained(o *Obligation, a *aftermath) bool {
 		if other.ID == r.ID || w.never[other.ID] && !a.flows { // what keeps it from being evaluated stands whatever matches
 			return false
 		}
-		told := slices.ContainsFunc(w.obligations, func(o *Obligation) bool {
-			return o.Rule.ID == other.ID && o.Rule.Phase <= lastJudged && !slices.ContainsFunc(o.Reads, func(x Write) bool { return x.Any })
-		})
+		reader := a.obliged[other.ID]
+		told := reader != nil && other.Phase <= lastJudged && !slices.ContainsFunc(reader.Reads, func(x Write) bool { return x.Any })
 		return left.seenBy(other, told)
 	})
 }

@@ -51,7 +51,7 @@ func (w *walk) exemption(r *seclang.Rule, a *aftermath) (e Exemption, ok bool) {
 		if other.ID == r.ID || other.Phase == 0 || w.never[other.ID] && !a.flows {
 			continue
 		}
-		if (&traces{walk: w}).seenBy(other, false) || !w.exempt(&e, other, takes) {
+		if (&traces{walk: w}).seenBy(other, false) || !a.exempt(&e, other, takes) {
 			return e, false
 		}
 	}
@@ -60,14 +60,14 @@ func (w *walk) exemption(r *seclang.Rule, a *aftermath) (e Exemption, ok bool) {
 
 // exempt takes the rule among those of the exemption if one of its targets may be taken away. False if that has another
 // meaning than that its first condition is asked of fewer values.
-func (w *walk) exempt(e *Exemption, r *seclang.Rule, takes []targetRemoval) bool {
+func (a *aftermath) exempt(e *Exemption, r *seclang.Rule, takes []targetRemoval) bool {
 	for i, link := range r.Links() {
 		for _, t := range link.Targets {
 			if t.Negated || !slices.ContainsFunc(takes, func(x targetRemoval) bool { return x.rules(r) && x.touches(t) }) {
 				continue
 			}
-			at := slices.IndexFunc(w.obligations, func(o *Obligation) bool { return o.Rule.ID == r.ID })
-			if i > 0 || t.Count || at < 0 || w.obligations[at].Pinned || w.obligations[at].Gate != nil || r.Phase > lastJudged {
+			o := a.obliged[r.ID]
+			if i > 0 || t.Count || o == nil || o.Pinned || o.Gate != nil || r.Phase > lastJudged {
 				return false
 			}
 			if !slices.Contains(e.Rules, r.ID) {

@@ -251,10 +251,11 @@ func (w *walk) result() *Set {
 		Rules: w.obligations, Parsing: w.parsing, Constants: map[string]string{}, Inert: sortedIDs(w.inert),
 		Decided: sortedIDs(w.decided), Unprovable: w.unprovable,
 	}
-	pinned, after := w.countsUnsurely(), w.aftermath()
+	after := w.aftermath()
+	pinned, reparses := w.countsUnsurely(), after.reparses()
 	for _, o := range s.Rules {
 		o.Pinned = o.Pinned || pinned || w.pins(o, after)
-		o.Reparses = after.reparses()
+		o.Reparses = reparses
 		o.Contained = w.contained(o, after)
 	}
 	s.Exemptions = w.exemptions(after)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"gatehouse.internal/modules/waf/obligation"
 	"gatehouse.internal/modules/waf/rx"
 	"gatehouse.internal/modules/waf/seclang"
 	"gatehouse.internal/modules/waf/transform"
@@ -221,7 +222,7 @@ func (t *target) mayName(key template) bool {
 	}
 	prefix := strings.ToLower(key.parts[0].text)
 	if t.rx != nil {
-		a := anchor(t.rx.String())
+		a := obligation.Anchor(t.rx.String())
 		return strings.HasPrefix(a, prefix) || strings.HasPrefix(prefix, a)
 	}
 	return t.key == "" || strings.HasPrefix(strings.ToLower(t.key), prefix)

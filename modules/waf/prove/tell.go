@@ -1,7 +1,6 @@
 package prove
 
 import (
-	"regexp/syntax"
 	"strings"
 
 	"gatehouse.internal/modules/waf/obligation"
@@ -120,16 +119,4 @@ func (pf *Proof) told(reader *rule, f func(value string)) (unknown bool) {
 		f(t.value)
 	}
 	return false
-}
-
-// anchor returns the literal that everything the pattern matches begins with; "" if there is none.
-func anchor(pattern string) string {
-	re, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil || re.Op != syntax.OpConcat || len(re.Sub) < 1 || re.Sub[0].Op != syntax.OpBeginText {
-		return ""
-	}
-	if len(re.Sub) < 2 || re.Sub[1].Op != syntax.OpLiteral || re.Sub[1].Flags&syntax.FoldCase != 0 {
-		return ""
-	}
-	return string(re.Sub[1].Rune)
 }
