@@ -6,18 +6,17 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"gatehouse.internal/modules/internal/roots"
 	"gatehouse.internal/modules/internal/secret"
 )
 
@@ -54,16 +53,11 @@ func webhookKey(text string) (secret.String, error) {
 }
 
 func newWebhook(url, caFile string, key secret.String) (*webhook, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
-		if err != nil {
-			return nil, fmt.Errorf("ca: %w", err)
-		}
-		if config.RootCAs = x509.NewCertPool(); !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca: %s holds no certificate in PEM", caFile)
-		}
+	authorities, err := roots.Read(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
 	}
+	config := &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12}
 	return &webhook{url: url, key: key, client: &http.Client{
 		Timeout: sendFor,
 		Transport: &http.Transport{

@@ -3,7 +3,6 @@ package ban
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/prefixset"
+	"gatehouse.internal/modules/internal/roots"
 	"gatehouse.internal/modules/internal/wholefile"
 )
 
@@ -56,14 +56,14 @@ func newFeed(b Blocklist, folder string, publish func(event.Event)) (*feed, erro
 		f.stream = new(stream)
 	}
 	if b.File == "" {
-		roots, err := rootsOf(b.CAFile)
+		authorities, err := roots.Read(b.CAFile)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("ca: %w", err)
 		}
 		f.client = &http.Client{
 			Timeout: fetchFor,
 			Transport: &http.Transport{
-				Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+				Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
 				TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true, IdleConnTimeout: 30 * time.Second,
 			},
 			CheckRedirect: func(r *http.Request, via []*http.Request) error {
@@ -76,21 +76,6 @@ func newFeed(b Blocklist, folder string, publish func(event.Event)) (*feed, erro
 	}
 	f.restore()
 	return f, nil
-}
-
-func rootsOf(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("ca: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("ca %s: there is no certificate in it", file)
-	}
-	return roots, nil
 }
 
 // run keeps the list fresh until ctx ends.

@@ -4,17 +4,16 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
+	"gatehouse.internal/modules/internal/roots"
 	"gatehouse.internal/modules/internal/secret"
 )
 
@@ -28,22 +27,6 @@ type poster struct {
 	token  secret.String
 }
 
-// rootsOf are the authorities that the file holds; nil, for no file, means those of the system.
-func rootsOf(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
-	}
-	return pool, nil
-}
-
 func newPoster(address, path, caFile, scheme string, token secret.String) (*poster, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -52,7 +35,7 @@ func newPoster(address, path, caFile, scheme string, token secret.String) (*post
 	if strings.Trim(u.Path, "/") == "" {
 		u.Path = path
 	}
-	roots, err := rootsOf(caFile)
+	authorities, err := roots.Read(caFile)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +44,7 @@ func newPoster(address, path, caFile, scheme string, token secret.String) (*post
 		client: &http.Client{
 			Timeout: sendFor,
 			Transport: &http.Transport{
-				Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+				Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
 				TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute,
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error {

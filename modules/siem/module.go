@@ -19,6 +19,7 @@ import (
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/pseudonym"
+	"gatehouse.internal/modules/internal/roots"
 	"gatehouse.internal/modules/internal/secret"
 	"gatehouse.internal/modules/siem/format"
 )
@@ -91,7 +92,7 @@ func (s *Settings) Provision(ctx caddy.Context) error {
 	}
 	for i := range s.Sinks {
 		k := &s.Sinks[i]
-		if _, err := rootsOf(k.CAFile); err != nil {
+		if _, err := roots.Read(k.CAFile); err != nil {
 			return fmt.Errorf("siem: %s: ca: %w", k.Name, err)
 		}
 		if k.Token == "" {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/DeRuina/timberjack"
 
+	"gatehouse.internal/modules/internal/roots"
 	"gatehouse.internal/modules/internal/secret"
 	"gatehouse.internal/modules/siem/format"
 )
@@ -82,11 +83,11 @@ func (k Sink) receiver(node string, token secret.String) (receiver, error) {
 		}
 		s := &syslog{address: u.Host}
 		if u.Scheme == "tls" {
-			roots, err := rootsOf(k.CAFile)
+			authorities, err := roots.Read(k.CAFile)
 			if err != nil {
 				return nil, err
 			}
-			s.tls = &tls.Config{RootCAs: roots, ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
+			s.tls = &tls.Config{RootCAs: authorities, ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
 		}
 		return s, nil
 	case "splunk":

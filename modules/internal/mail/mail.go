@@ -3,16 +3,16 @@ package mail
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	netmail "net/mail"
-	"os"
 	"strconv"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
+
+	"gatehouse.internal/modules/internal/roots"
 )
 
 const (
@@ -64,16 +64,11 @@ func New(s SMTP, password string) (*Postman, error) {
 	if _, err := netmail.ParseAddress(s.From); err != nil {
 		return nil, fmt.Errorf("smtp: from %q is no mail address: %w", s.From, err)
 	}
-	config := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
-	if s.CA != "" {
-		pem, err := os.ReadFile(s.CA)
-		if err != nil {
-			return nil, fmt.Errorf("smtp: reading ca: %w", err)
-		}
-		if config.RootCAs = x509.NewCertPool(); !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("smtp: %s holds no certificate", s.CA)
-		}
+	authorities, err := roots.Read(s.CA)
+	if err != nil {
+		return nil, fmt.Errorf("smtp: ca: %w", err)
 	}
+	config := &tls.Config{ServerName: host, RootCAs: authorities, MinVersion: tls.VersionTLS12}
 	options := []gomail.Option{gomail.WithPort(port), gomail.WithTimeout(sendFor), gomail.WithTLSConfig(config)}
 	switch {
 	case s.InsecureClear:
