@@ -29,5 +29,5 @@
 //
 // # Cost
 //
-// None a request. A reading of all metrics: a millisecond, every 15 seconds.
+// None a request. A reading of all metrics, every 15 seconds.
 package alert

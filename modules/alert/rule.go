@@ -56,7 +56,8 @@ const atLeast = 20
 
 const day = 24 * time.Hour
 
-// rules are the same as those for Prometheus in caddyfiles/monitoring/alerts.yml, by the same names.
+// rules are those for Prometheus in caddyfiles/monitoring/alerts.yml, by the same names. Here GatehouseBusy leaves out evicted
+// limits, which are a rate and not a level, and parts are of atLeast requests.
 var rules = []rule{
 	{name: "GatehouseApplicationDown", class: availability, severity: critical, by: "site", after: 2 * time.Minute, window: 5 * time.Minute,
 		summary: "{subject}: {value} of the requests find no application.", least: 0.05,
