@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -79,8 +78,6 @@ func (*Settings) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "gatehouse.rooms.alert", New: func() caddy.Module { return new(Settings) }}
 }
 
-var targetName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-
 // Provision checks the words.
 func (s *Settings) Provision(ctx caddy.Context) error {
 	s.ctx = ctx
@@ -114,13 +111,9 @@ func (s *Settings) check() error {
 	for i := range s.Receivers {
 		t := &s.Receivers[i]
 		t.Name, t.Severity = cmp.Or(t.Name, t.Kind), cmp.Or(t.Severity, warning)
-		if !targetName.MatchString(t.Name) {
-			return fmt.Errorf("name %q: use 1 to 63 of a-z, 0-9 and -", t.Name)
+		if err := gatehouse.TakeName(names, "receivers", t.Name); err != nil {
+			return err
 		}
-		if names[t.Name] {
-			return fmt.Errorf("two receivers are called %q: give one a `name` of its own", t.Name)
-		}
-		names[t.Name] = true
 		if err := t.check(); err != nil {
 			return fmt.Errorf("%s: %w", t.Name, err)
 		}

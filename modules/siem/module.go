@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -121,8 +120,7 @@ func (k *Sink) token(repl *caddy.Replacer) (secret.String, error) {
 }
 
 var (
-	sinkName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	streams  = []string{string(event.Access), string(event.WAF), string(event.Audit), string(event.System)}
+	streams = []string{string(event.Access), string(event.WAF), string(event.Audit), string(event.System)}
 	// kinds are the sinks, with what their address must look like.
 	kinds = map[string]struct{ schemes, example string }{
 		"file": {"", "/var/log/gatehouse/siem.json"}, "stdout": {}, "syslog": {"tls tcp", "tls://siem.example.com:6514"},
@@ -145,13 +143,9 @@ func (s *Settings) check() error {
 		if k.Name == "" {
 			k.Name = k.Kind
 		}
-		if !sinkName.MatchString(k.Name) {
-			return fmt.Errorf("siem: name %q: use 1 to 63 of a-z, 0-9 and -", k.Name)
+		if err := gatehouse.TakeName(names, "sinks", k.Name); err != nil {
+			return fmt.Errorf("siem: %w", err)
 		}
-		if names[k.Name] {
-			return fmt.Errorf("siem: two sinks are called %q: give one a `name` of its own", k.Name)
-		}
-		names[k.Name] = true
 		if err := k.check(); err != nil {
 			return fmt.Errorf("siem: %s: %w", k.Name, err)
 		}
