@@ -62,7 +62,7 @@ func (c config) caddyfile() string {
 	}
 	global, site := "", ""
 	if !c.Plain {
-		global = "\tgatehouse {\n\t\tstate_dir {$STATE}\n\t\tmfa {\n\t\t\t" + or(c.MFA, "insecure_admins_without_factor") + "\n\t\t}\n\t\t" + or(c.House, defaultHouse) + "\n\t}\n"
+		global = "\tgatehouse {\n\t\tstate_dir {$STATE}\n\t\tinsecure_http3\n\t\tmfa {\n\t\t\t" + or(c.MFA, "insecure_admins_without_factor") + "\n\t\t}\n\t\t" + or(c.House, defaultHouse) + "\n\t}\n"
 		words := or(c.Site, defaultSite)
 		if !strings.Contains(words, "rate_limit") {
 			words += "\n\t\t" + storyRate
@@ -76,6 +76,8 @@ func (c config) caddyfile() string {
 // storyRate lets stories ask for the portal's pages as fast as they can: all of their people share one address, where the
 // default would count them together. modules/standard has the stories of the default.
 const storyRate = "rate_limit 1000r/s /.gatehouse/*"
+
+// Stories speak HTTP/3 as well, so that their houses say insecure_http3; that it is off by default is told in modules/standard.
 
 // base is what every Caddyfile of this package imports into its global options; common is base with the log in a file.
 const base = `

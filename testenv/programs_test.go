@@ -219,6 +219,7 @@ const threeSites = `{
 	import {$COMMON}
 	gatehouse {
 		state_dir {$STATE}
+		insecure_http3
 		mfa {
 			insecure_admins_without_factor
 		}

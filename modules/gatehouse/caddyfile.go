@@ -20,6 +20,7 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseHouse) }
 //		keys file <path>
 //		store embedded [<file>]
 //		waf_budget <size>
+//		insecure_http3
 //		session {
 //			idle <duration>
 //			admin_idle <duration>
@@ -95,6 +96,11 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 		return oneArg(d, &app.KeysFile)
 	case "waf_budget":
 		return size(d, &app.WAFBudget)
+	case "insecure_http3":
+		if app.InsecureHTTP3 = true; d.NextArg() {
+			return d.ArgErr()
+		}
+		return nil
 	case "session":
 		return app.Session.Parse(d)
 	case "tenant":
@@ -120,7 +126,7 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 			return app.parseRoom(d, word)
 		}
 		if _, err := caddy.GetModule("gatehouse.identity_providers." + word); err != nil {
-			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, mfa, roles, tenant, ban, client_limits, verify, audit, alert, siem, access_review, operators, local, oidc, break_glass", word)
+			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, mfa, roles, tenant, ban, client_limits, verify, audit, alert, siem, access_review, operators, insecure_http3, local, oidc, break_glass", word)
 		}
 		raw, err := guest(d, "gatehouse.identity_providers.", word, "provider")
 		if err != nil {

@@ -54,6 +54,10 @@ type App struct {
 	// At least four times the largest body_limit of a site. Default: 256 MiB.
 	WAFBudget int64 `json:"waf_budget,omitempty"`
 
+	// Serve HTTP/3 as well, where a server's protocols name it or name none: without the limits on frames, resets and
+	// connections that HTTP/2 has. Default: HTTP/1.1 and HTTP/2 alone.
+	InsecureHTTP3 bool `json:"insecure_http3,omitempty"`
+
 	// Names for sets of roles.
 	Roles Roles `json:"roles,omitzero"`
 

@@ -37,7 +37,7 @@ func (app *App) Harden(ctx caddy.Context, onError json.RawMessage, unknown caddy
 	if app.hardened[srv] {
 		return hosts, nil
 	}
-	if err := errors.Join(checkTransport(srv), checkNeighbours(srv)); err != nil {
+	if err := errors.Join(checkTransport(srv), checkNeighbours(srv), app.withoutHTTP3(srv)); err != nil {
 		return nil, err
 	}
 	yes, no := true, false
@@ -104,6 +104,32 @@ func checkTransport(srv *caddyhttp.Server) error {
 	if srv.Allow0RTT != nil && *srv.Allow0RTT {
 		return errors.New("0-RTT requests can be replayed: take `0rtt on` out of the servers option")
 	}
+	return nil
+}
+
+// withoutHTTP3 takes HTTP/3 out of the server's protocols, unless the house allows it: nobody meters its frames, its resets and
+// its connections as those of HTTP/2 are metered (decisions/0020). Caddy puts it in where an operator names no protocols, so
+// that it cannot be told whether anybody wanted it; a server that would have nothing left is refused.
+func (app *App) withoutHTTP3(srv *caddyhttp.Server) error {
+	all := slices.Concat([][]string{srv.Protocols}, srv.ListenProtocols)
+	if app.InsecureHTTP3 {
+		if slices.ContainsFunc(all, func(protocols []string) bool { return slices.Contains(protocols, "h3") }) {
+			app.logger.Warn("insecure_http3: over HTTP/3 nothing limits floods of frames and of resets, nor the number of connections")
+		}
+		return nil
+	}
+	for i, protocols := range all {
+		if protocols == nil { // a listener's that are the server's
+			continue
+		}
+		// A copy: Caddy hands all servers the same default.
+		all[i] = slices.DeleteFunc(slices.Clone(protocols), func(protocol string) bool { return protocol == "h3" })
+		if len(all[i]) == 0 {
+			return errors.New("HTTP/3 is off, because nothing cuts its floods, and the server has no other protocol: write `protocols h1 h2`, or `insecure_http3` into the global gatehouse option")
+		}
+	}
+	srv.Protocols = all[0]
+	copy(srv.ListenProtocols, all[1:])
 	return nil
 }
 

@@ -101,6 +101,9 @@ func sumOf(c tls.Certificate) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
+// overEveryVersion is what the house says where tests speak HTTP/3 as well.
+const overEveryVersion = "local\n insecure_http3"
+
 // showing returns a client that shows the certificate, over HTTP/1.1, 2 or 3; whatever authorities the server names.
 func showing(g *gatetest.Gateway, version string, certs ...tls.Certificate) *http.Client {
 	conf := g.Transport().TLSClientConfig.Clone()
@@ -146,7 +149,7 @@ func TestClientCertificates(t *testing.T) {
 	crl := filepath.Join(t.TempDir(), "clients.crl")
 	withdrawn := ca.issue("withdrawn")
 	ca.revoke(crl, time.Now().Add(time.Hour), withdrawn)
-	g := operate(t, "policy", strings.NewReplacer("{{ca}}", ca.file, "{{crl}}", crl).Replace(certPolicy), "backend", "reverse_proxy "+backend(t))
+	g := operate(t, "idp", overEveryVersion, "policy", strings.NewReplacer("{{ca}}", ca.file, "{{crl}}", crl).Replace(certPolicy), "backend", "reverse_proxy "+backend(t))
 	bound, unbound, revoked := ca.issue("backup"), ca.issue("stranger"), ca.issue("lost")
 	named := ca.issue("", func(c *x509.Certificate) { c.DNSNames = []string{"Backup.example.com"} })
 	torn := ca.issue("", func(c *x509.Certificate) { c.DNSNames = []string{"backup.example.com", "monitor.example.com"} })
@@ -267,7 +270,7 @@ func TestClientCertificates(t *testing.T) {
 // Where a certificate is required, TLS lets no client without a good one send a request, and says why.
 func TestRequiredClientCertificates(t *testing.T) {
 	ca, other := newAuthority(t, "clients"), newAuthority(t, "others")
-	g := operate(t, "policy", "public /open/*\nallow role robot\nclient_certificates {\nca "+ca.file+"\n}", "backend", "reverse_proxy "+backend(t))
+	g := operate(t, "idp", overEveryVersion, "policy", "public /open/*\nallow role robot\nclient_certificates {\nca "+ca.file+"\n}", "backend", "reverse_proxy "+backend(t))
 	good, lost := ca.issue("good"), ca.issue("lost")
 	g.ok("service-account", "add", "backup", "--role", "robot")
 	g.ok("client-certificate", "bind", sumOf(good), "--account", "backup", "--host", "app.test")
@@ -338,7 +341,7 @@ func TestCertificatesStayWithTheirSite(t *testing.T) {
 		return "https://" + name + ".test:{{addr}} {\n{{tls}}\ngatehouse {\nallow role robot\npublic /open/*\n" + more + "\n}\nreverse_proxy " + backend(t) + "\n}\n"
 	}
 	optional := func(a *authority) string { return "client_certificates {\nca " + a.file + "\noptional\n}" }
-	g := operate(t, "policy", "allow role robot\npublic /open/*\n"+optional(a), "backend", "reverse_proxy "+backend(t), "more", site("b", optional(b))+site("c", "")+site("wide", optional(a)))
+	g := operate(t, "idp", overEveryVersion, "policy", "allow role robot\npublic /open/*\n"+optional(a), "backend", "reverse_proxy "+backend(t), "more", site("b", optional(b))+site("c", "")+site("wide", optional(a)))
 	cert := a.issue("backup")
 	g.ok("service-account", "add", "backup", "--role", "robot")
 	g.ok("client-certificate", "bind", sumOf(cert), "--account", "backup", "--host", "app.test,b.test,c.test")
@@ -425,7 +428,7 @@ func TestStreamsEndWithTheCertificate(t *testing.T) {
 func TestCredentialsBoundToCertificates(t *testing.T) {
 	ca, i := newAuthority(t, "clients"), newIssuer(t)
 	policy := "allow role staff robot\nclient_certificates {\nca " + ca.file + "\noptional\n}\napi /api/* {\nissuer partner " + i.URL + " {\ntrust_pem " + i.trust(t.TempDir()) + "\n}\naudience https://app.test/api\n}"
-	g := operate(t, "policy", policy, "backend", "reverse_proxy "+backend(t))
+	g := operate(t, "idp", overEveryVersion, "policy", policy, "backend", "reverse_proxy "+backend(t))
 	mine, theirs := ca.issue("mine"), ca.issue("theirs")
 	sum := sha256.Sum256(mine.Certificate[0])
 	token := i.token(map[string]any{"cnf": map[string]any{"x5t#S256": b64(sum[:])}})

@@ -71,6 +71,7 @@ func TestRefusedConfigurations(t *testing.T) {
 		{"HSTS taken away", []string{"before", "header -Strict-Transport-Security"}, []string{"Strict-Transport-Security", "take it out"}},
 		{"HSTS weakened", []string{"before", "header >Strict-Transport-Security max-age=0"}, []string{"Strict-Transport-Security"}},
 		{"fronting allowed", []string{"global", "servers {\n strict_sni_host insecure_off\n}"}, []string{"strict_sni_host insecure_off"}},
+		{"HTTP/3 alone", []string{"global", "servers {\n protocols h3\n}"}, []string{"HTTP/3 is off", "protocols h1 h2", "insecure_http3"}},
 		{"h2c", []string{"global", "servers {\n protocols h1 h2c\n}"}, []string{"h2c"}},
 		{"a role that is none", []string{"idp", "local\n operators {\n root unix//tmp/x\n }"}, []string{"operators", "no role", "viewer"}},
 		{"a role's socket that is none", []string{"idp", "local\n operators {\n admin localhost:1\n }"}, []string{"operators", "no unix socket"}},

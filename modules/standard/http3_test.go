@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -16,12 +17,56 @@ import (
 	"gatehouse.internal/modules/internal/gatetest"
 )
 
+// over3 returns a client that speaks HTTP/3 alone, which the house has to allow: insecure_http3.
 func over3(g *gatetest.Gateway) *http.Client {
 	tr := &http3.Transport{TLSClientConfig: g.Transport().TLSClientConfig, Dial: func(ctx context.Context, _ string, conf *tls.Config, q *quic.Config) (*quic.Conn, error) {
 		return quic.DialAddr(ctx, g.Addr, conf, q)
 	}}
 	g.Cleanup(func() { _ = tr.Close() })
 	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
+}
+
+// HTTP/3 has no meter of floods: without a word for it nothing listens on UDP and no answer invites browsers there, also where
+// the server's own protocols name it. With the word both are as Caddy has them, in the same process, before and after.
+func TestHTTP3IsOffUnlessTheHouseSaysSo(t *testing.T) {
+	for _, tt := range []struct {
+		name, idp, protocols string
+		on                   bool
+	}{
+		{"the newcomer's", "local", "", false},
+		{"allowed", "local\n insecure_http3", "", true},
+		{"named by the server", "local", "protocols h1 h2 h3", false},
+		{"named and allowed", "local\n insecure_http3", "protocols h1 h2 h3", true},
+		{"allowed and not named", "local\n insecure_http3", "protocols h1 h2", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			change := []string{"idp", tt.idp}
+			if tt.protocols != "" {
+				change = append(change, "global", "servers {\n "+tt.protocols+"\n }")
+			}
+			g := openSite(t, change...)
+			res, _ := get(t, g.Client(), "https://app.test/")
+			if got := res.Header.Get("Alt-Svc"); (got != "") != tt.on {
+				t.Errorf("Alt-Svc: %q, HTTP/3 is on: %v", got, tt.on)
+			}
+			l, err := net.ListenPacket("udp", g.Addr)
+			if err == nil { // nobody else has the port
+				l.Close()
+			}
+			if (err != nil) != tt.on {
+				t.Errorf("taking the UDP port: %v, HTTP/3 is on: %v", err, tt.on)
+			}
+			if !tt.on {
+				return
+			}
+			if res, _ := get(t, over3(g), "https://app.test/"); res.StatusCode != http.StatusOK || res.ProtoMajor != 3 {
+				t.Errorf("over HTTP/3: %s %d", res.Proto, res.StatusCode)
+			}
+			if log := g.Log(); !strings.Contains(log, "insecure_http3") {
+				t.Error("the log does not say that it is on")
+			}
+		})
+	}
 }
 
 // What bounds an HTTP/3 client: quic-go lets a connection have 100 streams at a time, Caddy takes 16 KiB of header, and the
@@ -40,7 +85,7 @@ func TestHTTP3IsBounded(t *testing.T) {
 		<-release
 		running.Add(-1)
 	})
-	g := limited(t, "body_rate 500B grace 300ms", "backend", "reverse_proxy "+up)
+	g := openSite(t, "idp", "local\n insecure_http3\n client_limits {\n body_rate 500B grace 300ms\n }", "backend", "reverse_proxy "+up)
 
 	c, answered := over3(g), make(chan int, 120)
 	for range cap(answered) {
