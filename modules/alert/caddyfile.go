@@ -17,6 +17,7 @@ import (
 //			classes  <class...>
 //			ca       <file>
 //			insecure_plain
+//			insecure_tls12
 //		}
 //		mail <address...> {
 //			smtp <host:port> {
@@ -113,8 +114,10 @@ func (s *Settings) receiver(d *caddyfile.Dispenser) error {
 			t.CA = args[0]
 		case word == "insecure_plain" && len(args) == 0 && t.Kind == "webhook":
 			t.InsecurePlain = true
+		case word == "insecure_tls12" && len(args) == 0 && t.Kind == "webhook":
+			t.InsecureTLS12 = true
 		default:
-			return d.Errf("%s: %q is no option, or has not the arguments that it needs: the options are name, severity, classes, and of a webhook secret, ca, insecure_plain, of mail smtp", t.Kind, word)
+			return d.Errf("%s: %q is no option, or has not the arguments that it needs: the options are name, severity, classes, and of a webhook secret, ca, insecure_plain, insecure_tls12, of mail smtp", t.Kind, word)
 		}
 	}
 	s.Receivers = append(s.Receivers, t)

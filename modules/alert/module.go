@@ -64,6 +64,8 @@ type Target struct {
 	CA string `json:"ca,omitempty"`
 	// Post to an http:// address.
 	InsecurePlain bool `json:"insecure_plain,omitempty"`
+	// Speak TLS 1.2 with a webhook's receiver that knows no 1.3.
+	InsecureTLS12 bool `json:"insecure_tls12,omitempty"`
 	// The people who get mail, and how it is sent.
 	To   []string      `json:"to,omitempty"`
 	SMTP gatemail.SMTP `json:"smtp,omitzero"`
@@ -173,8 +175,17 @@ func (t *Target) open(ctx caddy.Context) (sender, error) {
 		if t.SMTP.InsecureClear {
 			ctx.Logger().Warn("insecure_smtp_clear: whoever is between the gateway and the mail server can read and drop alerts")
 		}
+		if t.SMTP.InsecureTLS12 {
+			ctx.Logger().Warn("insecure_smtp_tls12: alerts are sent with TLS 1.2 if the mail server wants that")
+		}
 		postman, err := gatehouse.NewPostman(t.SMTP)
 		return mailer{postman, t.To}, err
+	}
+	if t.InsecurePlain {
+		ctx.Logger().Warn("insecure_plain: whoever is between the gateway and the receiver " + t.Name + " can read and drop alerts")
+	}
+	if t.InsecureTLS12 {
+		ctx.Logger().Warn("insecure_tls12: alerts are posted to " + t.Name + " with TLS 1.2 if it wants that")
 	}
 	if !strings.HasPrefix(t.Secret, "{") {
 		ctx.Logger().Warn("a secret is written into the configuration, where `GET /config/` shows it; use {env.NAME} or {file./path}")
@@ -187,7 +198,7 @@ func (t *Target) open(ctx caddy.Context) (sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newWebhook(t.URL, t.CA, key)
+	return newWebhook(t.URL, t.CA, t.InsecureTLS12, key)
 }
 
 // StartRoom implements gatehouse.RoomStarter.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -52,12 +51,11 @@ func webhookKey(text string) (secret.String, error) {
 	return secret.New(string(key)), nil
 }
 
-func newWebhook(url, caFile string, key secret.String) (*webhook, error) {
-	authorities, err := roots.Read(caFile)
+func newWebhook(url, caFile string, insecureTLS12 bool, key secret.String) (*webhook, error) {
+	config, err := roots.Client(caFile, insecureTLS12)
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
-	config := &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12}
 	return &webhook{url: url, key: key, client: &http.Client{
 		Timeout: sendFor,
 		Transport: &http.Transport{

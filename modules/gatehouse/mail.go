@@ -18,6 +18,7 @@ import (
 //		implicit_tls
 //		ca <file>
 //		insecure_smtp_clear
+//		insecure_smtp_tls12
 //	}
 func ParseSMTP(d *caddyfile.Dispenser, s *mail.SMTP) error {
 	if s.Address != "" {
@@ -38,8 +39,10 @@ func ParseSMTP(d *caddyfile.Dispenser, s *mail.SMTP) error {
 			s.Implicit = true
 		case word == "insecure_smtp_clear" && len(args) == 0:
 			s.InsecureClear = true
+		case word == "insecure_smtp_tls12" && len(args) == 0:
+			s.InsecureTLS12 = true
 		default:
-			return d.Errf("smtp: %q is no option, or has not the arguments that it needs: the options are from <address>, user <name> <password>, ca <file>, implicit_tls, insecure_smtp_clear", word)
+			return d.Errf("smtp: %q is no option, or has not the arguments that it needs: the options are from <address>, user <name> <password>, ca <file>, implicit_tls, insecure_smtp_clear, insecure_smtp_tls12", word)
 		}
 	}
 	if s.From == "" {

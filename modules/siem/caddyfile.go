@@ -30,6 +30,7 @@ import (
 //			spool   <size> [<duration>]
 //			roll    <MiB> [<files> [<duration>]]
 //			insecure_plain
+//			insecure_tls12
 //		}
 //	}
 func (s *Settings) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -121,11 +122,11 @@ func (k *Sink) word(d *caddyfile.Dispenser) error {
 			return d.ArgErr()
 		}
 		k.Streams = args
-	case "insecure_plain":
+	case "insecure_plain", "insecure_tls12":
 		if len(args) > 0 {
 			return d.ArgErr()
 		}
-		k.InsecurePlain = true
+		*map[string]*bool{"insecure_plain": &k.InsecurePlain, "insecure_tls12": &k.InsecureTLS12}[word] = true
 	case "spool":
 		if len(args) == 0 || len(args) > 2 {
 			return d.ArgErr()
@@ -140,7 +141,7 @@ func (k *Sink) word(d *caddyfile.Dispenser) error {
 	case "roll":
 		return k.roll(d, args)
 	default:
-		return d.Errf("unknown option %q of send: the options are name, format, streams, ca, token, token_type, index, spool, roll, insecure_plain", word)
+		return d.Errf("unknown option %q of send: the options are name, format, streams, ca, token, token_type, index, spool, roll, insecure_plain, insecure_tls12", word)
 	}
 	return nil
 }

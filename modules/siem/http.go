@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"gatehouse.internal/modules/internal/roots"
 	"gatehouse.internal/modules/internal/secret"
 )
 
@@ -27,7 +26,7 @@ type poster struct {
 	token  secret.String
 }
 
-func newPoster(address, path, caFile, scheme string, token secret.String) (*poster, error) {
+func newPoster(address, path string, how *tls.Config, scheme string, token secret.String) (*poster, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, err
@@ -35,16 +34,12 @@ func newPoster(address, path, caFile, scheme string, token secret.String) (*post
 	if strings.Trim(u.Path, "/") == "" {
 		u.Path = path
 	}
-	authorities, err := roots.Read(caFile)
-	if err != nil {
-		return nil, err
-	}
 	return &poster{
 		url: u.String(), scheme: scheme, token: token,
 		client: &http.Client{
 			Timeout: sendFor,
 			Transport: &http.Transport{
-				Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
+				Proxy: http.ProxyFromEnvironment, TLSClientConfig: how,
 				TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute,
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error {

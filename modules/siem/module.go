@@ -77,6 +77,8 @@ type Sink struct {
 	RollFor  caddy.Duration `json:"roll_for,omitempty"`
 	// Send in clear: http:// and tcp:// addresses.
 	InsecurePlain bool `json:"insecure_plain,omitempty"`
+	// Speak TLS 1.2 with a collector that knows no 1.3.
+	InsecureTLS12 bool `json:"insecure_tls12,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.
@@ -93,6 +95,12 @@ func (s *Settings) Provision(ctx caddy.Context) error {
 		k := &s.Sinks[i]
 		if _, err := roots.Read(k.CAFile); err != nil {
 			return fmt.Errorf("siem: %s: ca: %w", k.Name, err)
+		}
+		if k.InsecurePlain {
+			ctx.Logger().Warn("insecure_plain: whoever is between the gateway and the collector " + k.Name + " can read, change and drop records")
+		}
+		if k.InsecureTLS12 {
+			ctx.Logger().Warn("insecure_tls12: records go to the collector " + k.Name + " with TLS 1.2 if it wants that")
 		}
 		if k.Token == "" {
 			continue

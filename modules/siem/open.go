@@ -2,7 +2,6 @@ package siem
 
 import (
 	"cmp"
-	"crypto/tls"
 	"fmt"
 	"net/url"
 	"os"
@@ -75,6 +74,10 @@ func (k Sink) openFile(o *outlet) error {
 
 // receiver is the protocol that the sink speaks.
 func (k Sink) receiver(node string, token secret.String) (receiver, error) {
+	how, err := roots.Client(k.CAFile, k.InsecureTLS12)
+	if err != nil {
+		return nil, err
+	}
 	switch k.Kind {
 	case "syslog":
 		u, err := url.Parse(k.Address)
@@ -83,23 +86,20 @@ func (k Sink) receiver(node string, token secret.String) (receiver, error) {
 		}
 		s := &syslog{address: u.Host}
 		if u.Scheme == "tls" {
-			authorities, err := roots.Read(k.CAFile)
-			if err != nil {
-				return nil, err
-			}
-			s.tls = &tls.Config{RootCAs: authorities, ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
+			how.ServerName = u.Hostname()
+			s.tls = how
 		}
 		return s, nil
 	case "splunk":
-		p, err := newPoster(k.Address, "/services/collector/event", k.CAFile, "Splunk", token)
+		p, err := newPoster(k.Address, "/services/collector/event", how, "Splunk", token)
 		return splunk{p, k.Format == "json" || k.Format == "ecs" || k.Format == "ocsf" || k.Format == "gelf", k.Index}, err
 	case "elasticsearch":
-		p, err := newPoster(k.Address, "/_bulk", k.CAFile, cmp.Or(k.TokenType, "ApiKey"), token)
+		p, err := newPoster(k.Address, "/_bulk", how, cmp.Or(k.TokenType, "ApiKey"), token)
 		return elastic{p, cmp.Or(k.Index, "logs-gatehouse-default")}, err
 	case "loki":
-		p, err := newPoster(k.Address, "/loki/api/v1/push", k.CAFile, "Bearer", token)
+		p, err := newPoster(k.Address, "/loki/api/v1/push", how, "Bearer", token)
 		return loki{p}, err
 	}
-	p, err := newPoster(k.Address, "/v1/logs", k.CAFile, "Bearer", token)
+	p, err := newPoster(k.Address, "/v1/logs", how, "Bearer", token)
 	return otlp{p, node}, err
 }

@@ -44,7 +44,7 @@ func stub(t *testing.T, status int, answer string) *collectorStub {
 
 func (s *collectorStub) poster(t *testing.T, path, scheme string) *poster {
 	t.Helper()
-	p, err := newPoster(s.URL, path, "", scheme, secret.New("hush"))
+	p, err := newPoster(s.URL, path, nil, scheme, secret.New("hush"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestSilentCollector(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	p, err := newPoster("http://"+ln.Addr().String(), "/", "", "", secret.String{})
+	p, err := newPoster("http://"+ln.Addr().String(), "/", nil, "", secret.String{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,10 @@ type mailbox struct {
 	mail     chan string
 }
 
-func newMailbox(t testing.TB) *mailbox {
+func newMailbox(t testing.TB) *mailbox { return newMailboxOf(t, 0) }
+
+// newMailboxOf is one that knows TLS up to the version; 0: all.
+func newMailboxOf(t testing.TB, version uint16) *mailbox {
 	t.Helper()
 	srv := httptest.NewTLSServer(nil) // for its certificate, of 127.0.0.1
 	t.Cleanup(srv.Close)
@@ -42,7 +45,9 @@ func newMailbox(t testing.TB) *mailbox {
 			if err != nil {
 				return
 			}
-			go m.serve(c, srv.TLS)
+			config := srv.TLS.Clone()
+			config.MaxVersion = version
+			go m.serve(c, config)
 		}
 	}()
 	return m
@@ -67,7 +72,7 @@ func (m *mailbox) serve(c net.Conn, config *tls.Config) {
 			say("250-mail.test\r\n250 STARTTLS")
 		case word == "STARTTLS":
 			say("220 go")
-			over := tls.Server(c, &tls.Config{Certificates: config.Certificates})
+			over := tls.Server(c, &tls.Config{Certificates: config.Certificates, MaxVersion: config.MaxVersion})
 			c, in, secure = over, bufio.NewReader(over), true
 		case word == "QUIT":
 			say("221 bye")

@@ -31,6 +31,7 @@ import (
 //			implicit_tls
 //			ca <file>
 //			insecure_smtp_clear
+//			insecure_smtp_tls12
 //		}
 //	}
 func (m *Room) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {

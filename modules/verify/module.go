@@ -118,6 +118,9 @@ func (m *Room) Provision(ctx caddy.Context) error {
 
 // StartRoom implements [gatehouse.RoomStarter].
 func (m *Room) StartRoom(house *gatehouse.App, state *gatehouse.State) error {
+	if m.SMTP.InsecureTLS12 {
+		m.logger.Warn("insecure_smtp_tls12: codes are sent with TLS 1.2 if the mail server wants that")
+	}
 	if m.SMTP.InsecureClear {
 		m.logger.Warn("insecure_smtp_clear: whoever is between the gateway and the mail server reads the codes that people prove themselves with")
 	}

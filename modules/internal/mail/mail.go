@@ -2,7 +2,6 @@ package mail
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -35,6 +34,8 @@ type SMTP struct {
 	CA string `json:"ca,omitempty"`
 	// Send in the clear.
 	InsecureClear bool `json:"insecure_smtp_clear,omitempty"`
+	// Send with TLS 1.2 to a mail server that knows no 1.3.
+	InsecureTLS12 bool `json:"insecure_smtp_tls12,omitempty"`
 }
 
 // Letter is a message to one or more people.
@@ -64,11 +65,11 @@ func New(s SMTP, password string) (*Postman, error) {
 	if _, err := netmail.ParseAddress(s.From); err != nil {
 		return nil, fmt.Errorf("smtp: from %q is no mail address: %w", s.From, err)
 	}
-	authorities, err := roots.Read(s.CA)
+	config, err := roots.Client(s.CA, s.InsecureTLS12)
 	if err != nil {
 		return nil, fmt.Errorf("smtp: ca: %w", err)
 	}
-	config := &tls.Config{ServerName: host, RootCAs: authorities, MinVersion: tls.VersionTLS12}
+	config.ServerName = host
 	options := []gomail.Option{gomail.WithPort(port), gomail.WithTimeout(sendFor), gomail.WithTLSConfig(config)}
 	switch {
 	case s.InsecureClear:

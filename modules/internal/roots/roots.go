@@ -1,7 +1,8 @@
-// Package roots reads the certificate authorities that an operator names.
+// Package roots reads the certificate authorities that an operator names, and says how others are spoken to over TLS.
 package roots
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"os"
@@ -22,4 +23,18 @@ func Read(file string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
 	}
 	return pool, nil
+}
+
+// Client returns how a server is spoken to whose certificate comes from one of the authorities in the PEM file, "" for those of
+// the system: with TLS 1.3, or with 1.2 as well where the operator allows it for an old receiver. The caller may change it.
+func Client(caFile string, insecureTLS12 bool) (*tls.Config, error) {
+	authorities, err := Read(caFile)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS13}
+	if insecureTLS12 {
+		config.MinVersion = tls.VersionTLS12
+	}
+	return config, nil
 }
