@@ -19,7 +19,7 @@ const module = "gatehouse.internal/"
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
 	"secret", "token", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "roots", "mail", "backoff", "wholefile", "chain", "scope", "recent", "running", "flood",
-	"store", "store/storetest", "keyring", "pseudonym", "standing", "ledger", "service", "roster", "owner", "support", "gatetest",
+	"retain", "store", "store/storetest", "keyring", "pseudonym", "standing", "ledger", "service", "roster", "owner", "support", "gatetest",
 }
 
 // rooms lists the L2 packages.

@@ -10,6 +10,7 @@ import (
 //	audit {
 //		retention <duration>
 //		epoch     <duration>
+//		logs      <file> [<duration>]
 //	}
 func (s *Settings) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // audit
@@ -17,30 +18,42 @@ func (s *Settings) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.ArgErr()
 	}
 	for d.NextBlock(0) {
-		var to *caddy.Duration
-		switch d.Val() {
-		case "retention":
-			to = &s.Retention
-		case "epoch":
-			to = &s.Epoch
-		default:
-			return d.Errf("unknown audit option %q: the options are retention, epoch", d.Val())
+		if err := s.word(d); err != nil {
+			return err
 		}
-		name := d.Val()
-		var text string
-		if !d.Args(&text) || d.NextArg() {
-			return d.ArgErr()
-		}
-		v, err := caddy.ParseDuration(text)
-		if err != nil || v <= 0 {
-			return d.Errf("audit: %s: %q is not a positive duration: write one like 395d or 1h", name, text)
-		}
-		*to = caddy.Duration(v)
 	}
 	if err := s.Provision(caddy.Context{}); err != nil {
 		return d.Err(err.Error())
 	}
 	return nil
+}
+
+func (s *Settings) word(d *caddyfile.Dispenser) error {
+	word, args := d.Val(), d.RemainingArgs()
+	duration := func(text string, to *caddy.Duration) error {
+		v, err := caddy.ParseDuration(text)
+		if err != nil || v <= 0 {
+			return d.Errf("audit: %s: %q is not a positive duration: write one like 395d or 1h", word, text)
+		}
+		*to = caddy.Duration(v)
+		return nil
+	}
+	switch {
+	case word == "retention" && len(args) == 1:
+		return duration(args[0], &s.Retention)
+	case word == "epoch" && len(args) == 1:
+		return duration(args[0], &s.Epoch)
+	case word == "logs" && (len(args) == 1 || len(args) == 2):
+		l := Log{File: args[0]}
+		if len(args) == 2 {
+			if err := duration(args[1], &l.Keep); err != nil {
+				return err
+			}
+		}
+		s.Logs = append(s.Logs, l)
+		return nil
+	}
+	return d.Errf("audit: %q is no option, or has not the arguments that it needs: the options are retention <duration>, epoch <duration>, logs <file> [<duration>]", word)
 }
 
 var _ caddyfile.Unmarshaler = (*Settings)(nil)

@@ -186,6 +186,19 @@ func writeStatus(w io.Writer, s status) error {
 	if s.Down != "" {
 		fmt.Fprintf(w, "IT CANNOT BE WRITTEN, and what administrators ask for is refused: %s\n", s.Down)
 	}
+	for _, l := range s.Logs {
+		fmt.Fprintf(w, "log %s: %d files, %d bytes, kept for %s", l.File, l.Files, l.Bytes, l.Keep)
+		if !l.Oldest.IsZero() {
+			fmt.Fprintf(w, ", the oldest of %s", l.Oldest.Format(time.DateOnly))
+		}
+		if !l.Swept.IsZero() {
+			fmt.Fprintf(w, ", looked at %s", l.Swept.UTC().Format(time.RFC3339))
+		}
+		if l.Error != "" {
+			fmt.Fprintf(w, ", NOT REMOVED: %s", l.Error)
+		}
+		fmt.Fprintln(w)
+	}
 	for _, h := range s.Holds {
 		fmt.Fprintf(w, "held by %q since %s, by %s: %s\n", h.Name, h.Since.Format(time.DateOnly), h.By, h.Why)
 	}

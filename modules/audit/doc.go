@@ -5,7 +5,8 @@
 //
 // The house keeps the record itself (gatehouse.AuditLog, internal/chain), so that it is there in every configuration: events of
 // the streams audit and system, and, before they are done and before they are answered, what administrators ask of the
-// administration endpoint. This room says how long it is kept, holds it for somebody who needs it longer, and reads it:
+// administration endpoint. This room says how long it is kept, and how long the log files that Caddy's loggers write are, holds both
+// for somebody who needs them longer, and reads it:
 // gatehouse audit verify, show, export, prove, with files and a public key and nothing else. gatehouse why puts together what
 // the logs and the record know of one request.
 //
@@ -15,7 +16,7 @@
 //
 // # Reads / Writes
 //
-// Reads and writes the folder audit of the state directory. No field of Request, no store keyspace.
+// Reads and writes the folder audit of the state directory; removes log files that the settings name. No field of Request, no store keyspace.
 //
 // # Invariants
 //

@@ -1,13 +1,18 @@
 package audit
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/chain"
+	"gatehouse.internal/modules/internal/retain"
 )
 
 func init() { caddy.RegisterModule(new(Settings)) }
@@ -18,6 +23,19 @@ type Settings struct {
 	Retention caddy.Duration `json:"retention,omitempty"`
 	// How long a key signs. Who steals it can rewrite what it signed since then, and nothing before. Default: 1h.
 	Epoch caddy.Duration `json:"epoch,omitempty"`
+	// Log files that Caddy's loggers write, and how long they and what they are rolled into are kept.
+	Logs []Log `json:"logs,omitempty"`
+
+	ctx    caddy.Context
+	logger *zap.Logger
+}
+
+// Log is a file that a logger writes.
+type Log struct {
+	// Its absolute path.
+	File string `json:"file"`
+	// How long records in it are kept after the file was rolled. Default: 30d.
+	Keep caddy.Duration `json:"keep,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.
@@ -33,12 +51,32 @@ func (s *Settings) Provision(ctx caddy.Context) error {
 	if s.Epoch != 0 && (time.Duration(s.Epoch) < time.Minute || time.Duration(s.Epoch) > 24*time.Hour) {
 		return errors.New("audit: epoch: want 1m to 24h")
 	}
+	for i := range s.Logs {
+		l := &s.Logs[i]
+		if !filepath.IsAbs(l.File) {
+			return fmt.Errorf("audit: logs: %q is not an absolute path: write the one that the logger's `output file` has", l.File)
+		}
+		if l.Keep = cmp.Or(l.Keep, caddy.Duration(retain.Default)); time.Duration(l.Keep) < 24*time.Hour {
+			return errors.New("audit: logs: want a day or more, such as 30d")
+		}
+	}
+	if s.ctx = ctx; ctx.Context != nil {
+		s.logger = ctx.Logger()
+	}
 	return nil
 }
 
 // StartRoom implements gatehouse.RoomStarter.
 func (s *Settings) StartRoom(_ *gatehouse.App, state *gatehouse.State) error {
 	state.Audit.Use(time.Duration(s.Epoch), time.Duration(s.Retention))
+	sweep := newSweeper(state.Removals(), func(file string, err error) {
+		s.logger.Error("log files that are too old were not removed", zap.String("file", file), zap.Error(err))
+	})
+	for _, l := range s.Logs {
+		sweep.families = append(sweep.families, retain.Family{File: l.File, Keep: time.Duration(l.Keep)})
+	}
+	sweeping.Store(sweep)
+	go sweep.run(s.ctx)
 	return nil
 }
 
@@ -53,4 +91,5 @@ type status struct {
 	Identity  string       `json:"identity"` // the public key that stays
 	Directory string       `json:"directory"`
 	Holds     []chain.Hold `json:"holds"`
+	Logs      []logStatus  `json:"logs,omitempty"`
 }

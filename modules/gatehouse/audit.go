@@ -23,6 +23,7 @@ import (
 	"gatehouse.internal/modules/internal/chain"
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/keyring"
+	"gatehouse.internal/modules/internal/retain"
 )
 
 // AuditDir is the folder of the state directory that holds the audit log.
@@ -166,6 +167,17 @@ func (a *AuditLog) close() error {
 		return nil
 	}
 	return c.Destruct()
+}
+
+// Held reports whether somebody wants nothing removed of what is on record, or of the logs.
+func (a *AuditLog) Held() (bool, error) {
+	holds, err := chain.Holds(a.dir)
+	return len(holds) > 0, err
+}
+
+// Removals is what removes log files that are too old: on record, and not while somebody holds it.
+func (s *State) Removals() retain.Keeper {
+	return retain.Keeper{Record: s.Bus.Record, Held: s.Audit.Held}
 }
 
 // Audited has everything that changes something at administration endpoints go on record before it is done, and what came of

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/retain"
 )
 
 const (
@@ -37,7 +38,8 @@ type collector struct {
 	outlets []*outlet  // guarded by deal
 
 	publish func(event.Event)
-	untap   func() // nil: nobody
+	remove  retain.Keeper // of files that are too old
+	untap   func()        // nil: nobody
 	done    chan struct{}
 }
 
@@ -174,7 +176,7 @@ func (c *collector) follow(p *plan) error {
 			failed = err
 			continue
 		}
-		o.key, o.publish = key, c.publish
+		o.key, o.publish, o.remove = key, c.publish, c.remove
 		o.start()
 		made = append(made, o)
 	}

@@ -221,6 +221,7 @@ func (s *Settings) StartRoom(app *gatehouse.App, state *gatehouse.State) error {
 	}
 	kept, err := state.Keep("siem.collector", func() (caddy.Destructor, error) {
 		c := newCollector(state.Bus.Publish)
+		c.remove = state.Removals()
 		c.untap = state.Bus.Tap(c.happened)
 		return c, nil
 	})

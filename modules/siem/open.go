@@ -10,6 +10,7 @@ import (
 
 	"github.com/DeRuina/timberjack"
 
+	"gatehouse.internal/modules/internal/retain"
 	"gatehouse.internal/modules/internal/roots"
 	"gatehouse.internal/modules/internal/secret"
 	"gatehouse.internal/modules/siem/format"
@@ -53,9 +54,9 @@ const syslogFacility = 16
 // openFile has the outlet write to a file that is rolled.
 func (k Sink) openFile(o *outlet) error {
 	keep := cmp.Or(time.Duration(k.RollFor), defaultKeep)
-	f := &timberjack.Logger{
-		Filename: k.Address, MaxSize: cmp.Or(k.RollMiB, 100), MaxBackups: cmp.Or(k.RollKeep, 10), MaxAge: max(int(keep/(24*time.Hour)), 1),
-		Compression: "gzip", FileMode: 0o600,
+	f := &timberjack.Logger{Filename: k.Address, MaxSize: cmp.Or(k.RollMiB, 100), Compression: "gzip", FileMode: 0o600}
+	if err := rollOld(f, time.Now()); err != nil {
+		return fmt.Errorf("siem: %s: %w", k.Name, err)
 	}
 	if k.Format == "csv" {
 		if info, err := os.Stat(k.Address); err != nil || info.Size() == 0 {
@@ -68,8 +69,18 @@ func (k Sink) openFile(o *outlet) error {
 		return fmt.Errorf("siem: %s: %w: make the directory, and let the gateway's user write into it", k.Name, err)
 	}
 	o.direct = func(line []byte) error { _, err := f.Write(line); return err }
-	o.file = f
+	o.file, o.family = f, retain.Family{File: k.Address, Keep: keep, Most: cmp.Or(k.RollKeep, 10)}
+	o.roll = func(now time.Time) error { return rollOld(f, now) }
 	return nil
+}
+
+// rollOld begins another file if the last record in this one is not of today, so that files can be removed by their age.
+func rollOld(f *timberjack.Logger, now time.Time) error {
+	info, err := os.Stat(f.Filename)
+	if err != nil || info.Size() == 0 || info.ModTime().UTC().Truncate(24*time.Hour).Equal(now.UTC().Truncate(24*time.Hour)) {
+		return nil // whether it can be written is found out by writing
+	}
+	return f.RotateWithReason("day")
 }
 
 // receiver is the protocol that the sink speaks.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/retain"
 	"gatehouse.internal/modules/siem/format"
 )
 
@@ -50,6 +51,9 @@ type outlet struct {
 
 	direct func(line []byte) error // writes a line; nil: there is a spool
 	file   io.Closer               // of direct; nil: nothing to close
+	family retain.Family           // of file, which remove keeps young
+	roll   func(time.Time) error   // begins another file when it is time
+	remove retain.Keeper
 
 	spool    *spool
 	receiver receiver
@@ -163,6 +167,9 @@ func (o *outlet) start() {
 	up.WithLabelValues(o.name).Set(1)
 	ctx, cancel := context.WithCancel(context.Background())
 	o.cancel = cancel
+	if o.file != nil {
+		o.done.Go(func() { o.keepYoung(ctx) })
+	}
 	if o.spool == nil {
 		return
 	}
@@ -171,11 +178,36 @@ func (o *outlet) start() {
 	go func() { defer o.done.Done(); o.syncs(ctx) }()
 }
 
+// keepYoung rolls the file every day, and has what it was rolled into removed in time.
+func (o *outlet) keepYoung(ctx context.Context) {
+	for ctx.Err() == nil {
+		now := time.Now()
+		if err := errors.Join(o.roll(now), o.remove.Sweep(o.family, now)); err != nil {
+			o.trouble(err)
+		}
+		sleep(ctx, retain.Every)
+	}
+}
+
+// trouble has the status say what is wrong, though nothing is lost.
+func (o *outlet) trouble(err error) {
+	o.mu.Lock()
+	o.last = err.Error()
+	o.mu.Unlock()
+}
+
 func (o *outlet) syncs(ctx context.Context) {
 	for ctx.Err() == nil {
 		sleep(ctx, syncEvery)
 		if err := o.spool.sync(); err != nil {
 			o.lose(0, "spool_failed", err.Error())
+		}
+		dropped, err := o.spool.expire()
+		if err != nil {
+			o.trouble(err)
+		}
+		if dropped > 0 {
+			o.lose(dropped, "spool_full", "the records waited for too long")
 		}
 		size, _ := o.spool.waiting()
 		spoolBytes.WithLabelValues(o.name).Set(float64(size))

@@ -21,6 +21,7 @@ const (
 	segmentSize   = 4 << 20  // a segment is closed when it is longer
 	longestRecord = 64 << 10 // as written; formats bound their texts, so that none comes near it
 	positionFile  = "position"
+	spoolDay      = 24 * time.Hour // the longest that one segment is written
 )
 
 // entry is one record as a collector is to have it.
@@ -199,6 +200,9 @@ func (s *spool) prune() (dropped int64) {
 	}
 	for len(s.parts) > 1 {
 		first := s.parts[0]
+		if first.n == s.acked.n && s.acked.offset >= first.size { // all of it was taken, and nothing more will stand in it
+			s.acked = position{n: s.parts[1].n}
+		}
 		taken := first.n < s.acked.n
 		if !taken && size <= s.limit && (s.keep <= 0 || time.Since(first.began) < s.keep) {
 			break
@@ -212,6 +216,18 @@ func (s *spool) prune() (dropped int64) {
 		s.forward()
 	}
 	return dropped
+}
+
+// expire removes what waited for too long, though nothing is put and nothing taken. A segment is closed after a day, so that
+// what is old in it does not stay for what is young.
+func (s *spool) expire() (dropped int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := s.parts[len(s.parts)-1]
+	if since := time.Since(last.began); last.size > 0 && (since >= spoolDay || s.keep > 0 && since >= s.keep) {
+		err = s.begin()
+	}
+	return s.prune(), err
 }
 
 func (s *spool) wake() {

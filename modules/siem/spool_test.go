@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -207,4 +208,59 @@ func TestSpoolModel(t *testing.T) {
 			}
 		}
 	}
+}
+
+// BRF-10: what a collector has taken, and what it has not taken for too long, leaves the disk although nothing new comes.
+func TestSpoolExpires(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := openSpool(dir, 1<<30, 30*24*time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.close()
+		expire := func(want int64) {
+			t.Helper()
+			if dropped, err := s.expire(); err != nil || dropped != want {
+				t.Errorf("dropped %d, %v, want %d", dropped, err, want)
+			}
+		}
+		mustPut(t, s, numbered(0, 3))
+		_, behind := mustTake(t, s, 3)
+		if err := s.ack(behind); err != nil {
+			t.Fatal(err)
+		}
+		expire(0)
+		time.Sleep(25 * time.Hour)
+		expire(0)
+		if text := spooled(t, dir); text != "" {
+			t.Errorf("after a day there is what was taken: %q", text)
+		}
+		mustPut(t, s, numbered(3, 2))
+		time.Sleep(29 * 24 * time.Hour)
+		expire(0)
+		mustPut(t, s, numbered(5, 1))
+		time.Sleep(25 * time.Hour)
+		expire(2)
+		if got, _ := mustTake(t, s, 10); !same(got, numbered(5, 1)) {
+			t.Errorf("left is %v", got)
+		}
+	})
+}
+
+// spooled is what stands in the segments of a spool.
+func spooled(t *testing.T, dir string) (text string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*.spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(b)
+	}
+	return text
 }

@@ -75,6 +75,7 @@ const (
 	AlertResolved     Kind = "alert.resolved"     // it no longer is
 	AlertUndelivered  Kind = "alert.undelivered"  // a receiver takes no alerts, or will never get one; Attrs say which, Detail why
 	AlertDelivered    Kind = "alert.deliverable"  // it takes them again
+	LogsRemoved       Kind = "logs.removed"       // a log file is about to be removed; Attrs say which, and why
 	SIEMDown          Kind = "siem.down"          // a collector takes nothing; Detail says which, and why
 	SIEMResumed       Kind = "siem.resumed"       // it takes again; Attrs say for how long it did not
 	SIEMLost          Kind = "siem.lost"          // Attrs say how many records a collector will never get, and why

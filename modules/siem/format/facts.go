@@ -110,7 +110,7 @@ func changeOf(r *Record) change {
 		event.ServiceAccountEnabled, event.ServiceAccountDisabled, event.RulesLoaded:
 		return changed
 	case event.UserDeleted, event.ServiceAccountDeleted, event.APIKeyRevoked, event.BanLifted, event.BreakGlassUnsealed,
-		event.FactorRemoved:
+		event.FactorRemoved, event.LogsRemoved:
 		return deleted
 	}
 	return otherChange
