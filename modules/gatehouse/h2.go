@@ -22,7 +22,8 @@ import (
 // processors busy. Here the bytes of each HTTP/2 connection are shown to a meter (package flood) on their way from TLS to that
 // server, and a connection that floods is closed. decisions/0016 says why just there.
 
-// writeTimeout is how long a client may take none of what waits for it to be sent, before its connection is closed.
+// writeTimeout is how long a client may take none of what waits for it to be sent, before its connection is closed, where an
+// operator has not written another write_idle.
 const writeTimeout = 30 * time.Second
 
 // maxStreams is how many requests of one connection are worked on at a time. RFC 9113 wants at least a hundred.
@@ -36,7 +37,7 @@ type h2Servers struct {
 
 // guard has a server show its HTTP/2 connections to meters. It is called for each connection before net/http serves that,
 // and acts the first time: so whoever reads what it writes has been here before.
-func (s *h2Servers) guard(hs *http.Server, serve func(*tls.Conn) net.Conn) {
+func (s *h2Servers) guard(hs *http.Server, serve func(*tls.Conn) net.Conn, write time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.done[hs] {
@@ -51,7 +52,7 @@ func (s *h2Servers) guard(hs *http.Server, serve func(*tls.Conn) net.Conn) {
 	}
 	// The HTTP/2 server that Caddy has configured takes none but a *tls.Conn, so this one stands in its place. It is tied to a
 	// server of its own, which never serves: through it the other's shutdown says GOAWAY to this one's connections.
-	own := &http2.Server{MaxConcurrentStreams: maxStreams, WriteByteTimeout: writeTimeout}
+	own := &http2.Server{MaxConcurrentStreams: maxStreams, WriteByteTimeout: max(write, 0)}
 	tied := &http.Server{IdleTimeout: hs.IdleTimeout, ReadTimeout: hs.ReadTimeout}
 	if err := http2.ConfigureServer(tied, own); err != nil {
 		return // it refuses cipher suites of TLS 1.2 only, and here are none

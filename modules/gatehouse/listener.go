@@ -3,9 +3,11 @@ package gatehouse
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -289,6 +291,7 @@ type conn struct {
 	of      *listener
 	heard   atomic.Bool
 	closed  atomic.Bool
+	stuck   atomic.Bool         // the client did not take what was written last
 	network netip.Prefix        // which it counts for (connections.go); the server's accept loop writes it, before anything is read
 	began   bool                // something was read; the reader's
 	leaked  func(*http.Request) // told of a request in the clear; nil: nobody is. Written before anything is read
@@ -297,11 +300,25 @@ type conn struct {
 // NetConn returns the connection below, as that of tls.Conn does.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
-// Close implements net.Conn.
+// Write implements net.Conn.
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if late := errors.Is(err, os.ErrDeadlineExceeded); late != c.stuck.Load() {
+		c.stuck.Store(late)
+	}
+	return n, err
+}
+
+// Close implements net.Conn. Of a client that takes nothing the kernel would keep what waits for it, megabytes, for as long as
+// the client likes: that is thrown away.
 func (c *conn) Close() error {
 	c.hear()
 	if c.closed.CompareAndSwap(false, true) {
 		crowded.leave(c.network)
+	}
+	if c.stuck.Load() {
+		abort(c.Conn)
+		return nil
 	}
 	return c.Conn.Close()
 }
@@ -315,10 +332,11 @@ func (c *conn) hear() {
 // connKey is where a request's context holds its *conn.
 type connKey struct{}
 
-// onConn is registered with every gated server. Bare says that no listener wrapper of an operator's is in use.
-func (app *App) onConn(ctx context.Context, c net.Conn, bare bool) context.Context {
+// onConn is registered with every gated server. Bare says that no listener wrapper of an operator's is in use; write is how long
+// a client may take none of what waits for it.
+func (app *App) onConn(ctx context.Context, c net.Conn, bare bool, write time.Duration) context.Context {
 	if hs, ok := ctx.Value(http.ServerContextKey).(*http.Server); ok {
-		app.h2.guard(hs, app.metered)
+		app.h2.guard(hs, app.metered, write)
 	}
 	if ours := ourConn(c); ours != nil {
 		ours.leaked = app.CredentialLeaked

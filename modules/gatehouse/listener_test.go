@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 )
 
 func open(t *testing.T, port string) net.Listener {
@@ -183,7 +184,7 @@ func TestQuietOnceEveryConnectionHasSpoken(t *testing.T) {
 	}
 	quiet := ln.quiet()
 	steps := []func(){
-		func() { Heard(new(App).onConn(context.Background(), tls.Server(conns[0], nil), false)) },
+		func() { Heard(new(App).onConn(context.Background(), tls.Server(conns[0], nil), false, 0)) },
 		func() { onState(conns[1], http.StateActive); onState(tls.Server(conns[1], nil), http.StateIdle) },
 		func() { conns[2].Close(); onState(conns[2], http.StateClosed) },
 	}
@@ -198,4 +199,38 @@ func TestQuietOnceEveryConnectionHasSpoken(t *testing.T) {
 	}
 	<-quiet
 	<-ln.quiet() // and at once when there is nothing to wait for
+}
+
+// What waits for a client that takes nothing is thrown away with the connection, and not kept for as long as the client likes.
+func TestStuckConnectionsAreReset(t *testing.T) {
+	for _, stuck := range []bool{true, false} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		client, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		below, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &conn{Conn: below}
+		c.heard.Store(true)
+		if stuck {
+			_ = c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+			for err == nil {
+				_, err = c.Write(make([]byte, 64<<10))
+			}
+		} else if _, err := c.Write(make([]byte, 16<<10)); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+		if n, err := io.Copy(io.Discard, client); (err != nil) != stuck || !stuck && n != 16<<10 {
+			t.Errorf("stuck %v: the client has %d bytes and %v", stuck, n, err)
+		}
+	}
 }

@@ -45,10 +45,11 @@ func (app *App) Harden(ctx caddy.Context, onError json.RawMessage, unknown caddy
 	srv.TrustedProxiesStrict = 1
 	srv.RegisterConnState(onState)
 	bare := unwrapped(srv)
-	srv.RegisterConnContext(func(ctx context.Context, c net.Conn) context.Context { return app.onConn(ctx, c, bare) })
 	srv.ReadHeaderTimeout = cmp.Or(srv.ReadHeaderTimeout, caddy.Duration(headerTimeout))
 	// Of a write, which is of 64 KiB at the most, the proxy's of 32: it must be taken within the time. Streams may pause.
 	srv.WriteIdleTimeout = cmp.Or(srv.WriteIdleTimeout, caddy.Duration(writeTimeout))
+	write := time.Duration(srv.WriteIdleTimeout)
+	srv.RegisterConnContext(func(ctx context.Context, c net.Conn) context.Context { return app.onConn(ctx, c, bare, write) })
 	for _, policy := range srv.TLSConnPolicies {
 		policy.ProtocolMin = "tls1.3"
 	}
