@@ -171,12 +171,12 @@ func known(on string) bool {
 	return verdict.Reason(on).Known() && on != string(verdict.Banned)
 }
 
-// takes reports whether the jail is for the offence.
+// takes reports whether the jail is for the offence. A path with more than one reading may be any of the jail's.
 func (j *Jail) takes(o *Offence) bool {
 	if !j.concerns(o.On) {
 		return false
 	}
-	return len(j.Paths) == 0 || o.On == j.logWord() || o.Path.Folded != "" && slices.ContainsFunc(j.Paths, func(p reqpath.Pattern) bool { return p.MatchFolded(o.Path) })
+	return len(j.Paths) == 0 || o.On == j.logWord() || o.On == string(verdict.BadPath) || o.Path.Folded != "" && slices.ContainsFunc(j.Paths, func(p reqpath.Pattern) bool { return p.MatchFolded(o.Path) })
 }
 
 // concerns reports whether such offences are the jail's, of requests for some path at least.

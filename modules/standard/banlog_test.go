@@ -153,6 +153,8 @@ func TestJailForPaths(t *testing.T) {
 		{"one path", "app_404 {\n path /status/404\n }", "/status/404", "/status/404/more", 404},
 		{"refusals", "not_found waf_blocked {\n path /shop/*\n }", "/shop/a?q=<script>alert(1)</script>", "/a?q=<script>alert(1)</script>", 403},
 		{"refusals of the WAF before it is known who asks", "waf_blocked {\n path /a /b /shop/*\n }", "/%73hop/x?q=<script>alert(1)</script>", "/shopping?q=<script>alert(1)</script>", 403},
+		{"paths with more than one reading", "bad_path app_404 {\n path /shop/*\n }", "/a/..%2fshop/x", "/status/404", 400},
+		{"a jail that does not name them", "app_404 {\n path /shop/*\n }", "/shop/404", "/shop/../404", 404},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			up := handlerBackend(t, func(w http.ResponseWriter, r *http.Request) {

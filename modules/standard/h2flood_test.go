@@ -124,6 +124,73 @@ func TestFloodsOfFramesAreCut(t *testing.T) {
 	awaitDropped(t, g)
 }
 
+// A connection has a hundred requests at a time, whatever its client says: those above are refused, one by one, and reach neither
+// a room nor the application; and when some are over, as many more are taken.
+func TestStreamsOfAConnectionAreBounded(t *testing.T) {
+	var begun, running atomic.Int64
+	release := make(chan struct{})
+	up := handlerBackend(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hold" {
+			begun.Add(1)
+			running.Add(1)
+			defer running.Add(-1)
+			<-release
+		}
+	})
+	g := openSite(t, "backend", "reverse_proxy "+up)
+	c, fr := h2(t, g)
+	var fields bytes.Buffer
+	enc := hpack.NewEncoder(&fields)
+	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "app.test"}, {":path", "/hold"}} {
+		_ = enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
+	}
+	enc.SetMaxDynamicTableSizeLimit(0)
+	open := func(stream uint32) {
+		if err := fr.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: fields.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const all, most = 150, 100
+	for n := range uint32(all) {
+		open(2*n + 1)
+	}
+	// answers reads until so many streams are over, and tells how many of them were refused and how many answered.
+	answers := func(n int) (refused, answered int) {
+		in := http2.NewFramer(nil, c)
+		for refused+answered < n {
+			f, err := in.ReadFrame()
+			if err != nil {
+				t.Fatalf("after %d refused and %d answered: %v", refused, answered, err)
+			}
+			switch f := f.(type) {
+			case *http2.RSTStreamFrame:
+				if f.ErrCode == http2.ErrCodeRefusedStream {
+					refused++
+				}
+			case *http2.HeadersFrame, *http2.DataFrame:
+				if f.Header().Flags.Has(http2.FlagHeadersEndStream) {
+					answered++
+				}
+			case *http2.GoAwayFrame:
+				t.Fatalf("the connection ends: %v", f.ErrCode)
+			}
+		}
+		return refused, answered
+	}
+	if refused, answered := answers(all - most); answered != 0 || refused != all-most {
+		t.Errorf("%d streams were refused and %d answered, want %d and none", refused, answered, all-most)
+	}
+	gatetest.Eventually(t, "a hundred requests run", func() bool { return running.Load() == most })
+	close(release)
+	if _, answered := answers(most); answered != most || begun.Load() != most {
+		t.Errorf("%d are answered, of %d that began; want %d", answered, begun.Load(), most)
+	}
+	open(2*all + 1)
+	if _, answered := answers(1); answered != 1 {
+		t.Error("nothing is taken afterwards")
+	}
+}
+
 // Whoever navigates away resets all that was under way, and goes on: the connection stays.
 func TestWhoNavigatesAwayIsNoFlood(t *testing.T) {
 	var running atomic.Int64
