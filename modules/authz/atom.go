@@ -183,7 +183,7 @@ func (w *who) fill(f *facts, q *Query) {
 		w.claims[i].fillUnsorted(f, id.Claims[w.claims[i].name])
 	}
 	for i := range w.facts {
-		w.facts[i].one(f, id.Facts[w.facts[i].name])
+		w.facts[i].one(f, q.fact(w.facts[i].name))
 	}
 }
 

@@ -186,7 +186,16 @@ func (a *celRequest) ResolveName(name string) (any, bool) {
 	case "claims":
 		return a.who.Claims, true
 	case "facts":
-		return a.who.Facts, true
+		if q.Device == "" {
+			return a.who.Facts, true
+		}
+		facts := map[string]string{identity.FactDevice: q.Device}
+		for name, value := range a.who.Facts {
+			if name != identity.FactDevice {
+				facts[name] = value
+			}
+		}
+		return facts, true
 	case "tenant":
 		return q.Tenant, true
 	case "amr":

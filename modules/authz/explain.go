@@ -156,7 +156,7 @@ func (e *explainer) found(c Condition) string {
 		a, _ := parseSegment(c.Values)
 		return fmt.Sprintf("it is %q; %s %s", segment(q.Path, a.nth), a.claim, few(id.Claims[a.claim]))
 	case "device":
-		if v := id.Facts[identity.FactDevice]; v != "" {
+		if v := q.fact(identity.FactDevice); v != "" {
 			return v
 		}
 		return "not found out"

@@ -67,6 +67,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.needsLogin() && len(house.ProvidersOf(h.oracle.tenant)) == 0 {
 		return h.at(errors.New("nobody can log in: put `local` or `oidc <issuer> <client-id> <secret>` into the gatehouse global option"))
 	}
+	if len(h.oracle.who.facts) > 0 && house.Room("verify") == nil { // neither would ever hold, which nobody means
+		return h.at(errors.New("device: the gateway tells devices apart only where the house says `verify`: put it into the gatehouse global option"))
+	}
 	if h.Shadow != nil {
 		candidate, err := readyPolicy(h.Shadow, Families(house.Roles.Families))
 		if err != nil {
@@ -135,7 +138,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	q := Query{
 		Path: req.Path, Method: r.Method, Host: r.Host, Client: req.ClientIP, Now: req.Start,
-		Who: req.Identity, Tenant: req.Site.Tenant,
+		Who: req.Identity, Tenant: req.Site.Tenant, Device: req.Device,
 	}
 	held, err := h.held(req, q.Now)
 	if err != nil {
@@ -182,7 +185,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 func (h *Handler) allows(r *http.Request, req *gatehouse.Request) bool {
 	q := Query{
 		Path: req.Path, Method: r.Method, Host: r.Host, Client: req.ClientIP, Now: time.Now(),
-		Who: req.Identity, Tenant: req.Site.Tenant,
+		Who: req.Identity, Tenant: req.Site.Tenant, Device: req.Device,
 	}
 	held, err := h.held(req, q.Now)
 	if err != nil {

@@ -22,6 +22,15 @@ type Query struct {
 	Who     identity.Proof
 	Tenant  string
 	Granted []string
+	Device  string // identity.DeviceKnown or DeviceUnknown; "": not found out
+}
+
+// fact is what the gateway has found out, by name.
+func (q *Query) fact(name string) string {
+	if name == identity.FactDevice && q.Device != "" {
+		return q.Device
+	}
+	return q.Who.Fact(name)
 }
 
 // hostName is the host without port and final dot, in lower case.

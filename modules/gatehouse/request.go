@@ -20,7 +20,7 @@ const requestVar = "gatehouse.request"
 
 // Request is the one object that lives as long as a request does. Each field has one writer, kept by the
 // architecture test: ID, Run, ClientIP, Path, Site, Start, Navigation and Connection admit; Certificate clientcert; WAF and Inspected waf;
-// Identity and Challenger authn; Grant and Granted authz. Everybody may read. It is used by one goroutine at a time, like the request itself.
+// Identity and Challenger authn; Device verify; Grant and Granted authz. Everybody may read. It is used by one goroutine at a time, like the request itself.
 type Request struct {
 	ID         string       // unique, unguessable, safe in headers and pages
 	Run        *running.Run // cuts it; r.Context() ends with it
@@ -38,6 +38,7 @@ type Request struct {
 
 	Identity   identity.Proof
 	Challenger Challenger
+	Device     string // identity.DeviceKnown or DeviceUnknown; "" when nobody has found out
 
 	Grant   verdict.Grant
 	Granted []string // roles that the person holds here for a while, sorted, without those of their own

@@ -85,6 +85,7 @@ func TestRefusedConfigurations(t *testing.T) {
 		{"a family without roles", []string{"idp", "local\n roles {\n family administration\n }"}, []string{"family <name> <role...>", "Caddyfile:"}},
 		{"a sensitive route for everybody", []string{"policy", "allow role staff\n route /x {\n sensitive\n allow authenticated\n }"}, []string{"sensitive", "name roles", "Caddyfile:"}},
 		{"a tenant with a provider that is none", []string{"idp", "local\n tenant acme {\n providers corp\n }"}, []string{"tenant acme", "none of the house"}},
+		{"a condition on devices that nobody tells apart", []string{"policy", "allow role staff device known"}, []string{"device", "`verify`", "Caddyfile:"}},
 		{"TRACE", []string{"policy", "allow authenticated\n methods TRACE"}, []string{"TRACE", "never"}},
 		{"a client's own identity header", []string{"policy", "allow authenticated\n keep_header X-Gatehouse-User"}, []string{"cannot come from a client"}},
 		{"an unknown forward field", []string{"policy", "allow authenticated\n forward shoe_size"}, []string{"shoe_size", "Caddyfile:"}},

@@ -65,6 +65,7 @@ type memo struct {
 	by     *desk // whose policy it was
 	addr   netip.Addr
 	cookie string
+	device string // identity.DeviceKnown or DeviceUnknown
 	slot   uint32
 	gen    uint64
 }
@@ -119,10 +120,10 @@ func slotOf(id string) uint32 {
 	return (uint32(n[0])<<8 | uint32(n[1])) % slots
 }
 
-// passes reports whether this visit of the session was judged a short while ago, and passed.
-func (b *book) passes(d *desk, session string, addr netip.Addr, cookie string, now time.Time) bool {
+// passes reports whether this visit of the session was judged a short while ago, and passed; and what it found of the device.
+func (b *book) passes(d *desk, session string, addr netip.Addr, cookie string, now time.Time) (device string, ok bool) {
 	m, ok := b.memos.Get(recent.KeyOf(session), now)
-	return ok && m.by == d && m.addr == addr && m.cookie == cookie && cookie != "" && b.gens[m.slot].Load() == m.gen
+	return m.device, ok && m.by == d && m.addr == addr && m.cookie == cookie && cookie != "" && b.gens[m.slot].Load() == m.gen
 }
 
 // remember has the visit pass for a while, unless the record has changed since gen was read.

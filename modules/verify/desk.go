@@ -30,6 +30,7 @@ type desk struct {
 type person struct {
 	who     identity.Identity
 	tenant  string
+	since   time.Time // of the session
 	hasRole func(string) bool
 }
 
@@ -40,6 +41,7 @@ type decision struct {
 	Held    held // with an outcome beyond Notify
 	News    bool // it was written down just now
 	Proven  bool // it passes only since it was proven, or approved
+	Device  string
 	Email   string
 }
 
@@ -63,6 +65,7 @@ func (d *desk) judge(ctx context.Context, p person, v visit, proven func(since t
 	err = d.book.update(ctx, p.who, d.remember, func(r *record) error {
 		switch got = d.decide(r, p, v, proven); { // as it is stored now
 		case got.passes():
+			v.Proven = got.Proven
 			r.learn(v, got.Signals, d.remember)
 		case got.News:
 			got.Held = *r.hold(v, id, got.Signals, got.Outcome)
@@ -94,6 +97,9 @@ func (d *desk) decide(r *record, p person, v visit, proven func(since time.Time)
 	for _, s := range got.Signals {
 		got.Outcome = max(got.Outcome, outcome(s, d.policy, d.parts, p.hasRole, p.tenant))
 	}
+	if got.Device = identity.DeviceUnknown; r.usedBefore(v.Device, p.since) {
+		got.Device = identity.DeviceKnown
+	}
 	w := r.waits(v)
 	switch {
 	case got.passes():
@@ -102,7 +108,7 @@ func (d *desk) decide(r *record, p person, v visit, proven func(since time.Time)
 	case got.Outcome == Deny:
 		return got
 	case w == nil && got.Outcome == StepUp && proven(time.Time{}):
-		got.Outcome, got.Proven, got.News = Allow, true, true
+		got.Outcome, got.Proven, got.News, got.Device = Allow, true, true, identity.DeviceKnown
 		return got
 	case w == nil:
 		got.News = true
@@ -114,7 +120,7 @@ func (d *desk) decide(r *record, p person, v visit, proven func(since time.Time)
 	case w.Denied:
 		got.Outcome = Deny
 	case w.Approved && covered, got.Outcome == StepUp && proven(w.At):
-		got.Outcome, got.Proven, got.News = Allow, true, true
+		got.Outcome, got.Proven, got.News, got.Device = Allow, true, true, identity.DeviceKnown
 	case !covered:
 		got.News = true
 	}
@@ -125,6 +131,7 @@ func (d *desk) decide(r *record, p person, v visit, proven func(since time.Time)
 func (d *desk) pass(ctx context.Context, p person, v visit, signals []Signal) error {
 	d.locate(&v)
 	return d.book.update(ctx, p.who, d.remember, func(r *record) error {
+		v.Proven = true
 		r.learn(v, signals, d.remember)
 		return nil
 	})
@@ -158,6 +165,7 @@ func (d *desk) useCode(ctx context.Context, p person, v visit, code string) (sig
 			return errCode
 		}
 		signals = h.Signals
+		v.Proven = true
 		r.learn(v, signals, d.remember)
 		return nil
 	})

@@ -17,7 +17,7 @@
 //
 // # Reads / Writes
 //
-// Reads Request.Identity, ClientIP, Path, Site. Writes none of Request's fields. Store buckets verify (one sealed record a
+// Reads Request.Identity, ClientIP, Path, Site. Writes Request.Device. Store buckets verify (one sealed record a
 // person, under a hash), verify.mail (how many messages a person was sent).
 //
 // # Invariants

@@ -43,7 +43,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
 	value, _ := cookie.Get(r.Header, deviceCookie)
-	if b.passes(m.desk, req.Identity.Session(), req.ClientIP, value, req.Start) { // Fast path
+	if device, ok := b.passes(m.desk, req.Identity.Session(), req.ClientIP, value, req.Start); ok { // Fast path
+		req.Device = device
 		return onward(b, w, r, req, next)
 	}
 	a := m.arrival(b, r, req, value)
@@ -54,6 +55,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	judged.WithLabelValues(got.Outcome.String()).Inc()
 	a.tell(r, got)
 	if got.passes() {
+		req.Device = got.Device
 		return onward(b, w, r, req, next)
 	}
 	if got.Outcome != Deny && openToHeld(req.Path.Decoded) {
@@ -125,7 +127,7 @@ func (m *Room) look(b *book, r *http.Request, req *gatehouse.Request, value stri
 	d.book = b
 	return &arrival{
 		Room: m, book: b, desk: &d, req: req, cookie: value, slot: slot, gen: b.gens[slot].Load(),
-		person: person{who: who, tenant: req.Site.Tenant, hasRole: req.Identity.HasRole},
+		person: person{who: who, tenant: req.Site.Tenant, since: req.Identity.Since(), hasRole: req.Identity.HasRole},
 		visit: visit{
 			Addr: req.ClientIP, Device: b.deviceOf(value, who.Provider, who.Subject), Agent: pseudonym.Agent(r.UserAgent()),
 			Site: req.Site.Name, Email: who.Email, Now: req.Start,
@@ -139,7 +141,7 @@ func (a *arrival) judge(r *http.Request) (decision, error) {
 	fresh := a.book.first(session, now) && now.Sub(a.req.Identity.Since()) < freshLogin
 	got, err := a.desk.judge(r.Context(), a.person, a.visit, func(since time.Time) bool { return fresh && a.proven(since) })
 	if err == nil && got.passes() {
-		a.book.remember(session, memo{by: a.Room.desk, addr: a.req.ClientIP, cookie: a.cookie, slot: a.slot, gen: a.gen}, now)
+		a.book.remember(session, memo{by: a.Room.desk, addr: a.req.ClientIP, cookie: a.cookie, device: got.Device, slot: a.slot, gen: a.gen}, now)
 	}
 	return got, err
 }

@@ -49,6 +49,8 @@ type device struct {
 	Agent string    `json:"agent,omitempty"`
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
+
+	Proven bool `json:"proven,omitempty"` // it was new, and the person proved that it is theirs
 }
 
 // place is a spot on Earth, give or take Radius km.
@@ -87,6 +89,7 @@ type visit struct {
 	Now    time.Time
 	Geo    geo
 	Listed bool
+	Proven bool // it passes since the person has proven themselves
 }
 
 // prefixOf is the network of an address: /24, or /48 of IPv6.
@@ -124,6 +127,12 @@ func (r *record) network(p netip.Prefix) *network {
 
 func (r *record) knowsDevice(id string) bool {
 	return id != "" && slices.ContainsFunc(r.Devices, func(d device) bool { return d.ID == id })
+}
+
+// usedBefore reports whether the person has used the device before the session began, or has proven that it is theirs: what
+// was let in with this very session, unasked, is known of no better than before.
+func (r *record) usedBefore(id string, session time.Time) bool {
+	return id != "" && slices.ContainsFunc(r.Devices, func(d device) bool { return d.ID == id && (d.Proven || d.First.Before(session)) })
 }
 
 // waits returns what is held of this visit, or nil.
@@ -187,7 +196,7 @@ func (r *record) learn(v visit, signals []Signal, remember time.Duration) {
 			d = r.Devices[i]
 			r.Devices = slices.Delete(r.Devices, i, i+1)
 		}
-		d.Last, d.Agent = v.Now, v.Agent
+		d.Last, d.Agent, d.Proven = v.Now, v.Agent, d.Proven || v.Proven
 		if r.Devices = append(r.Devices, d); len(r.Devices) > maxDevices {
 			r.Devices = slices.Delete(r.Devices, 0, len(r.Devices)-maxDevices)
 		}
