@@ -314,6 +314,11 @@ func (app *App) start() error {
 // Stop has running requests judged by the configuration that took over. It closes nothing: other apps may still be serving
 // (CADDY 4). Everything is given back in Cleanup.
 func (app *App) Stop() error {
+	for _, room := range app.rooms {
+		if s, ok := room.(RoomStopper); ok {
+			s.StopRoom()
+		}
+	}
 	app.leave()
 	return nil
 }
@@ -372,6 +377,10 @@ func (app *App) Origins() []string { return app.origins }
 type RoomStarter interface {
 	StartRoom(app *App, state *State) error
 }
+
+// RoomStopper is implemented by what the house says to a room, when that has something to finish while the state is still open.
+// After a reload the next configuration runs already.
+type RoomStopper interface{ StopRoom() }
 
 // Room returns what the house says to the room of this name, or nil.
 func (app *App) Room(name string) any { return app.rooms[name] }

@@ -295,7 +295,11 @@ func (a *arrival) post(kind string, l mail.Letter) {
 			return
 		}
 		messages.WithLabelValues(kind, "failed").Inc()
-		if state, closed := a.house.State(); closed == nil {
+		house := a.house
+		if next := gatehouse.Running(); next != nil { // since a reload, perhaps
+			house = next
+		}
+		if state, closed := house.State(); closed == nil {
 			failed.Time, failed.Detail = time.Now(), kind+": "+err.Error()
 			state.Bus.Publish(failed)
 		}

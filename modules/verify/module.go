@@ -54,6 +54,7 @@ type Room struct {
 	house    *gatehouse.App
 	desk     *desk
 	postman  *mail.Postman
+	lastPost func() // nil: nothing is sent
 	places   *places
 	open     gatehouse.Kept[book]
 	exempt   map[string]bool // providers for emergencies
@@ -145,9 +146,27 @@ func (m *Room) StartRoom(house *gatehouse.App, state *gatehouse.State) error {
 		}
 	}(m.ctx)
 	if m.postman != nil {
-		go m.postman.Run(m.ctx)
+		ctx, cancel := context.WithCancel(m.ctx)
+		sent := make(chan struct{})
+		go func() {
+			m.postman.Run(ctx)
+			close(sent)
+		}()
+		m.lastPost = func() {
+			cancel()
+			if caddy.Exiting() { // a reload goes on without waiting
+				<-sent
+			}
+		}
 	}
 	return nil
+}
+
+// StopRoom implements [gatehouse.RoomStopper]: what waits is sent, or told of, before the process ends.
+func (m *Room) StopRoom() {
+	if m.lastPost != nil {
+		m.lastPost()
+	}
 }
 
 // settle knows the house, once its providers are there. Only Provision of a site's handler calls it.
@@ -219,6 +238,7 @@ var (
 	_ caddy.Provisioner           = (*Room)(nil)
 	_ caddyfile.Unmarshaler       = (*Room)(nil)
 	_ gatehouse.RoomStarter       = (*Room)(nil)
+	_ gatehouse.RoomStopper       = (*Room)(nil)
 	_ caddy.Provisioner           = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

@@ -7,7 +7,7 @@
 //
 // # Invariants
 //
-// Post never waits. At most queueLength letters wait; none outlives the process. A password is never sent in the clear.
+// Post never waits. At most queueLength letters wait; none outlives the process, but what becomes of each that was taken is told, unless the process is killed. A password is never sent in the clear.
 //
 // # Cost
 //

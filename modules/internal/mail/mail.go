@@ -7,6 +7,7 @@ import (
 	"net"
 	netmail "net/mail"
 	"strconv"
+	"sync"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
@@ -17,6 +18,7 @@ import (
 const (
 	queueLength = 256
 	sendFor     = 20 * time.Second
+	lastFor     = 5 * time.Second // what still waits when nobody sends any more has so long together
 )
 
 // SMTP is how messages are sent. The zero SMTP sends none.
@@ -47,13 +49,19 @@ type Letter struct {
 
 // Postman sends letters one after the other, beside the requests. Make one with [New]; it is safe for concurrent use.
 type Postman struct {
-	queue  chan Letter
+	mu    sync.Mutex
+	ended bool        // guarded by mu; nothing is taken any more
+	queue chan Letter // sent to with mu
+
 	client *gomail.Client
 	from   string
 }
 
-// ErrFull: a letter was not taken, since as many wait as may.
-var ErrFull = errors.New("too many messages wait to be sent")
+// Why a letter was not taken.
+var (
+	ErrFull  = errors.New("too many messages wait to be sent")
+	ErrEnded = errors.New("messages are not sent any more: the configuration has ended")
+)
 
 // New checks the settings. User and password are the words themselves. Nothing is sent before Run or Send is called.
 func New(s SMTP, password string) (*Postman, error) {
@@ -92,8 +100,14 @@ func New(s SMTP, password string) (*Postman, error) {
 	return &Postman{queue: make(chan Letter, queueLength), client: client, from: s.From}, nil
 }
 
-// Post has the letter sent soon, or returns ErrFull.
+// Post has the letter sent soon, or returns ErrFull or, once Run has returned, ErrEnded. Of each letter that it takes Tell is
+// told.
 func (p *Postman) Post(l Letter) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return ErrEnded
+	}
 	select {
 	case p.queue <- l:
 		return nil
@@ -102,17 +116,42 @@ func (p *Postman) Post(l Letter) error {
 	}
 }
 
-// Run sends what was posted, until ctx ends.
+// Run sends what was posted, until ctx ends; what waits then is sent as far as that takes no longer than lastFor. It must be
+// called once.
 func (p *Postman) Run(ctx context.Context) {
+	going := context.WithoutCancel(ctx) // who is being talked to is not interrupted
 	for {
 		select {
 		case <-ctx.Done():
+			last, cancel := context.WithTimeout(going, lastFor)
+			defer cancel()
+			for p.next(last) {
+			}
 			return
 		case l := <-p.queue:
-			if err := p.Send(ctx, l); l.Tell != nil {
-				l.Tell(err)
-			}
+			p.deliver(going, l)
 		}
+	}
+}
+
+// next sends one of the letters that wait. When there is none, none is taken any more.
+func (p *Postman) next(ctx context.Context) bool {
+	p.mu.Lock()
+	select {
+	case l := <-p.queue:
+		p.mu.Unlock()
+		p.deliver(ctx, l)
+		return true
+	default:
+		p.ended = true
+		p.mu.Unlock()
+		return false
+	}
+}
+
+func (p *Postman) deliver(ctx context.Context, l Letter) {
+	if err := p.Send(ctx, l); l.Tell != nil {
+		l.Tell(err)
 	}
 }
 
