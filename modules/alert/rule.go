@@ -70,6 +70,8 @@ var rules = []rule{
 		summary: "{subject}: a WAF lets pass what it should not, or has had to be slow to be safe.", count: []of{kinds("waf.canary_failed", "waf.prover_off", "waf.failed_open")}},
 	{name: "GatehouseEvidenceStopped", class: availability, severity: critical, after: 5 * time.Minute,
 		summary: "The audit log cannot be written.", level: []of{{metric: "gatehouse_audit_writable", below: true, limit: 1}}},
+	{name: "GatehouseEvidenceStopped", class: availability, severity: critical, by: "copy", after: 5 * time.Minute,
+		summary: "The copy of the audit log at {subject} is not kept up to date.", level: []of{{metric: "gatehouse_audit_copy_up", below: true, limit: 1}}},
 	{name: "GatehouseEvidenceStopped", class: availability, severity: critical, by: "sink", after: 5 * time.Minute,
 		summary: "The collector {subject} takes no records.", level: []of{{metric: "gatehouse_siem_up", below: true, limit: 1}}},
 	{name: "GatehouseAlertsUndelivered", class: availability, severity: critical, by: "receiver", after: 5 * time.Minute,

@@ -63,7 +63,7 @@ func statusNow() (s status, err error) {
 	if _, state, err := gatehouse.RunningState(); err == nil {
 		s.Identity = state.Audit.Identity(s.Origin)
 	}
-	s.Logs = sweeping.Load().status()
+	s.Logs, s.Copies = sweeping.Load().status(), copying.Load().status()
 	s.Holds, err = chain.Holds(c.Dir())
 	return s, err
 }

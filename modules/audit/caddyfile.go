@@ -11,6 +11,7 @@ import (
 //		retention <duration>
 //		epoch     <duration>
 //		logs      <file> [<duration>]
+//		copy      <directory>
 //	}
 func (s *Settings) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // audit
@@ -52,8 +53,11 @@ func (s *Settings) word(d *caddyfile.Dispenser) error {
 		}
 		s.Logs = append(s.Logs, l)
 		return nil
+	case word == "copy" && len(args) == 1:
+		s.Copies = append(s.Copies, args[0])
+		return nil
 	}
-	return d.Errf("audit: %q is no option, or has not the arguments that it needs: the options are retention <duration>, epoch <duration>, logs <file> [<duration>]", word)
+	return d.Errf("audit: %q is no option, or has not the arguments that it needs: the options are retention <duration>, epoch <duration>, logs <file> [<duration>], copy <directory>", word)
 }
 
 var _ caddyfile.Unmarshaler = (*Settings)(nil)

@@ -61,6 +61,7 @@ func directory(args []string) string {
 func readFlags(cmd *cobra.Command) {
 	cmd.Flags().String("key", "", "The public key that was kept elsewhere, or a file with it")
 	cmd.Flags().StringArray("checkpoint", nil, "A file with a checkpoint that was kept elsewhere; may be given again")
+	cmd.Flags().StringArray("copy", nil, "A copy of the record, as audit's copy keeps it, to compare with; may be given again")
 	cmd.Flags().StringArray("witness", nil, "The public key of a witness that must have cosigned each checkpoint; may be given again")
 	cmd.Flags().StringArray("signer", nil, "A further public key that checkpoints may be signed with; may be given again")
 }
@@ -85,6 +86,17 @@ func readOptions(cmd *cobra.Command) (o chain.VerifyOptions, err error) {
 			return o, err
 		}
 		o.Anchors = append(o.Anchors, msg)
+	}
+	places, _ := cmd.Flags().GetStringArray("copy")
+	for _, place := range places {
+		had, root, err := chain.Copied(place)
+		if err != nil {
+			return o, err
+		}
+		o.Anchors = append(o.Anchors, had...)
+		if o.Root == "" {
+			o.Root = root
+		}
 	}
 	return o, nil
 }
@@ -185,6 +197,16 @@ func writeStatus(w io.Writer, s status) error {
 	}
 	if s.Down != "" {
 		fmt.Fprintf(w, "IT CANNOT BE WRITTEN, and what administrators ask for is refused: %s\n", s.Down)
+	}
+	for _, c := range s.Copies {
+		fmt.Fprintf(w, "copy %s: %d records", c.Place, c.Size)
+		if !c.At.IsZero() {
+			fmt.Fprintf(w, ", as of %s", c.At.UTC().Format(time.RFC3339))
+		}
+		if c.Error != "" {
+			fmt.Fprintf(w, ", NOT UP TO DATE: %s", c.Error)
+		}
+		fmt.Fprintln(w)
 	}
 	for _, l := range s.Logs {
 		fmt.Fprintf(w, "log %s: %d files, %d bytes, kept for %s", l.File, l.Files, l.Bytes, l.Keep)

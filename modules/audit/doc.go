@@ -16,7 +16,8 @@
 //
 // # Reads / Writes
 //
-// Reads and writes the folder audit of the state directory; removes log files that the settings name. No field of Request, no store keyspace.
+// Reads and writes the folder audit of the state directory; removes log files that the settings name,
+// and writes the directories that they name for copies. No field of Request, no store keyspace.
 //
 // # Invariants
 //

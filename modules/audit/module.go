@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -25,6 +27,9 @@ type Settings struct {
 	Epoch caddy.Duration `json:"epoch,omitempty"`
 	// Log files that Caddy's loggers write, and how long they and what they are rolled into are kept.
 	Logs []Log `json:"logs,omitempty"`
+
+	// Directories that copies of the record are kept in, best where nobody can change or remove anything.
+	Copies []string `json:"copies,omitempty"`
 
 	ctx    caddy.Context
 	logger *zap.Logger
@@ -60,10 +65,16 @@ func (s *Settings) Provision(ctx caddy.Context) error {
 			return errors.New("audit: logs: want a day or more, such as 30d")
 		}
 	}
-	if s.ctx = ctx; ctx.Context != nil {
-		s.logger = ctx.Logger()
+	for i, place := range s.Copies {
+		if !filepath.IsAbs(place) || slices.Contains(s.Copies[:i], place) {
+			return fmt.Errorf("audit: copy: %q is not an absolute path, or is there twice: write one such as /mnt/worm/gatehouse-audit", place)
+		}
 	}
-	return nil
+	if ctx.Context == nil { // the Caddyfile is read
+		return nil
+	}
+	s.ctx, s.logger = ctx, ctx.Logger()
+	return gatehouse.RegisterMetrics(ctx, copyUp, copySize)
 }
 
 // StartRoom implements gatehouse.RoomStarter.
@@ -77,7 +88,25 @@ func (s *Settings) StartRoom(_ *gatehouse.App, state *gatehouse.State) error {
 	}
 	sweeping.Store(sweep)
 	go sweep.run(s.ctx)
+	for _, place := range s.Copies {
+		if within(state.Audit.Dir(), place) || within(place, state.Audit.Dir()) {
+			return fmt.Errorf("audit: copy: %s is the audit log's own directory, or in it: write another, on another machine if you can", place)
+		}
+	}
+	keep := newCopier(state.Audit.Dir(), s.Copies, state.Bus.Publish, func() {
+		if c, err := state.Audit.Chain(); err == nil {
+			c.Publish()
+		}
+	})
+	copying.Store(keep)
+	go keep.run(s.ctx)
 	return nil
+}
+
+// within reports whether the path is the directory, or in it.
+func within(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
 var (
@@ -92,4 +121,5 @@ type status struct {
 	Directory string       `json:"directory"`
 	Holds     []chain.Hold `json:"holds"`
 	Logs      []logStatus  `json:"logs,omitempty"`
+	Copies    []copyStatus `json:"copies,omitempty"`
 }

@@ -112,6 +112,9 @@ func (a *AuditLog) Chain() (*chain.Chain, error) {
 	return a.chain, nil
 }
 
+// Dir is the directory of the record.
+func (a *AuditLog) Dir() string { return a.dir }
+
 // Identity is the public key of the house that published checkpoints are signed with, besides that of the epoch.
 func (a *AuditLog) Identity(origin string) string {
 	return chain.NewSigner(origin, a.keys.PublicKey(auditPurpose), nil).Verifier()

@@ -17,8 +17,16 @@ func (v *verifier) anchors() (all []Checkpoint, err error) {
 	for _, c := range v.certs {
 		keys = append(keys, c.key)
 	}
+	known, err := verifiers(keys...)
+	if err != nil {
+		return nil, err
+	}
 	for _, msg := range v.o.Anchors {
-		c, err := ParseCheckpoint(msg, keys...)
+		n, err := note.Open(msg, known)
+		if err != nil {
+			return nil, fmt.Errorf("a checkpoint from elsewhere: %w", err)
+		}
+		c, err := parseCheckpoint(n.Text)
 		if err != nil {
 			return nil, fmt.Errorf("a checkpoint from elsewhere: %w", err)
 		}

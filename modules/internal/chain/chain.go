@@ -68,6 +68,7 @@ type Chain struct {
 	ended  bool      // guarded by mu
 	wake   chan struct{}
 	urgent chan struct{}
+	asked  chan chan struct{} // for a published checkpoint
 	done   chan struct{}
 
 	// The rest is the writer's alone.
@@ -106,7 +107,7 @@ func Open(dir string, o Options) (*Chain, error) {
 	if o.Origin == "" {
 		return nil, errors.New("a chain needs an origin")
 	}
-	c := &Chain{dir: dir, start: time.Now(), wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), done: make(chan struct{})}
+	c := &Chain{dir: dir, start: time.Now(), wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), asked: make(chan chan struct{}), done: make(chan struct{})}
 	c.run = fmt.Sprintf("%x", newSeed()[:6])
 	c.o = o.orDefault()
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -97,6 +97,14 @@ func ParseCheckpoint(msg []byte, keys ...string) (Checkpoint, error) {
 }
 
 func openNote(msg string, keys ...string) (*note.Note, error) {
+	known, err := verifiers(keys...)
+	if err != nil {
+		return nil, err
+	}
+	return note.Open([]byte(msg), known)
+}
+
+func verifiers(keys ...string) (note.Verifiers, error) {
 	var known []note.Verifier
 	for _, key := range keys {
 		v, err := note.NewVerifier(key)
@@ -105,7 +113,7 @@ func openNote(msg string, keys ...string) (*note.Note, error) {
 		}
 		known = append(known, v)
 	}
-	return note.Open([]byte(msg), note.VerifierList(known...))
+	return note.VerifierList(known...), nil
 }
 
 // epochCert certifies the key of an epoch: who comes next, and over what.

@@ -24,6 +24,10 @@ func (c *Chain) write() {
 		case <-c.wake:
 			c.gather()
 			c.commitAll()
+		case published := <-c.asked:
+			c.commitAll()
+			c.publish()
+			close(published)
 		case <-round.C:
 			c.commitAll() // what failed before may work now
 			c.look()

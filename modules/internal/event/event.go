@@ -75,6 +75,8 @@ const (
 	AlertResolved     Kind = "alert.resolved"     // it no longer is
 	AlertUndelivered  Kind = "alert.undelivered"  // a receiver takes no alerts, or will never get one; Attrs say which, Detail why
 	AlertDelivered    Kind = "alert.deliverable"  // it takes them again
+	AuditCopyFailed   Kind = "audit.copy_failed"  // a copy of the audit log is not up to date; Attrs say which, Detail why
+	AuditCopied       Kind = "audit.copied"       // it is again
 	LogsRemoved       Kind = "logs.removed"       // a log file is about to be removed; Attrs say which, and why
 	SIEMDown          Kind = "siem.down"          // a collector takes nothing; Detail says which, and why
 	SIEMResumed       Kind = "siem.resumed"       // it takes again; Attrs say for how long it did not
@@ -152,7 +154,7 @@ func (k Kind) Stream() Stream {
 		return Access
 	case WAFDetected, WAFFailedOpen, WAFCanaryFailed, WAFProverOff:
 		return WAF
-	case AuditFailed, AuditResumed, SIEMDown, SIEMResumed, SIEMLost, BlocklistRejected, BlocklistStale, JailLogUnread, BreachedUnread, ClockRolledBack,
+	case AuditFailed, AuditResumed, AuditCopyFailed, AuditCopied, SIEMDown, SIEMResumed, SIEMLost, BlocklistRejected, BlocklistStale, JailLogUnread, BreachedUnread, ClockRolledBack,
 		ProtocolFlood, MessageFailed, GeoTrouble, GeoMended, AlertRaised, AlertResolved, AlertUndelivered, AlertDelivered:
 		return System
 	}

@@ -62,7 +62,7 @@ func denied(r *Record) bool {
 // of the gateway does not do its work.
 func failed(r *Record) bool {
 	switch event.Kind(r.Kind) {
-	case event.AuditFailed, event.WAFCanaryFailed, event.WAFFailedOpen, event.WAFProverOff, event.RulesRejected,
+	case event.AuditFailed, event.AuditCopyFailed, event.WAFCanaryFailed, event.WAFFailedOpen, event.WAFProverOff, event.RulesRejected,
 		event.BlocklistRejected, event.BlocklistStale, event.JailLogUnread, event.BreachedUnread, event.ClockRolledBack, event.MessageFailed, event.GeoTrouble:
 		return true
 	}

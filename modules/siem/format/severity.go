@@ -20,7 +20,7 @@ const (
 // SeverityOf is decided by the kind; for requests and what has no kind of its own, by the reason they were refused for.
 func SeverityOf(r *Record) Severity {
 	switch event.Kind(r.Kind) {
-	case event.AuditFailed, event.WAFCanaryFailed, event.WAFFailedOpen, event.UserCompromised, event.ClockRolledBack, event.IncidentReport,
+	case event.AuditFailed, event.AuditCopyFailed, event.WAFCanaryFailed, event.WAFFailedOpen, event.UserCompromised, event.ClockRolledBack, event.IncidentReport,
 		event.BreakGlassSealed, event.BreakGlassAsked, event.BreakGlassUsed, event.BreakGlassRequest, event.BreakGlassUnsealed:
 		return High
 	case event.LoginFailed, event.FactorFailed, event.SessionsApart, event.VerifyHeld, event.VerifyFailed, event.VerifyDenied,
@@ -29,7 +29,7 @@ func SeverityOf(r *Record) Severity {
 		event.ProtocolFlood:
 		return Medium
 	case event.LoginSucceeded, event.SessionCreated, event.SessionEnded, event.FactorUsed, event.StepUpSucceeded,
-		event.StepUpRedeemed, event.HouseStarted, event.AuditResumed, event.RulesLoaded:
+		event.StepUpRedeemed, event.HouseStarted, event.AuditResumed, event.AuditCopied, event.RulesLoaded:
 		return Info
 	}
 	switch verdict.Reason(r.Reason) {
