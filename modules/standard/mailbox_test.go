@@ -3,6 +3,7 @@ package standard_test
 import (
 	"bufio"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/pem"
 	"io"
 	"mime/quotedprintable"
@@ -20,12 +21,21 @@ import (
 type mailbox struct {
 	addr, ca string
 	mail     chan string
+
+	implicit bool          // TLS from the first byte
+	auth     string        // what AUTH PLAIN has to say before a letter is taken; "": nothing
+	hold     chan struct{} // nobody is greeted before it is closed; nil: at once
 }
 
 func newMailbox(t testing.TB) *mailbox { return newMailboxOf(t, 0) }
 
 // newMailboxOf is one that knows TLS up to the version; 0: all.
 func newMailboxOf(t testing.TB, version uint16) *mailbox {
+	return openMailbox(t, version, new(mailbox))
+}
+
+// openMailbox opens a mail server that is set up already.
+func openMailbox(t testing.TB, version uint16, m *mailbox) *mailbox {
 	t.Helper()
 	srv := httptest.NewTLSServer(nil) // for its certificate, of 127.0.0.1
 	t.Cleanup(srv.Close)
@@ -34,7 +44,7 @@ func newMailboxOf(t testing.TB, version uint16) *mailbox {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ln.Close() })
-	m := &mailbox{addr: ln.Addr().String(), ca: filepath.Join(t.TempDir(), "ca.pem"), mail: make(chan string, 100)}
+	m.addr, m.ca, m.mail = ln.Addr().String(), filepath.Join(t.TempDir(), "ca.pem"), make(chan string, 100)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
 	if err := os.WriteFile(m.ca, ca, 0o600); err != nil {
 		t.Fatal(err)
@@ -55,8 +65,14 @@ func newMailboxOf(t testing.TB, version uint16) *mailbox {
 
 func (m *mailbox) serve(c net.Conn, config *tls.Config) {
 	defer func() { c.Close() }()
+	if m.hold != nil {
+		<-m.hold
+	}
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	secure, in := false, bufio.NewReader(c)
+	if m.implicit {
+		c = tls.Server(c, config)
+	}
+	secure, known, in := m.implicit, m.auth == "", bufio.NewReader(c)
 	say := func(text string) { _, _ = io.WriteString(c, text+"\r\n") }
 	say("220 mail.test")
 	for {
@@ -66,6 +82,8 @@ func (m *mailbox) serve(c net.Conn, config *tls.Config) {
 		}
 		word := strings.ToUpper(strings.Fields(line + " x")[0])
 		switch {
+		case word == "EHLO" && secure && m.auth != "":
+			say("250-mail.test\r\n250 AUTH PLAIN")
 		case word == "EHLO" && secure:
 			say("250 mail.test")
 		case word == "EHLO":
@@ -79,6 +97,16 @@ func (m *mailbox) serve(c net.Conn, config *tls.Config) {
 			return
 		case !secure:
 			say("530 STARTTLS first")
+		case word == "AUTH":
+			fields := strings.Fields(line)
+			said, _ := base64.StdEncoding.DecodeString(fields[len(fields)-1])
+			if known = string(said) == m.auth; known {
+				say("235 known")
+			} else {
+				say("535 unknown")
+			}
+		case !known:
+			say("530 AUTH first")
 		case word == "DATA":
 			say("354 go on")
 			var text strings.Builder

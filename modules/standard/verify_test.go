@@ -315,6 +315,61 @@ func TestVerifyByMail(t *testing.T) {
 	}
 }
 
+// A code comes by a mail server that wants a password, over TLS from the first byte or STARTTLS; with a wrong password it is
+// told that nothing was sent, and the password is in no log.
+func TestVerifyByMailWithPassword(t *testing.T) {
+	for _, tt := range []struct {
+		name, password string
+		implicit       bool
+	}{{"TLS from the first byte", "s3cret-for-mail", true}, {"STARTTLS", "s3cret-for-mail", false}, {"a wrong password", "s3cret-and-wrong", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("GATEHOUSE_TEST_SMTP", tt.password)
+			box := openMailbox(t, 0, &mailbox{implicit: tt.implicit, auth: "\x00gate\x00s3cret-for-mail"})
+			words := "from gate@mail.test\nuser gate {env.GATEHOUSE_TEST_SMTP}\nca " + box.ca
+			if tt.implicit {
+				words += "\nimplicit_tls"
+			}
+			g := verifying(t, "new_network allow\nnew_device step_up\nsmtp "+box.addr+" {\n"+words+"\n}")
+			const who = "as=sam&roles=staff&email=sam@mail.test"
+			comeFrom(t, g.Gateway, "127.0.0.1").logIn(who).want("the first login", "/x", 200, "")
+			other := comeFrom(t, g.Gateway, "127.0.0.1").logIn(who)
+			other.want("another device", "/x", 302, "/.gatehouse/verify")
+			if tt.password != "s3cret-for-mail" {
+				awaitLog(t, g.Gateway, "message.failed", "535")
+			} else {
+				box.next(t) // the notice
+				page := other.want("the page", "/.gatehouse/verify?next=/x", 200, "")
+				page = other.post("a code is asked for", "/.gatehouse/verify", page, 200, "", "do", "send", "next", "/x")
+				_, letter := box.next(t)
+				other.post("the code", "/.gatehouse/verify", page, 303, "/x", "do", "code", "code", codeInLetter.FindStringSubmatch(letter)[1], "next", "/x")
+				other.want("inside", "/x", 200, "")
+			}
+			if strings.Contains(g.Log(), tt.password) {
+				t.Error("the password is in the log")
+			}
+		})
+	}
+}
+
+// What waits for a slow mail server is sent by the configuration that took it, though another one has taken over.
+func TestNoticesSurviveAReload(t *testing.T) {
+	box := openMailbox(t, 0, &mailbox{hold: make(chan struct{})})
+	words := "new_network allow\nnew_device step_up\nsmtp " + box.addr + " {\nfrom gate@mail.test\nca " + box.ca + "\n}"
+	g := verifying(t, words)
+	const who = "as=sam&roles=staff&email=sam@mail.test"
+	comeFrom(t, g.Gateway, "127.0.0.1").logIn(who).want("the first login", "/x", 200, "")
+	for range 3 {
+		comeFrom(t, g.Gateway, "127.0.0.1").logIn(who).want("another device", "/x", 302, "/.gatehouse/verify")
+	}
+	if err := g.Load(g.text("idp", "voucher\nverify {\n"+words+"\nremember 30d\n}", "backend", "reverse_proxy "+backend(t))); err != nil {
+		t.Fatal(err)
+	}
+	close(box.hold)
+	for range 3 {
+		box.next(t)
+	}
+}
+
 // What is misspelt is refused with a sentence.
 func TestVerifyMistakes(t *testing.T) {
 	for words, says := range map[string]string{
