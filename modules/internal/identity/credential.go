@@ -48,6 +48,8 @@ type Credential struct {
 	Until      time.Time
 	Scopes     []string
 	Workspaces []string
+
+	user string // whose it is, provider:subject; ProveBy's
 }
 
 // noCredential is what nobody came with.

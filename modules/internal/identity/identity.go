@@ -97,6 +97,8 @@ func ProveBy(who Identity, by Credential) Proof {
 	}
 	who.Normalize()
 	by.Scopes, by.Workspaces = normal(by.Scopes), normal(by.Workspaces)
+	by.user = who.Provider + ":" + who.Subject // which several rooms ask for with each request
+	who.Provider, who.Subject = by.user[:len(who.Provider)], by.user[len(who.Provider)+1:]
 	return Proof{who: &who, by: &by}
 }
 
@@ -146,7 +148,7 @@ func (p Proof) Name() string {
 	if p.who == nil {
 		return ""
 	}
-	return p.who.Provider + ":" + p.who.Subject
+	return p.by.user
 }
 
 // Provider is who vouched; "" for nobody.
