@@ -145,7 +145,7 @@ type connKey struct{}
 func (s *Sockets) as(role Role) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _ := r.Context().Value(connKey{}).(net.Conn)
-		who, err := peerName(conn)
+		who, err := gatehouse.PeerName(conn)
 		if err != nil {
 			answer(w, gatehouse.AdminError(http.StatusForbidden, fmt.Errorf("nobody knows who asks: %w", err)))
 			return

@@ -1,4 +1,4 @@
-package operators
+package gatehouse
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// peerName returns who is at the other end of a unix socket, as the kernel knows them.
-func peerName(c net.Conn) (string, error) {
+// PeerName returns who is at the other end of a unix socket, as the kernel knows them.
+func PeerName(c net.Conn) (string, error) {
 	u, ok := c.(interface {
 		SyscallConn() (syscall.RawConn, error)
 	})
