@@ -23,7 +23,7 @@ var foundations = []string{
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "forward", "audit", "alert", "link", "siem", "operators"}
+var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "forward", "audit", "alert", "link", "siem", "operators", "stores/valkey"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
@@ -87,13 +87,14 @@ var doors = map[string]string{
 
 // engines names what a room may import besides the standard library, Caddy, x/ and lower layers.
 var engines = map[string][]string{
-	"waf":       {"github.com/corazawaf/coraza/", "github.com/corazawaf/coraza-coreruleset/", module + "rules"},
-	"idp/oidc":  {"github.com/coreos/go-oidc/", "github.com/go-jose/go-jose/"},
-	"idp/local": nil,
-	"authz":     {"cel.dev/cel-go/"},
-	"siem":      {"github.com/DeRuina/timberjack", "go.opentelemetry.io/proto/otlp/", "google.golang.org/protobuf/"},
-	"verify":    {"github.com/oschwald/maxminddb-golang/"},
-	"mfa":       {"github.com/go-webauthn/webauthn/", "github.com/boombuler/barcode/"},
+	"waf":           {"github.com/corazawaf/coraza/", "github.com/corazawaf/coraza-coreruleset/", module + "rules"},
+	"idp/oidc":      {"github.com/coreos/go-oidc/", "github.com/go-jose/go-jose/"},
+	"idp/local":     nil,
+	"authz":         {"cel.dev/cel-go/"},
+	"siem":          {"github.com/DeRuina/timberjack", "go.opentelemetry.io/proto/otlp/", "google.golang.org/protobuf/"},
+	"verify":        {"github.com/oschwald/maxminddb-golang/"},
+	"stores/valkey": {"github.com/valkey-io/valkey-go"},
+	"mfa":           {"github.com/go-webauthn/webauthn/", "github.com/boombuler/barcode/"},
 }
 
 type file struct {

@@ -43,13 +43,13 @@ type client struct {
 func (g *gateway) newClient() *client {
 	jar, _ := cookiejar.New(nil) // never fails
 	c := &client{gw: g, jar: jar, http: map[string]*http.Client{}}
-	// Every name is dialled on the loopback address, on the port that the URL says.
+	// Every name is dialled on the gateway's address, on the port that the URL says.
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		_, port, err := net.SplitHostPort(addr)
 		if err != nil {
 			return nil, err
 		}
-		return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+		return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(g.ip, port))
 	}
 	for version, h2 := range map[string]bool{"1.1": false, "2": true} {
 		protocols := new(http.Protocols)
@@ -67,7 +67,7 @@ func (g *gateway) newClient() *client {
 			if err != nil {
 				return nil, err
 			}
-			return quic.DialAddr(ctx, net.JoinHostPort("127.0.0.1", port), tlsConf, conf)
+			return quic.DialAddr(ctx, net.JoinHostPort(g.ip, port), tlsConf, conf)
 		},
 	}
 	c.http["3"] = c.around(c.h3)

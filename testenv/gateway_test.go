@@ -41,6 +41,7 @@ type config struct {
 	Plain     bool     // no gatehouse at all: plain Caddy, the negative control
 	Env       []string // further environment
 	Port      int      // default: a free one
+	IP        string   // to listen on; default: 127.0.0.1
 	Race      bool     // with the race detector
 }
 
@@ -83,7 +84,7 @@ const storyRate = "rate_limit 1000r/s /.gatehouse/*"
 const base = `
 	auto_https disable_redirects
 	skip_install_trust
-	default_bind 127.0.0.1
+	default_bind {$BIND}
 	grace_period {$GRACE}
 	admin "unix/{$ADMIN}|0600"
 `
@@ -99,6 +100,7 @@ const common = base + `
 type gateway struct {
 	bin   string
 	dir   string // short: a unix socket lives in it
+	ip    string
 	port  int
 	plain bool
 	env   map[string]string
@@ -115,7 +117,10 @@ func newGateway(bin string, c config) (*gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{bin: bin, dir: dir, port: c.Port, plain: c.Plain, secrets: map[string]bool{}, conf: filepath.Join(dir, "Caddyfile")}
+	g := &gateway{bin: bin, dir: dir, ip: c.IP, port: c.Port, plain: c.Plain, secrets: map[string]bool{}, conf: filepath.Join(dir, "Caddyfile")}
+	if g.ip == "" {
+		g.ip = "127.0.0.1"
+	}
 	if g.port == 0 {
 		if g.port, err = freePort(); err != nil {
 			return nil, err
@@ -139,6 +144,7 @@ func newGateway(bin string, c config) (*gateway, error) {
 		"XDG_DATA_HOME":   filepath.Join(dir, "data"),
 		"XDG_CONFIG_HOME": filepath.Join(dir, "config"),
 		"GORACE":          "halt_on_error=0 atexit_sleep_ms=0 exitcode=0",
+		"BIND":            g.ip,
 		"PORT":            strconv.Itoa(g.port),
 		"STATE":           filepath.Join(dir, "state"),
 		"GRACE":           "2s",
@@ -212,7 +218,7 @@ func (g *gateway) start() error {
 
 func (g *gateway) stdout() string { return filepath.Join(g.dir, "stdout.txt") }
 func (g *gateway) stderr() string { return filepath.Join(g.dir, "stderr.txt") }
-func (g *gateway) addr() string   { return "127.0.0.1:" + strconv.Itoa(g.port) }
+func (g *gateway) addr() string   { return g.ip + ":" + strconv.Itoa(g.port) }
 func (g *gateway) origin() string { return "https://" + appHost + ":" + strconv.Itoa(g.port) }
 
 func (g *gateway) answers() bool {

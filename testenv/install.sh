@@ -19,6 +19,7 @@ npm:npm:the OpenID provider and Node-RED
 /usr/lib/python3/dist-packages/jwt/__init__.py:python3-jwt+python3-cryptography:the recipe that verifies assertions
 /usr/sbin/rsyslogd:rsyslog:the story of a log collector
 /usr/lib/*/rsyslog/lmnsd_gtls.so:rsyslog-gnutls:the story of a log collector
+redis-server:redis-server:the stories of several gateways
 promtool:prometheus:the alerts
 /usr/bin/python3:python3:the other verifier of the audit log
 /usr/lib/python3/dist-packages/cryptography:python3-cryptography:the other verifier of the audit log

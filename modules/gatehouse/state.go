@@ -97,16 +97,18 @@ func openState(key stateKey, open StoreOpener) (_ *State, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the keys: %w", err)
 	}
-	st, err := open.OpenStore(key.dir)
+	bus := event.NewBus()
+	bus.Tap(count)
+	st, err := open.OpenStore(key.dir, keys, bus)
 	if err != nil {
+		bus.Close()
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	st = store.Bounded(st, patience)
 	book, err := standing.Open(st, keys)
 	if err != nil {
+		bus.Close()
 		return nil, errors.Join(err, st.Close())
 	}
-	bus := event.NewBus()
-	bus.Tap(count)
 	return &State{Store: st, Keys: keys, Bus: bus, Audit: newAuditLog(filepath.Join(key.dir, AuditDir), keys, bus), Standing: book, kept: map[string]any{}}, nil
 }

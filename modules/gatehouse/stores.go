@@ -7,6 +7,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/store"
 )
 
@@ -16,8 +18,9 @@ func init() { caddy.RegisterModule(EmbeddedStore{}) }
 type StoreOpener interface {
 	// StoreKey tells two stores apart: equal keys mean the same open store serves both configurations.
 	StoreKey() string
-	// OpenStore opens the store; dir is the house's state directory.
-	OpenStore(dir string) (store.Store, error)
+	// OpenStore opens the store. dir is the house's state directory; keys seal what lies on machines of others; the bus is told
+	// what becomes of a store that others keep.
+	OpenStore(dir string, keys *keyring.Ring, bus *event.Bus) (store.Store, error)
 }
 
 // EmbeddedStore keeps the house's state in one file of its own. It needs no set-up and serves one gateway.
@@ -35,7 +38,7 @@ func (EmbeddedStore) CaddyModule() caddy.ModuleInfo {
 func (s *EmbeddedStore) StoreKey() string { return "embedded:" + s.Path }
 
 // OpenStore implements [StoreOpener].
-func (s *EmbeddedStore) OpenStore(dir string) (store.Store, error) {
+func (s *EmbeddedStore) OpenStore(dir string, _ *keyring.Ring, _ *event.Bus) (store.Store, error) {
 	path := s.Path
 	if path == "" {
 		path = filepath.Join(dir, "store.db")

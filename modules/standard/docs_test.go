@@ -79,7 +79,8 @@ func TestExamplesLoad(t *testing.T) {
 				"/etc/gatehouse/leaked-passwords", leaked,
 				"/etc/gatehouse/app.crt", filepath.Join(g.Dir, "cert.pem"),
 				"/etc/gatehouse/app.key", filepath.Join(g.Dir, "key.pem"),
-				"/run/secrets/oidc", secret,
+				"/run/secrets/oidc", secret, "/run/secrets/valkey", secret,
+				"/etc/gatehouse/valkey-ca.pem", authority.file,
 				"/var/log/gatehouse", g.Dir, "/var/lib/gatehouse", g.Dir, "/etc/gatehouse/rules", g.Dir,
 			).Replace(text)
 			raw, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": name})
@@ -124,7 +125,7 @@ func TestManualIsComplete(t *testing.T) {
 	}
 	for _, word := range []string{
 		"allow", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods",
-		"keep_header", "state_dir", "keys file", "store embedded", "waf_budget", "prover off", "rate_limit", "max_concurrent", "ban`", "jail", "honeypot", "blocklist", "include_private", "oidc", "local", "session", "policy_tests", "policy_shadow", "mfa", "required_for", "insecure_admins_without_factor", "step_up", "api_key_header", "device_pairing", "client_certificates", "access_review", "viewer`", "integrator`", "auditor`",
+		"keep_header", "state_dir", "keys file", "store embedded", "store valkey", "waf_budget", "prover off", "rate_limit", "max_concurrent", "ban`", "jail", "honeypot", "blocklist", "include_private", "oidc", "local", "session", "policy_tests", "policy_shadow", "mfa", "required_for", "insecure_admins_without_factor", "step_up", "api_key_header", "device_pairing", "client_certificates", "access_review", "viewer`", "integrator`", "auditor`",
 		"break_glass", "max_sessions", "breached_list", "password_hash", "register",
 	} {
 		if !strings.Contains(string(manual), "`"+word) {

@@ -13,4 +13,5 @@ import (
 	_ "gatehouse.internal/modules/mfa"
 	_ "gatehouse.internal/modules/operators"
 	_ "gatehouse.internal/modules/siem"
+	_ "gatehouse.internal/modules/stores/valkey"
 )

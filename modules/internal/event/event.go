@@ -55,6 +55,9 @@ const (
 	ProtocolFlood     Kind = "protocol.flood"      // a connection was closed for what it sent; Detail says what
 	BlocklistRejected Kind = "blocklist.rejected"  // Detail says which, and why; the list before stays in force
 	BlocklistStale    Kind = "blocklist.stale"     // Detail says which has not been good for too long; it stays in force
+	StoreCut          Kind = "store.cut"           // what other gateways do is not heard, until store.joined
+	StoreJoined       Kind = "store.joined"        // everything is read anew
+	StoreEmptied      Kind = "store.emptied"       // a server that the state was on has lost it; Detail says what that means
 	JailLogUnread     Kind = "jail_log.unreadable" // Detail says which file, and why; it is waited for
 	FactorEnrolled    Kind = "factor.enrolled"
 	FactorUsed        Kind = "factor.used"
@@ -155,7 +158,7 @@ func (k Kind) Stream() Stream {
 	case WAFDetected, WAFFailedOpen, WAFCanaryFailed, WAFProverOff:
 		return WAF
 	case AuditFailed, AuditResumed, AuditCopyFailed, AuditCopied, SIEMDown, SIEMResumed, SIEMLost, BlocklistRejected, BlocklistStale, JailLogUnread, BreachedUnread, ClockRolledBack,
-		ProtocolFlood, MessageFailed, GeoTrouble, GeoMended, AlertRaised, AlertResolved, AlertUndelivered, AlertDelivered:
+		StoreCut, StoreJoined, StoreEmptied, ProtocolFlood, MessageFailed, GeoTrouble, GeoMended, AlertRaised, AlertResolved, AlertUndelivered, AlertDelivered:
 		return System
 	}
 	return Audit

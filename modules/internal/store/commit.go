@@ -115,7 +115,7 @@ func (e *embedded) commit(batch []*request) error {
 		return err
 	}
 	e.broken.Store(nil)
-	e.publish(events)
+	e.Publish(events)
 	return nil
 }
 
@@ -166,7 +166,7 @@ func (e *embedded) heal() {
 		return
 	}
 	e.db.Store(db)
-	e.interrupt()
+	e.Interrupt()
 }
 
 // finish refuses who still waits, records store time and closes the file.
@@ -184,5 +184,5 @@ func (e *embedded) finish() {
 	if err = errors.Join(err, e.db.Load().Close()); err != nil {
 		e.closeErr = fmt.Errorf("closing store %q: %w", e.path, err)
 	}
-	e.hub.close()
+	e.Feed.Shut()
 }

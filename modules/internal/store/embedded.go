@@ -38,7 +38,7 @@ type EmbeddedOptions struct {
 // life after OpenEmbedded, the sweeper (sweep.go) only asks it. Readers read on their own.
 type embedded struct {
 	verbs
-	*hub
+	*Feed
 	path  string
 	opts  EmbeddedOptions
 	clock *clock
@@ -69,7 +69,7 @@ func OpenEmbedded(path string, o EmbeddedOptions) (Store, error) {
 		o.MaxBytes = defaultMaxBytes
 	}
 	e := &embedded{
-		hub: newHub(), path: path, opts: o,
+		Feed: NewFeed(), path: path, opts: o,
 		queue:   make(chan *request, queueLen),
 		kick:    make(chan struct{}, 1),
 		quit:    make(chan struct{}),
@@ -153,7 +153,7 @@ func (e *embedded) view(ctx context.Context, fn func(*bolt.Tx) error) error {
 }
 
 func (e *embedded) Get(ctx context.Context, k Key) (Item, error) {
-	if err := k.check(); err != nil {
+	if err := k.Check(); err != nil {
 		return Item{}, err
 	}
 	key := rawKey(kindItem, k)
@@ -186,7 +186,7 @@ const (
 
 func (e *embedded) Scan(ctx context.Context, b Bucket, index string) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
-		if err := b.check(); err != nil {
+		if err := b.Check(); err != nil {
 			yield(Item{}, err)
 			return
 		}

@@ -8,7 +8,8 @@ import (
 
 const maxDepth = 100 * 365 * 24 * time.Hour
 
-func (l Limit) check() error {
+// Check returns ErrInvalid for a limit that no engine takes.
+func (l Limit) Check() error {
 	if l.Burst <= 0 || l.Every <= 0 || l.Burst > int64(maxDepth)/int64(l.Every) {
 		return fmt.Errorf("%w: limit of %d tokens, one each %v", ErrInvalid, l.Burst, l.Every)
 	}

@@ -37,7 +37,7 @@ func FuzzGCRA(f *testing.F) {
 	f.Add(int64(10), int64(time.Second), []byte{1, 2, 3, 200})
 	f.Fuzz(func(t *testing.T, burst, every int64, steps []byte) {
 		l := Limit{Burst: burst, Every: time.Duration(every)}
-		if l.check() != nil {
+		if l.Check() != nil {
 			t.Skip()
 		}
 		start := int64(1_700_000_000) * int64(time.Second)

@@ -14,7 +14,7 @@ import (
 // memory is the engine of tests and throw-away nodes. Nothing survives Close.
 type memory struct {
 	verbs
-	*hub
+	*Feed
 	clock   *clock
 	quit    chan struct{} // closed by Close
 	stopped chan struct{} // closed when the sweeper has ended
@@ -29,7 +29,7 @@ type memory struct {
 // Snapshot is unsupported.
 func NewMemory() Store {
 	m := &memory{
-		hub:     newHub(),
+		Feed:    NewFeed(),
 		clock:   newClock(0),
 		quit:    make(chan struct{}),
 		stopped: make(chan struct{}),
@@ -53,7 +53,7 @@ func (m *memory) write(ctx context.Context, _ int, fn func(*writeTx) error) erro
 	w := &writeTx{t: &m.t, now: now, lag: lag, seq: m.seq}
 	err := fn(w)
 	m.seq = w.seq
-	m.publish(w.events)
+	m.Publish(w.events)
 	return err
 }
 
@@ -61,7 +61,7 @@ func (m *memory) Get(ctx context.Context, k Key) (Item, error) {
 	if err := ctx.Err(); err != nil {
 		return Item{}, err
 	}
-	if err := k.check(); err != nil {
+	if err := k.Check(); err != nil {
 		return Item{}, err
 	}
 	m.mu.RLock()
@@ -98,7 +98,7 @@ func (m *memory) items(ctx context.Context, b Bucket, index string) ([]Item, err
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := b.check(); err != nil {
+	if err := b.Check(); err != nil {
 		return nil, err
 	}
 	m.mu.RLock()
@@ -149,7 +149,7 @@ func (m *memory) Close() error {
 	m.mu.Unlock()
 	close(m.quit)
 	<-m.stopped
-	m.hub.close()
+	m.Feed.Shut()
 	return nil
 }
 

@@ -193,13 +193,13 @@ type verbs struct {
 }
 
 func (v verbs) Put(ctx context.Context, k Key, value []byte, o PutOptions) (uint64, error) {
-	if err := k.check(); err != nil {
+	if err := k.Check(); err != nil {
 		return 0, err
 	}
 	if len(value) > MaxValue {
 		return 0, fmt.Errorf("%w: value of %d bytes in bucket %q", ErrTooLarge, len(value), k.Bucket)
 	}
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return 0, err
 	}
 	value = slices.Clone(value)
@@ -217,7 +217,7 @@ func (v verbs) Put(ctx context.Context, k Key, value []byte, o PutOptions) (uint
 }
 
 func (v verbs) Take(ctx context.Context, k Key) (Item, error) {
-	if err := k.check(); err != nil {
+	if err := k.Check(); err != nil {
 		return Item{}, err
 	}
 	var it Item
@@ -233,7 +233,7 @@ func (v verbs) Take(ctx context.Context, k Key) (Item, error) {
 
 func (v verbs) Delete(ctx context.Context, keys ...Key) error {
 	for _, k := range keys {
-		if err := k.check(); err != nil {
+		if err := k.Check(); err != nil {
 			return err
 		}
 	}
@@ -249,10 +249,10 @@ func (v verbs) Delete(ctx context.Context, keys ...Key) error {
 }
 
 func (v verbs) DeleteIndexed(ctx context.Context, b Bucket, index string) ([]Key, error) {
-	if err := b.check(); err != nil {
+	if err := b.Check(); err != nil {
 		return nil, err
 	}
-	if err := checkIndex(index); err != nil {
+	if err := CheckIndex(index); err != nil {
 		return nil, err
 	}
 	var gone []Key
@@ -276,7 +276,7 @@ func (v verbs) Touch(ctx context.Context, to map[Key]time.Time) error {
 	}
 	steps := make([]step, 0, len(to))
 	for k, t := range to {
-		if err := k.check(); err != nil {
+		if err := k.Check(); err != nil {
 			return err
 		}
 		steps = append(steps, step{rawKey(kindItem, k), t})
@@ -300,7 +300,7 @@ func (v verbs) Touch(ctx context.Context, to map[Key]time.Time) error {
 }
 
 func (v verbs) Incr(ctx context.Context, k Key, n int64, ttl time.Duration) (int64, error) {
-	if err := k.check(); err != nil {
+	if err := k.Check(); err != nil {
 		return 0, err
 	}
 	if ttl < 0 {
@@ -318,10 +318,10 @@ func (v verbs) Incr(ctx context.Context, k Key, n int64, ttl time.Duration) (int
 }
 
 func (v verbs) Lease(ctx context.Context, k Key, l Limit, want int64) (int64, time.Duration, error) {
-	if err := k.check(); err != nil {
+	if err := k.Check(); err != nil {
 		return 0, 0, err
 	}
-	if err := l.check(); err != nil {
+	if err := l.Check(); err != nil {
 		return 0, 0, err
 	}
 	if want < 0 {

@@ -146,8 +146,9 @@ type Store interface {
 	Close() error
 }
 
-func (k Key) check() error {
-	if err := k.Bucket.check(); err != nil {
+// Check returns ErrInvalid or ErrTooLarge for a key that no engine takes. Engines call it before anything else.
+func (k Key) Check() error {
+	if err := k.Bucket.Check(); err != nil {
 		return err
 	}
 	switch {
@@ -159,7 +160,8 @@ func (k Key) check() error {
 	return nil
 }
 
-func (b Bucket) check() error {
+// Check returns ErrInvalid for what is no bucket.
+func (b Bucket) Check() error {
 	if b == "" || len(b) > MaxBucket {
 		return fmt.Errorf("%w: bucket name of %d bytes", ErrInvalid, len(b))
 	}
@@ -172,7 +174,8 @@ func (b Bucket) check() error {
 	return nil
 }
 
-func (o PutOptions) check() error {
+// Check returns ErrInvalid or ErrTooLarge for options that no engine takes.
+func (o PutOptions) Check() error {
 	if o.TTL < 0 || o.Match > Version {
 		return fmt.Errorf("%w: put with TTL %v, match %d", ErrInvalid, o.TTL, o.Match)
 	}
@@ -180,14 +183,15 @@ func (o PutOptions) check() error {
 		return fmt.Errorf("%w: %d index entries", ErrTooLarge, len(o.Index))
 	}
 	for _, ix := range o.Index {
-		if err := checkIndex(ix); err != nil {
+		if err := CheckIndex(ix); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkIndex(ix string) error {
+// CheckIndex returns ErrInvalid or ErrTooLarge for what is no entry of an index.
+func CheckIndex(ix string) error {
 	switch {
 	case ix == "":
 		return fmt.Errorf("%w: empty index", ErrInvalid)

@@ -6,25 +6,27 @@ import (
 	"sync"
 )
 
-// hub hands committed events to watchers. It never blocks, and has no goroutine.
-type hub struct {
+// Feed hands committed events to watchers: the Watch of every engine. It never blocks, and has no goroutine. It is safe for
+// concurrent use.
+type Feed struct {
 	mu       sync.Mutex
 	watchers map[*watcher]struct{} // guarded by mu
 	closed   bool                  // guarded by mu
 }
 
-// watcher is one feed. The hub alone sends on ch, under hub.mu, and never when ch is full:
+// watcher is one feed. The Feed alone sends on ch, under Feed.mu, and never when ch is full:
 // events use the first WatchBuffer places, and one place for each bucket is kept for its Resync.
 type watcher struct {
 	ch     chan Event
-	sent   uint64            // guarded by hub.mu: events ever sent on ch
-	resync map[Bucket]uint64 // guarded by hub.mu: value of sent right after the bucket's last Resync; every watched bucket has an entry
+	sent   uint64            // guarded by Feed.mu: events ever sent on ch
+	resync map[Bucket]uint64 // guarded by Feed.mu: value of sent right after the bucket's last Resync; every watched bucket has an entry
 }
 
-func newHub() *hub { return &hub{watchers: map[*watcher]struct{}{}} }
+// NewFeed returns a feed without watchers.
+func NewFeed() *Feed { return &Feed{watchers: map[*watcher]struct{}{}} }
 
-// Watch is the Store method of every engine in this package.
-func (h *hub) Watch(ctx context.Context, buckets ...Bucket) (<-chan Event, error) {
+// Watch is the Store method.
+func (h *Feed) Watch(ctx context.Context, buckets ...Bucket) (<-chan Event, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -33,7 +35,7 @@ func (h *hub) Watch(ctx context.Context, buckets ...Bucket) (<-chan Event, error
 	}
 	w := &watcher{resync: map[Bucket]uint64{}}
 	for _, b := range buckets {
-		if err := b.check(); err != nil {
+		if err := b.Check(); err != nil {
 			return nil, err
 		}
 		w.resync[b] = 0
@@ -49,7 +51,7 @@ func (h *hub) Watch(ctx context.Context, buckets ...Bucket) (<-chan Event, error
 	return w.ch, nil
 }
 
-func (h *hub) remove(w *watcher) {
+func (h *Feed) remove(w *watcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if _, ok := h.watchers[w]; ok {
@@ -58,8 +60,8 @@ func (h *hub) remove(w *watcher) {
 	}
 }
 
-// publish must be called after the change is visible to readers, in the order of commits.
-func (h *hub) publish(events []Event) {
+// Publish must be called after the change is visible to readers, in the order of commits.
+func (h *Feed) Publish(events []Event) {
 	if len(events) == 0 {
 		return
 	}
@@ -72,8 +74,8 @@ func (h *hub) publish(events []Event) {
 	}
 }
 
-// interrupt tells every watcher that changes may have happened unseen.
-func (h *hub) interrupt() {
+// Interrupt tells every watcher that changes may have happened unseen.
+func (h *Feed) Interrupt() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for w := range h.watchers {
@@ -83,7 +85,8 @@ func (h *hub) interrupt() {
 	}
 }
 
-func (h *hub) close() {
+// Shut ends all feeds, and refuses new ones with ErrClosed.
+func (h *Feed) Shut() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true

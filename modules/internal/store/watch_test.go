@@ -12,7 +12,7 @@ func TestFeedIsComplete(t *testing.T) {
 	const keys, rounds = 64, 2000
 	for _, lag := range []int{0, 7, 200} { // spins before each event is read
 		t.Run(strconv.Itoa(lag), func(t *testing.T) {
-			h := newHub()
+			h := NewFeed()
 			feed, err := h.Watch(ctx, "a", "b")
 			if err != nil {
 				t.Fatal(err)
@@ -29,10 +29,10 @@ func TestFeedIsComplete(t *testing.T) {
 								events = append(events, Event{Set, Key{buckets[b], strconv.Itoa(i)}})
 							}
 						}
-						h.publish(events)
+						h.Publish(events)
 					}
 				}
-				h.close()
+				h.Shut()
 			}()
 			var known [2][keys]int64
 			resyncs := 0
@@ -67,13 +67,13 @@ func TestFeedIsComplete(t *testing.T) {
 }
 
 func TestInterrupt(t *testing.T) {
-	h := newHub()
+	h := NewFeed()
 	feed, err := h.Watch(ctx, "a", "b")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 3 { // unread, one for each bucket is enough
-		h.interrupt()
+		h.Interrupt()
 	}
 	got := map[Bucket]int{}
 	for len(feed) > 0 {
@@ -86,7 +86,7 @@ func TestInterrupt(t *testing.T) {
 	if got["a"] != 1 || got["b"] != 1 {
 		t.Errorf("resyncs %v", got)
 	}
-	h.interrupt()
+	h.Interrupt()
 	if len(feed) != 2 {
 		t.Errorf("%d events after the next interruption, want 2", len(feed))
 	}
@@ -94,7 +94,7 @@ func TestInterrupt(t *testing.T) {
 
 // TestWatchRace: watchers come, go and close while events are published.
 func TestWatchRace(t *testing.T) {
-	h := newHub()
+	h := NewFeed()
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -110,9 +110,9 @@ func TestWatchRace(t *testing.T) {
 	}
 	wg.Go(func() {
 		for i := range 2000 {
-			h.publish([]Event{{Set, Key{"a", strconv.Itoa(i)}}})
+			h.Publish([]Event{{Set, Key{"a", strconv.Itoa(i)}}})
 		}
-		h.close()
+		h.Shut()
 	})
 	wg.Wait()
 }

@@ -1,0 +1,44 @@
+package valkey
+
+import "github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+// UnmarshalCaddyfile reads
+//
+//	store valkey <host:port...> {
+//		sentinel <primary>
+//		name <name>
+//		user <name> <password>
+//		password <password>
+//		trust_pem <file>
+//		certificate <cert_file> <key_file>
+//		insecure_tls12
+//		insecure_plaintext
+//	}
+func (s *Store) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the engine's name
+	s.Addresses = d.RemainingArgs()
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		word, args := d.Val(), d.RemainingArgs()
+		switch {
+		case word == "sentinel" && len(args) == 1:
+			s.Sentinel = args[0]
+		case word == "name" && len(args) == 1:
+			s.Name = args[0]
+		case word == "user" && len(args) == 2:
+			s.User, s.Password = args[0], args[1]
+		case word == "password" && len(args) == 1:
+			s.Password = args[0]
+		case word == "trust_pem" && len(args) == 1:
+			s.TrustPEM = args[0]
+		case word == "certificate" && len(args) == 2:
+			s.Certificate, s.Key = args[0], args[1]
+		case word == "insecure_tls12" && len(args) == 0:
+			s.InsecureTLS12 = true
+		case word == "insecure_plaintext" && len(args) == 0:
+			s.InsecurePlaintext = true
+		default:
+			return d.Errf("store valkey: %q is no option, or has not the arguments that it needs: the options are sentinel <primary>, name <name>, user <name> <password>, password <password>, trust_pem <file>, certificate <cert_file> <key_file>, insecure_tls12, insecure_plaintext", word)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,17 @@
+-- ARGV: what the node says of itself, how long it may be silent (microseconds), the sealed key of the store for when there is
+-- none, and a name for it. Returns how far the feed has come, the store's key and name, and all nodes that are not silent.
+local t = now()
+redis.call('SETNX', P .. 'key', ARGV[5])
+redis.call('SETNX', P .. 'epoch', ARGV[6])
+if ARGV[3] ~= '' then redis.call('HSET', P .. 'nodes', ARGV[2], text(t) .. ' ' .. ARGV[3]) end
+local nodes = redis.call('HGETALL', P .. 'nodes')
+local said = {}
+for i = 1, #nodes, 2 do
+  if tonumber(string.match(nodes[i + 1], '^%d+')) < t - tonumber(ARGV[4]) then
+    redis.call('HDEL', P .. 'nodes', nodes[i])
+  else
+    said[#said + 1] = nodes[i]
+    said[#said + 1] = nodes[i + 1]
+  end
+end
+return {text(t), events, redis.call('GET', P .. 'feed') or '0', redis.call('GET', P .. 'key'), redis.call('GET', P .. 'epoch'), said}

@@ -1,0 +1,186 @@
+package valkey
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/keyring"
+	"gatehouse.internal/modules/internal/roots"
+	"gatehouse.internal/modules/internal/secret"
+	"gatehouse.internal/modules/internal/store"
+)
+
+func init() { caddy.RegisterModule(Store{}) }
+
+// openTimeout is how long a start waits for the server.
+const openTimeout = 10 * time.Second
+
+// Store keeps the house's state on a Valkey or Redis server, which several gateways share.
+type Store struct {
+	// The server's host:port, or unix//path; with a sentinel those of sentinels; several without one are a cluster.
+	Addresses []string `json:"addresses,omitempty"`
+	// The primary that the sentinels know.
+	Sentinel string `json:"sentinel,omitempty"`
+	// Tells the stores of one server apart. Default: gatehouse.
+	Name string `json:"name,omitempty"`
+	// The server's user and its password, as a placeholder: {file./run/secrets/valkey}. A password alone is the default user's.
+	User     string `json:"user,omitempty"`
+	Password string `json:"password,omitempty"`
+	// Authorities of the server's certificate, in PEM. Default: the system's.
+	TrustPEM string `json:"trust_pem,omitempty"`
+	// This gateway's own certificate and key, where the server asks for one.
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"`
+	// Do without TLS on a network. Loopback addresses and sockets are without TLS unless trust_pem or a certificate is named.
+	InsecurePlaintext bool `json:"insecure_plaintext,omitempty"`
+	// Speak TLS 1.2 with a server that knows no better.
+	InsecureTLS12 bool `json:"insecure_tls12,omitempty"`
+
+	password secret.String
+	tls      *tls.Config
+}
+
+// CaddyModule returns the Caddy module information.
+func (Store) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "gatehouse.stores.valkey", New: func() caddy.Module { return new(Store) }}
+}
+
+// Provision implements caddy.Provisioner.
+func (s *Store) Provision(ctx caddy.Context) error {
+	if err := s.check(); err != nil {
+		return fmt.Errorf("store valkey: %w", err)
+	}
+	password, err := caddy.NewReplacer().ReplaceOrErr(s.Password, true, true)
+	if err != nil {
+		return fmt.Errorf("store valkey: password: %w", err)
+	}
+	if password != "" {
+		s.password = secret.New(password)
+	}
+	if s.InsecurePlaintext {
+		ctx.Logger().Warn("insecure_plaintext: whoever listens on the way to the server learns its password, and sees when the state changes")
+	}
+	if s.InsecureTLS12 {
+		ctx.Logger().Warn("insecure_tls12: the server is spoken to with TLS 1.2 if it wants that")
+	}
+	if !s.encrypted() {
+		return nil
+	}
+	s.tls = &tls.Config{MinVersion: tls.VersionTLS13}
+	if s.InsecureTLS12 {
+		s.tls.MinVersion = tls.VersionTLS12
+	}
+	if s.tls.RootCAs, err = roots.Read(s.TrustPEM); err != nil {
+		return fmt.Errorf("store valkey: trust_pem: %w", err)
+	}
+	if s.Certificate != "" {
+		pair, err := tls.LoadX509KeyPair(s.Certificate, s.Key)
+		if err != nil {
+			return fmt.Errorf("store valkey: certificate: %w", err)
+		}
+		s.tls.Certificates = []tls.Certificate{pair}
+	}
+	return nil
+}
+
+func (s *Store) check() error {
+	if len(s.Addresses) == 0 {
+		return errors.New("it needs an address: store valkey <host:port> or store valkey unix//<socket>")
+	}
+	for _, a := range s.Addresses {
+		if strings.HasPrefix(a, "unix/") {
+			if len(s.Addresses) > 1 || s.Sentinel != "" || len(a) == len("unix/") {
+				return fmt.Errorf("%q: a socket is one server's, and has a path", a)
+			}
+			continue
+		}
+		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
+			return fmt.Errorf("%q is no address: write host:port or unix//<socket>", a)
+		}
+	}
+	if s.InsecurePlaintext && (s.TrustPEM != "" || s.Certificate != "" || s.InsecureTLS12) {
+		return errors.New("insecure_plaintext leaves nothing for trust_pem, certificate or insecure_tls12 to do: take one of them out")
+	}
+	return nil
+}
+
+// encrypted reports whether the server is spoken to with TLS.
+func (s *Store) encrypted() bool {
+	if s.InsecurePlaintext {
+		return false
+	}
+	return s.TrustPEM != "" || s.Certificate != "" || slices.ContainsFunc(s.Addresses, func(a string) bool { return !local(a) })
+}
+
+// local reports whether nobody else can listen in: a socket, or a loopback address.
+func local(address string) bool {
+	if strings.HasPrefix(address, "unix/") {
+		return true
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// StoreKey implements gatehouse.StoreOpener. The password is part of it only as a placeholder.
+func (s *Store) StoreKey() string {
+	all, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // texts and flags
+	}
+	return "valkey:" + string(all)
+}
+
+// OpenStore implements gatehouse.StoreOpener.
+func (s *Store) OpenStore(_ string, keys *keyring.Ring, bus *event.Bus) (store.Store, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	return Open(ctx, Options{
+		Addresses: s.Addresses, Sentinel: s.Sentinel, Name: s.Name, TLS: s.tls, User: s.User, Password: s.password,
+		Keys: keys, Node: says(), Tell: func(n Notice) { tell(bus, n) },
+	})
+}
+
+// says is what this gateway says of itself to the others.
+func says() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	version, _ := caddy.Version()
+	return host + " " + version
+}
+
+func tell(bus *event.Bus, n Notice) {
+	switch n {
+	case Cut:
+		bus.Publish(event.Event{Kind: event.StoreCut, Detail: "the feed of changes is cut: until it is back, what other gateways do is not heard"})
+	case Joined:
+		bus.Publish(event.Event{Kind: event.StoreJoined, Detail: "the feed of changes is back, and everything is read anew"})
+	case Emptied:
+		bus.Publish(event.Event{Kind: event.StoreEmptied, Detail: "the server has lost what it held: everybody logs in anew, and bans are lost"})
+	}
+}
+
+var (
+	_ gatehouse.StoreOpener = (*Store)(nil)
+	_ caddy.Provisioner     = (*Store)(nil)
+	_ caddyfile.Unmarshaler = (*Store)(nil)
+)

@@ -1,0 +1,130 @@
+package valkey
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strconv"
+
+	driver "github.com/valkey-io/valkey-go"
+
+	"gatehouse.internal/modules/internal/store"
+)
+
+var (
+	//go:embed lua/prelude.lua
+	prelude string
+	//go:embed lua/put.lua
+	putText string
+	//go:embed lua/take.lua
+	takeText string
+	//go:embed lua/delete.lua
+	deleteText string
+	//go:embed lua/deleteindexed.lua
+	deleteIndexedText string
+	//go:embed lua/touch.lua
+	touchText string
+	//go:embed lua/incr.lua
+	incrText string
+	//go:embed lua/lease.lua
+	leaseText string
+	//go:embed lua/page.lua
+	pageText string
+	//go:embed lua/sweep.lua
+	sweepText string
+	//go:embed lua/beat.lua
+	beatText string
+)
+
+// The scripts. Each is one atomic step.
+var (
+	putScript           = script(putText)
+	takeScript          = script(takeText)
+	deleteScript        = script(deleteText)
+	deleteIndexedScript = script(deleteIndexedText)
+	touchScript         = script(touchText)
+	incrScript          = script(incrText)
+	leaseScript         = script(leaseText)
+	pageScript          = script(pageText)
+	sweepScript         = script(sweepText)
+	beatScript          = script(beatText)
+)
+
+func script(text string) *driver.Lua { return driver.NewLuaScript(prelude + text) }
+
+// run runs a script and returns what it answers beyond the time, which the clock hears, and the events, which the watchers
+// of this node are fed before run returns.
+func (s *remote) run(ctx context.Context, script *driver.Lua, args ...string) ([]driver.ValkeyMessage, error) {
+	all := append([]string{strconv.FormatInt(s.clock.now(), 10), s.node}, args...)
+	answer, err := script.Exec(ctx, s.client, s.prefix, all).ToArray()
+	if err != nil {
+		return nil, s.failure(ctx, err)
+	}
+	if len(answer) < 2 {
+		return nil, fmt.Errorf("%w: a script answered %d values", store.ErrCorrupt, len(answer))
+	}
+	now, err := answer[0].AsInt64()
+	if err != nil {
+		return nil, fmt.Errorf("%w: store time: %w", store.ErrCorrupt, err)
+	}
+	s.clock.heard(now)
+	events, err := answer[1].AsStrSlice()
+	if err != nil {
+		return nil, fmt.Errorf("%w: events: %w", store.ErrCorrupt, err)
+	}
+	s.feed(events)
+	return answer[2:], nil
+}
+
+// feed feeds this node's watchers what it did itself: triples of kind, bucket and sealed ID.
+func (s *remote) feed(events []string) {
+	fed := make([]store.Event, 0, len(events)/3)
+	for i := 0; i+2 < len(events); i += 3 {
+		if ev, ok := s.event(events[i], events[i+1], events[i+2]); ok {
+			fed = append(fed, ev)
+		}
+	}
+	s.Publish(fed)
+}
+
+// event reads one event. What cannot be read tells nobody anything: ok is false.
+func (s *remote) event(kind, bucket, sealed string) (ev store.Event, ok bool) {
+	switch kind {
+	case "+":
+		ev.Kind = store.Set
+	case "-":
+		ev.Kind = store.Gone
+	default:
+		return ev, false
+	}
+	key, err := s.sealer.id(store.Bucket(bucket), sealed)
+	ev.Key = key
+	return ev, err == nil
+}
+
+// isNil reports whether a value is absent.
+func isNil(m driver.ValkeyMessage) bool { return m.IsNil() }
+
+var errShape = errors.New("an answer of another shape")
+
+// texts reads a value that is a list of n texts.
+func texts(m driver.ValkeyMessage, n int) ([]string, error) {
+	list, err := m.AsStrSlice()
+	if err == nil && len(list) != n {
+		err = errShape
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+	}
+	return list, nil
+}
+
+// number reads a value that is a number.
+func number(m driver.ValkeyMessage) (int64, error) {
+	n, err := m.AsInt64()
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+	}
+	return n, nil
+}
