@@ -3,10 +3,14 @@ package waf
 import (
 	"flag"
 	"fmt"
+	"io"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+	_ "unsafe" // for go:linkname
+
+	"github.com/corazawaf/coraza/v3"
 )
 
 var ratios = flag.Bool("ratios", false, "TestRatios and TestHostileCost measure at length and print tables")
@@ -56,22 +60,63 @@ func TestRatios(t *testing.T) {
 	t.Log(table.String())
 }
 
-// TestParsingAlone prints what Coraza's parsing takes of what an exchange with a body takes: reading the body and showing
-// head and body to the engine that only parses, without anything judged.
+// TestParsingAlone prints what of an exchange with a body is parsing: what Coraza takes to read and parse it with no rules at
+// all, as it is shipped (with files, and its own limit of memory) and at its leanest (without files, all in memory, our
+// readers of forms and JSON); what our reading and the engine that only parses take; and what all takes.
 func TestParsingAlone(t *testing.T) {
 	if !*ratios {
 		t.Skip("only with -ratios (make bench)")
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	shipped := withoutRules(t, "")
+	lean := withoutRules(t, fmt.Sprint("SecRequestBodyInMemoryLimit ", benchBody))
 	var table strings.Builder
 	for _, kind := range []string{"multipart", "json2k", "form1k", "json64k"} {
 		e, all := side(t, "gatehouse", 1, false), benchStream(kind)
+		asShipped := &contender{name: "shipped", do: func(n int) {
+			hasFiles = true
+			defer func() { hasFiles = false }()
+			parseWithoutRules(t, shipped, all[n%len(all)])
+		}}
+		atLeast := &contender{name: "lean", do: func(n int) { parseWithoutRules(t, lean, all[n%len(all)]) }}
 		alone := &contender{name: "parsing", do: func(n int) { parseAlone(t, e, all[n%len(all)]) }}
 		judged := &contender{name: "gatehouse", do: func(n int) { whole(t, e, kind, all[n%len(all)]) }}
-		compete([]*contender{alone, judged}, 7, 300*time.Millisecond)
-		fmt.Fprintf(&table, "%-10s %38v %38v  %.2f times\n", kind, alone, judged, judged.median()/alone.median())
+		compete([]*contender{asShipped, atLeast, alone, judged}, 7, 300*time.Millisecond)
+		fmt.Fprintf(&table, "%-10s %38v %38v %38v %38v  %.2f and %.2f times\n", kind, asShipped, atLeast, alone, judged,
+			judged.median()/asShipped.median(), judged.median()/atLeast.median())
 	}
-	t.Logf("parsing alone, gatehouse\n%s", table.String())
+	t.Logf("Coraza without rules as shipped, at its leanest; our parsing alone, all\n%s", table.String())
+}
+
+// hasFiles is Coraza's, which package processors switches off.
+//
+//go:linkname hasFiles github.com/corazawaf/coraza/v3/internal/environment.HasAccessToFS
+var hasFiles bool
+
+func withoutRules(t testing.TB, more string) coraza.WAF {
+	t.Helper()
+	waf, err := coraza.NewWAF(coraza.NewWAFConfig().WithDirectives(fmt.Sprintf(
+		"SecRuleEngine On\nSecRequestBodyAccess On\nSecRequestBodyLimit %d\n%s", benchBody, more)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return waf
+}
+
+func parseWithoutRules(t testing.TB, waf coraza.WAF, p *prepared) {
+	p.body.Reset(p.exchange.body)
+	tx := waf.NewTransactionWithID("parsed")
+	defer func() { _ = tx.Close() }()
+	requestHead{describe(p.r, testClient)}.to(tx)
+	if strings.HasPrefix(p.r.Header.Get("Content-Type"), "application/json") {
+		setProcessor(tx, "JSON")
+	}
+	if stop, _, err := tx.ReadRequestBodyFrom(struct{ io.Reader }{&p.body}); stop != nil || err != nil {
+		t.Fatal(stop, err)
+	}
+	if stop, err := tx.ProcessRequestBody(); stop != nil || err != nil {
+		t.Fatal(stop, err)
+	}
 }
 
 func parseAlone(t testing.TB, e *Engine, p *prepared) {

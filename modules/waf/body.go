@@ -76,11 +76,11 @@ var (
 	errOverBudget = errors.New("too many bodies are being held")
 )
 
-// firstRead is what a body may hold before its sender has shown more: a declared length is only a promise, which is
-// believed once one part in `believed` of it has come.
+// firstRead is what a body may hold before its sender has shown more: a declared length is only a promise. It is believed
+// once one part in `believed` of it has come; until then, what has come vouches for four times as much.
 const (
 	firstRead = 16 << 10
-	believed  = 4
+	believed  = 5
 )
 
 // slurp reads all of body, at most limit bytes. The buffer grows with what has arrived, is charged to the budget
@@ -123,9 +123,14 @@ func slurp(body io.Reader, declared, limit int64, budget *Budget) (data []byte, 
 		if int64(len(data)) > limit {
 			return data, charged, errTooLarge
 		}
-		size = min(2*size, limit+1)
-		if n := int64(len(data)); declared >= n && declared <= believed*n {
+		n := int64(len(data))
+		switch {
+		case declared < n: // unknown, or a lie
+			size = min(2*n, limit+1)
+		case declared <= believed*n:
 			size = declared + 1
+		default: // what has come vouches for no more than this, and each step copies
+			size = min(4*n, limit+1)
 		}
 	}
 }

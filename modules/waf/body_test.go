@@ -232,3 +232,26 @@ func TestUploadsLeaveNoFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestSlurpBelievesWhatHasCome: an upload of 256 KB is copied twice while it grows, and a promise of megabytes holds no more
+// than four times what was sent for it.
+func TestSlurpBelievesWhatHasCome(t *testing.T) {
+	const declared = 256<<10 + 300
+	b := NewBudget(1 << 20)
+	made := testing.AllocsPerRun(10, func() {
+		_, charged, err := slurp(bytes.NewReader(make([]byte, declared)), declared, 10<<20, b)
+		if b.give(charged); err != nil || charged != declared+1 {
+			t.Fatal(charged, err)
+		}
+	})
+	if made > 5 { // three buffers, the body and its reader
+		t.Errorf("%v allocations", made)
+	}
+	for _, sent := range []int{firstRead - 1, firstRead, 5 * firstRead} {
+		body := io.MultiReader(bytes.NewReader(make([]byte, sent)), iotest.ErrReader(iotest.ErrTimeout))
+		_, charged, err := slurp(body, 10<<20, 10<<20, b)
+		if b.give(charged); err == nil || charged > int64(max(firstRead, 4*sent)) {
+			t.Errorf("%d bytes sent hold %d: %v", sent, charged, err)
+		}
+	}
+}
