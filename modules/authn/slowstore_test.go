@@ -13,6 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/store"
 )
 
@@ -29,7 +31,9 @@ func (*slowStore) CaddyModule() caddy.ModuleInfo {
 }
 func (*slowStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { d.Next(); return nil }
 func (*slowStore) StoreKey() string                                { return "slow" }
-func (*slowStore) OpenStore(string) (store.Store, error)           { return lagging{store.NewMemory()}, nil }
+func (*slowStore) OpenStore(string, *keyring.Ring, *event.Bus) (store.Store, error) {
+	return lagging{store.NewMemory()}, nil
+}
 
 var _ gatehouse.StoreOpener = (*slowStore)(nil)
 
