@@ -18,7 +18,7 @@ import (
 
 const (
 	crsAtOnce   = 4
-	crsAtMost   = 16              // failures: 4,695 of go-ftw's 4,711 (../shared/ABUSE.md, W1)
+	crsAtMost   = 16              // failures: 4,695 of go-ftw's 4,711
 	crsPatience = 2 * time.Minute // 64 KB at paranoia 4, by a gateway with the race detector, beside three others
 )
 

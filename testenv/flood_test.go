@@ -67,6 +67,7 @@ func attack(what string) {
 			for {
 				c, err := tls.DialWithDialer(d, "tcp", "127.0.0.1:"+port, &tls.Config{ServerName: appHost, InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 				if err != nil {
+					fmt.Println("refused")
 					time.Sleep(5 * time.Millisecond) // it has no place for more, or for this one
 					continue
 				}
@@ -83,6 +84,7 @@ func attack(what string) {
 // leave it of the machine's processors, as if it were at another.
 type attacker struct {
 	connections atomic.Int64
+	refused     atomic.Int64 // attempts to connect
 	stop        func()
 }
 
@@ -106,7 +108,11 @@ func (g *gateway) attackedBy(t testing.TB, fl flood2, from string) *attacker {
 	a, over := new(attacker), make(chan struct{})
 	go func() {
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			a.connections.Add(1)
+			if lines.Text() == "connected" {
+				a.connections.Add(1)
+			} else {
+				a.refused.Add(1)
+			}
 		}
 		close(over)
 	}()
@@ -185,9 +191,19 @@ func TestFloodsBesideOrdinaryClients(t *testing.T) {
 		for i, fl := range floods2 {
 			a := g.attackedBy(t, fl, fmt.Sprintf("127.0.7.%d", i+1))
 			eventually(t, readyIn, fl.name+": the attacker is there", func() bool { return a.connections.Load() > 0 })
+			before, _ := memory(g.pid(), "VmRSS")
+			began, cut := time.Now(), "none was closed"
+			if name != "plain Caddy" {
+				eventually(t, readyIn, fl.name+": a connection is closed, and another opened or refused", func() bool {
+					return a.connections.Load() > 4 || a.refused.Load() > 0
+				})
+				cut = "the first was closed within " + time.Since(began).Round(time.Millisecond).String()
+			}
 			took, failed := g.ordinary(t, lasts)
 			failures = append(failures, failed...)
-			t.Logf("%s, %s over %d connections: p50 %v, p99 %v of %d answers", name, fl.name, a.connections.Load(), percentile(took, 50), percentile(took, 99), len(took))
+			after, _ := memory(g.pid(), "VmRSS")
+			t.Logf("%s, %s over %d connections: p50 %v, p99 %v of %d answers; %s; memory %d MB before, %d MB after", name, fl.name, a.connections.Load(),
+				percentile(took, 50), percentile(took, 99), len(took), cut, before>>20, after>>20)
 			switch name {
 			case "with bans":
 				eventually(t, readyIn, fl.name+": the attacker is shut out", func() bool {
