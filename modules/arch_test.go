@@ -23,7 +23,7 @@ var foundations = []string{
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "forward", "audit", "alert", "link", "siem", "operators", "stores/valkey"}
+var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "forward", "audit", "alert", "link", "siem", "operators", "privacy", "stores/valkey"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
@@ -67,6 +67,7 @@ var doors = map[string]string{
 	"mfa/visit.go":             "the room's pages",
 	"mfa/enrol.go":             "the room's pages on which factors are added",
 	"mfa/verify.go":            "the room's page on which they are proven",
+	"mfa/typed.go":             "answers the house for codes that are typed elsewhere",
 
 	"verify/handler.go":       "judges requests in the row of handlers",
 	"verify/page.go":          "the room's pages",
@@ -82,6 +83,8 @@ var doors = map[string]string{
 
 	"ban/handlers.go": "the room's two handlers",
 
+	"privacy/prove.go": "has people prove who they are, of whom the house knows",
+
 	"authn/flow.go": "knows the portal's prefix, which the house owns",
 }
 
@@ -93,6 +96,7 @@ var engines = map[string][]string{
 	"authz":         {"cel.dev/cel-go/"},
 	"siem":          {"github.com/DeRuina/timberjack", "go.opentelemetry.io/proto/otlp/", "google.golang.org/protobuf/"},
 	"verify":        {"github.com/oschwald/maxminddb-golang/"},
+	"privacy":       {"filippo.io/age"},
 	"stores/valkey": {"github.com/valkey-io/valkey-go"},
 	"mfa":           {"github.com/go-webauthn/webauthn/", "github.com/boombuler/barcode/"},
 }

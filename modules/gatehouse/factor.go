@@ -3,6 +3,7 @@ package gatehouse
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -21,6 +22,9 @@ const (
 
 	factorModule = "gatehouse.mfa"
 )
+
+// ErrUnproven: somebody has not proven a second factor. It wraps why.
+var ErrUnproven = errors.New("the second factor is not proven")
 
 // SecondFactor is the room of second factors. mfa implements it, and a house always has one: what it demands of
 // administrators does not depend on the configuration naming it. All methods are safe for concurrent use.
@@ -42,6 +46,10 @@ type SecondFactor interface {
 	// Otherwise it has refused the request, and returns what the room that asks must return. It may have read the
 	// request's body, which the next room then reads from memory.
 	Judge(r *http.Request, req *Request, need FactorNeed) error
+	// ProveTyped takes a code that somebody has typed elsewhere than on the room's pages: of an authenticator application, or a
+	// backup code. what it is for is put on record. It returns the method, or an error that says what is wrong; one that is
+	// ErrUnproven if that is the code, or that there is no factor to prove.
+	ProveTyped(ctx context.Context, who identity.Identity, code, what string) (method string, err error)
 	// ServeFactor answers one request below FactorPath of a person who is known; the portal has checked that a form that
 	// was sent is the person's own. It returns what the person has proven by it, having written nothing; or nil and
 	// nil, having written an answer; or an error, having written nothing.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/store"
 )
 
@@ -56,4 +57,26 @@ func (s accounts) attempt(ctx context.Context, provider, subject string, guessab
 func (s accounts) succeeded(ctx context.Context, provider, subject string) {
 	// When it fails, somebody has one attempt less today.
 	_, _ = s.store.Incr(ctx, guardKey(provider, subject), -1, 24*time.Hour)
+}
+
+// proveCode takes what was typed. codes is how many backup codes are left when it was one of them, else -1.
+func (s accounts) proveCode(ctx context.Context, who identity.Identity, text string) (method string, codes int, wait time.Duration, err error) {
+	code, spare := typed(text)
+	if method, codes = identity.TOTP, -1; spare != "" {
+		method = identity.BackupCode
+	}
+	if wait, err = s.attempt(ctx, who.Provider, who.Subject, spare == ""); err != nil || wait > 0 {
+		return method, codes, wait, err
+	}
+	left := 0
+	if _, left, err = s.useCode(ctx, who, text, time.Now().UTC()); err != nil {
+		return method, codes, 0, err
+	}
+	if spare != "" {
+		codes = left
+	}
+	if code != "" {
+		s.succeeded(ctx, who.Provider, who.Subject)
+	}
+	return method, codes, 0, nil
 }

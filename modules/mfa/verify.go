@@ -141,7 +141,7 @@ func (v *visit) prove() (*gatehouse.FactorProven, error) {
 	if credential := v.r.PostForm.Get("credential"); credential != "" {
 		err = v.provePasskey(credential)
 	} else {
-		method, codes, wait, err = v.proveCode(v.r.PostForm.Get("code"))
+		method, codes, wait, err = v.accounts.proveCode(v.r.Context(), v.who, v.r.PostForm.Get("code"))
 	}
 	switch {
 	case err == nil && wait == 0:
@@ -167,28 +167,6 @@ func (v *visit) prove() (*gatehouse.FactorProven, error) {
 	return &gatehouse.FactorProven{Method: method, Then: func(w http.ResponseWriter, r *http.Request, fv gatehouse.FactorVisit) error {
 		return v.proceed(w, r, fv, e, method, codes)
 	}}, nil
-}
-
-// proveCode takes what was typed. codes is how many backup codes are left when it was one of them, else -1.
-func (v *visit) proveCode(text string) (method string, codes int, wait time.Duration, err error) {
-	code, spare := typed(text)
-	if method, codes = identity.TOTP, -1; spare != "" {
-		method = identity.BackupCode
-	}
-	if wait, err = v.accounts.attempt(v.r.Context(), v.who.Provider, v.who.Subject, spare == ""); err != nil || wait > 0 {
-		return method, codes, wait, err
-	}
-	left := 0
-	if _, left, err = v.accounts.useCode(v.r.Context(), v.who, text, time.Now().UTC()); err != nil {
-		return method, codes, 0, err
-	}
-	if spare != "" {
-		codes = left
-	}
-	if code != "" {
-		v.accounts.succeeded(v.r.Context(), v.who.Provider, v.who.Subject)
-	}
-	return method, codes, 0, nil
 }
 
 // provePasskey takes the browser's answer: it must fit what was asked, once.

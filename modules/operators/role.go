@@ -34,6 +34,7 @@ var may = map[Role][]rule{
 	Viewer: {
 		{read, "/gatehouse/bans"}, {read, "/gatehouse/sessions"}, {read, "/gatehouse/siem"}, {read, "/gatehouse/alerts"}, {read, "/gatehouse/waf/requests"},
 		{read, "/gatehouse/policy/shadow"}, {write, "/gatehouse/policy/explain"},
+		{write, "/gatehouse/reveal"}, {write, "/gatehouse/reveal/approve"}, // which ask for a role and a factor of their own
 	},
 	Integrator: {
 		{all, "/gatehouse/service-accounts"}, {all, "/gatehouse/service-accounts/"}, {all, "/gatehouse/api-keys"}, {all, "/gatehouse/api-keys/"},

@@ -126,7 +126,7 @@ func TestManualIsComplete(t *testing.T) {
 	for _, word := range []string{
 		"allow", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods",
 		"keep_header", "state_dir", "keys file", "store embedded", "store valkey", "waf_budget", "prover off", "rate_limit", "max_concurrent", "ban`", "jail", "honeypot", "blocklist", "include_private", "oidc", "local", "session", "policy_tests", "policy_shadow", "mfa", "required_for", "insecure_admins_without_factor", "step_up", "api_key_header", "device_pairing", "client_certificates", "access_review", "viewer`", "integrator`", "auditor`",
-		"break_glass", "max_sessions", "breached_list", "password_hash", "register",
+		"break_glass", "payloads", "approvers", "max_sessions", "breached_list", "password_hash", "register",
 	} {
 		if !strings.Contains(string(manual), "`"+word) {
 			t.Errorf("the manual does not explain %s", word)

@@ -12,6 +12,7 @@ import (
 	_ "gatehouse.internal/modules/idp/oidc"
 	_ "gatehouse.internal/modules/mfa"
 	_ "gatehouse.internal/modules/operators"
+	_ "gatehouse.internal/modules/privacy"
 	_ "gatehouse.internal/modules/siem"
 	_ "gatehouse.internal/modules/stores/valkey"
 )

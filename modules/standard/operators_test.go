@@ -54,6 +54,7 @@ func TestOperatorRoles(t *testing.T) {
 		"GET /gatehouse/service-accounts": integrator + admin, "POST /gatehouse/service-accounts/add": integrator + admin,
 		"GET /gatehouse/api-keys": integrator + admin, "POST /gatehouse/api-keys/create": integrator + admin,
 		"GET /gatehouse/client-certificates": integrator + admin, "POST /gatehouse/client-certificates/revoke": integrator + admin,
+		"POST /gatehouse/reveal": viewer + admin, "POST /gatehouse/reveal/approve": viewer + admin,
 		"GET /gatehouse/audit": auditor + admin, "POST /gatehouse/audit/holds": "", "DELETE /gatehouse/audit/holds": "", "POST /gatehouse/audit/incidents": "",
 		"GET /gatehouse/access-review": admin, "POST /gatehouse/access-review/sign-off": admin,
 		"GET /gatehouse/support-grants": admin, "POST /gatehouse/support-grants/give": admin,

@@ -41,6 +41,8 @@ type Inspection struct {
 	failOpen   bool                // what could not be judged passes: see exempt
 	failure    string              // what passed for that reason
 	digest     func(string) string // of matched values; nil: none
+	takes      bool                // matched values are wanted, to be sealed
+	taken      []Taken             // of the request and of its answer; nil unless takes
 
 	site   string // whose request it is, for teller
 	teller teller // who is told of a mistake of the prover; nil: nobody
@@ -166,6 +168,9 @@ func (i *Inspection) settle(blocked *types.Interruption, v verdict.Verdict) verd
 				i.tx.ProcessLogging()
 			}
 			i.found = findings(i.tx, i.digest)
+			if i.takes && len(i.found.Rules) > 0 {
+				i.taken = take(i.tx.MatchedRules())
+			}
 			return nil
 		})
 		if broken.Given() && blocked == nil && !v.Given() {

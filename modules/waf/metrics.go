@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -174,6 +176,28 @@ func (h *Handler) remember(r *http.Request, req *gatehouse.Request, i *Inspectio
 		l.note(a.Key, a.Value)
 	}
 	seen.Add(l)
+}
+
+// keepPayload hands over what matched, to be sealed. What proved who makes the request is left out: it is as good as a login.
+func (h *Handler) keepPayload(req *gatehouse.Request, i *Inspection) {
+	if len(i.taken) == 0 {
+		return
+	}
+	p := gatehouse.Payload{RequestID: req.ID, Time: time.Now().UTC(), Site: siteName(req), User: req.Identity.Name()}
+	if req.Site != nil {
+		p.Tenant = req.Site.Tenant
+	}
+	for _, t := range i.taken {
+		part := gatehouse.PayloadPart{Rule: t.Rule, In: t.In, Name: t.Name, Value: t.Value, Bytes: t.Bytes}
+		if req.Identity.Known() && t.In == "REQUEST_HEADERS" && strings.EqualFold(t.Name, "authorization") {
+			part.Value, part.Held = "", "it proved who makes the request"
+		}
+		if !slices.Contains(p.Rules, t.Rule) {
+			p.Rules = append(p.Rules, t.Rule)
+		}
+		p.Matched = append(p.Matched, part)
+	}
+	h.payloads.KeepPayload(p)
 }
 
 // tellDetected says what detect mode has let pass.

@@ -96,6 +96,8 @@ type Handler struct {
 	logger  *zap.Logger
 	house   *gatehouse.App  // nil only in tests
 	site    *gatehouse.Site // whose WAF it is; nil in tests, and without a gate
+
+	payloads gatehouse.PayloadKeeper // nil: what matched is not kept
 }
 
 // CaddyModule returns the Caddy module information.
@@ -113,6 +115,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if guest, err := ctx.AppIfConfigured("gatehouse"); err == nil {
 		h.house = guest.(*gatehouse.App)
 		h.site = h.house.Entered()
+		h.payloads = h.house.Payloads()
 	}
 	if h.InsecureOff {
 		logger.Warn("insecure_waf_off: the requests of a site are not inspected for attacks")
@@ -296,6 +299,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	i := by.engine.Inspect(req.ID)
 	i.failOpen, i.digest, i.connection = h.InsecureFailOpen, h.digest, req.Connection
 	i.site, i.teller = siteName(req), h
+	i.takes = h.payloads != nil && !req.Probe()
 	req.WAF = i
 	offer := h.follow(r, req, i)
 	defer func() {
@@ -304,6 +308,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		h.tellFailure(req, i)
 		h.tellDetected(r, req, i)
 		h.remember(r, req, i)
+		h.keepPayload(req, i)
 		h.tellDistrust(req, by.engine)
 		h.debug(req, i)
 		offer()

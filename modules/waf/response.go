@@ -160,6 +160,9 @@ func (i *Inspection) settleResponse(blocked *types.Interruption, v verdict.Verdi
 				return nil // no rule has matched
 			}
 			a.found = responseFindings(i.tx, a.before)
+			if all := i.tx.MatchedRules(); i.takes && len(a.found.Rules) > 0 {
+				i.taken = append(i.taken, take(all[min(a.before, len(all)):])...)
+			}
 			i.tx.ProcessLogging()
 			return nil
 		})

@@ -118,6 +118,8 @@ const (
 	SupportGranted      Kind = "support_grant.given" // to User; Session is its id, Attrs have ticket and approver
 	SupportRevoked      Kind = "support_grant.revoked"
 	SupportExpired      Kind = "support_grant.expired"
+	PayloadApproved     Kind = "payload.approved"         // somebody agrees that User reveals the matched data of a request
+	PayloadRevealed     Kind = "payload.revealed"         // it is handed out to User, as soon as this is on record; Detail says why
 	IncidentExported    Kind = "incident.exported"        // Attrs have the SHA-256 of the manifest, Detail says what it is for
 	AccessReviewed      Kind = "access_review.signed_off" // Attrs say who, and of what report
 	AccessReviewOverdue Kind = "access_review.overdue"    // Detail says since when
