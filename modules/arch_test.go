@@ -83,7 +83,9 @@ var doors = map[string]string{
 
 	"ban/handlers.go": "the room's two handlers",
 
-	"privacy/prove.go": "has people prove who they are, of whom the house knows",
+	"privacy/person.go":        "has the house's rooms tell of a person, and forget them",
+	"privacy/personcommand.go": "that on the command line",
+	"privacy/prove.go":         "has people prove who they are, of whom the house knows",
 
 	"authn/flow.go": "knows the portal's prefix, which the house owns",
 }

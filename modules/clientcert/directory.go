@@ -44,4 +44,26 @@ func (a *Authenticator) Principals(ctx context.Context, who standing.Person) ite
 	}
 }
 
+// erase unbinds the certificates of a person.
+func (a *Authenticator) erase(ctx context.Context, who standing.Person) (n int, err error) {
+	book, err := a.book.opened()
+	if err != nil {
+		return 0, err
+	}
+	bound, err := book.List(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, b := range bound {
+		if provider, subject := b.whose().Name(); provider != who.Provider || subject != who.Subject {
+			continue
+		}
+		if _, err := book.Unbind(ctx, b.Match); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
 var _ gatehouse.Directory = (*Authenticator)(nil)

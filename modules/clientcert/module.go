@@ -180,6 +180,7 @@ func (a *Authenticator) Provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	a.book.house.AddDirectory("client_certificates", a)
+	a.book.house.OnErase("client certificates", a.erase)
 	return nil
 }
 

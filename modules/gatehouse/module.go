@@ -91,6 +91,7 @@ type App struct {
 	reads       reads                // written while provisioning only
 	directories map[string]Directory // written while provisioning only
 	rooms       map[string]any       // written while provisioning only
+	erasers     map[string]Erase     // written while provisioning only
 	proxies     []netip.Prefix       // written while provisioning only
 
 	banned         func(netip.Addr) bool     // written while provisioning only; nil: nobody is

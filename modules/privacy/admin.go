@@ -27,6 +27,8 @@ const (
 //
 //	POST /gatehouse/reveal          {id, user, code, why}        hands out the sealed record of a request
 //	POST /gatehouse/reveal/approve  {id, user, code, why, for}   agrees that somebody else has it, once, within an hour
+//	POST /gatehouse/privacy/export  {person, user, code, why}    tells what is kept of a person
+//	POST /gatehouse/privacy/erase   {person, user, code, why}    deletes it, and destroys the person's key
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -39,6 +41,8 @@ func (Admin) Routes() []caddy.AdminRoute {
 	return gatehouse.Audited(
 		gatehouse.AdminRoute(http.MethodPost, adminReveal, reveal),
 		gatehouse.AdminRoute(http.MethodPost, adminApprove, approveReveal),
+		gatehouse.AdminRoute(http.MethodPost, adminExport, exportPerson),
+		gatehouse.AdminRoute(http.MethodPost, adminErase, erasePerson),
 	)
 }
 

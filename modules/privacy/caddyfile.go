@@ -17,6 +17,7 @@ import (
 //		reveal role <role...> {
 //			approvers <provider:subject...>
 //		}
+//		officers role <role...>
 //	}
 func (s *Settings) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // privacy
@@ -30,8 +31,14 @@ func (s *Settings) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = s.parsePayloads(d)
 		case "reveal":
 			err = s.parseReveal(d)
+		case "officers":
+			args := d.RemainingArgs()
+			if len(args) < 2 || args[0] != "role" || len(s.Officers) > 0 {
+				return d.Err("officers: write `officers role <role...>` once, such as `officers role dpo`")
+			}
+			s.Officers = args[1:]
 		default:
-			err = d.Errf("unknown privacy option %q: the options are payloads, reveal", d.Val())
+			err = d.Errf("unknown privacy option %q: the options are payloads, reveal, officers", d.Val())
 		}
 		if err != nil {
 			return err

@@ -7,6 +7,9 @@
 // identities the gateway never sees. gatehouse reveal hands a sealed record out to a person with a role, a reason and a second
 // factor proven just now, after a second person has approved it where the house says so; that it does is on record before.
 //
+// It also tells what the gateway keeps of a person, and erases that: gatehouse privacy. Rooms delete their own records
+// (gatehouse.OnErase), the audit log's key of the person is destroyed, and the record of it, with its proof, is the certificate.
+//
 // # Place
 //
 // Outside the row: the WAF hands payloads over when a request has ended (gatehouse.PayloadKeeper). The house's word privacy.

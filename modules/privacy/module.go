@@ -38,6 +38,9 @@ type Settings struct {
 	// Who must have agreed before, as provider:subject: one of them, who is somebody else. Default: nobody.
 	Approvers []string `json:"approvers,omitempty"`
 
+	// The roles that may erase people, and export what is kept of them. Default: nobody.
+	Officers []string `json:"officers,omitempty"`
+
 	recipients []age.Recipient
 	safe       gatehouse.Kept[Safe]
 	house      *gatehouse.App // from StartRoom on

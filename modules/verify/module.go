@@ -18,6 +18,7 @@ import (
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/mail"
 	"gatehouse.internal/modules/internal/prefixset"
+	"gatehouse.internal/modules/internal/standing"
 )
 
 func init() {
@@ -175,6 +176,17 @@ func (m *Room) settle(house *gatehouse.App) {
 		return
 	}
 	m.house, m.exempt = house, map[string]bool{}
+	house.OnErase("devices and networks", func(ctx context.Context, who standing.Person) (int, error) {
+		b, err := bookOf(house)
+		if err != nil {
+			return 0, err
+		}
+		r, err := b.get(ctx, who.Provider, "", who.Subject)
+		if err != nil {
+			return 0, err
+		}
+		return len(r.Devices) + len(r.Networks), b.store.Delete(ctx, keyOf(who.Provider, who.Subject))
+	})
 	for _, p := range house.Providers() {
 		if _, ok := p.(gatehouse.Emergency); ok {
 			m.exempt[p.Name()] = true

@@ -53,3 +53,25 @@ func (p *Provider) accounts(ctx context.Context, name string) ([]User, *standing
 	}
 	return []User{u}, e.book, err
 }
+
+// erase deletes the account, and links to set its password.
+func (p *Provider) erase(ctx context.Context, who standing.Person) (int, error) {
+	if who.Provider != p.ProviderName {
+		return 0, nil
+	}
+	e, err := p.engine()
+	if err != nil {
+		return 0, err
+	}
+	_, err = e.users.Get(ctx, who.Subject)
+	if errors.Is(err, ErrNoUser) {
+		return 0, nil
+	}
+	if err == nil {
+		err = e.passwords.Withdraw(ctx, who.Subject)
+	}
+	if err == nil {
+		err = e.users.Delete(ctx, who.Subject)
+	}
+	return 1, err
+}

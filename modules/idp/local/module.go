@@ -145,6 +145,7 @@ func (p *Provider) Form() bool { return true }
 func (p *Provider) Open(house *gatehouse.App) error {
 	p.house = house
 	house.AddDirectory("accounts of "+p.ProviderName, p)
+	house.OnErase("accounts of "+p.ProviderName, p.erase)
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -60,6 +59,8 @@ type Chain struct {
 	start time.Time
 	run   string
 
+	people *subjects
+
 	mu     sync.Mutex
 	o      Options   // guarded by mu
 	queue  []waiting // guarded by mu
@@ -113,8 +114,13 @@ func Open(dir string, o Options) (*Chain, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	var err error
+	if c.people, err = openSubjects(dir); err != nil {
+		return nil, fmt.Errorf("opening the audit log %s: %w", dir, errors.Join(err, c.people.close()))
+	}
 	cut, err := c.resume()
 	if err != nil {
+		_ = c.people.close()
 		return nil, fmt.Errorf("opening the audit log %s: %w", dir, err)
 	}
 	c.status.Origin, c.status.Run, c.status.Size, c.status.Epoch = c.o.Origin, c.run, c.tip.size, c.key.Epoch
@@ -211,10 +217,11 @@ func (c *Chain) Destruct() error {
 	signal(c.wake)
 	signal(c.urgent)
 	<-c.done
+	err := errors.Join(c.broken, c.people.close())
 	if c.file == nil {
-		return c.broken
+		return err
 	}
-	return errors.Join(c.broken, c.file.Close())
+	return errors.Join(err, c.file.Close())
 }
 
 // resume finds the end of the chain.
@@ -367,17 +374,6 @@ func (c *Chain) readLast(firsts []int64) (cut int64, epoch int, err error) {
 		err = errors.Join(f.Truncate(c.offset), f.Sync())
 	}
 	return cut, epoch, err
-}
-
-func checkpointOf(line []byte) (string, bool) {
-	if len(line) < len(checkpointHead) || string(line[:len(checkpointHead)]) != checkpointHead {
-		return "", false
-	}
-	var l checkpointLine
-	if json.Unmarshal(line, &l) != nil {
-		return "", false
-	}
-	return l.Checkpoint, true
 }
 
 // settle finishes a change of keys that was interrupted, and refuses a key that is not the one of the chain.

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -167,7 +168,7 @@ func TestTampering(t *testing.T) {
 		"a kind is changed":            {swap("user.disabled", "user.enabled_", 5), 5},
 		"the first is changed":         {swap("audit.opened", "audit.Opened", 0), 0},
 		"the last is changed":          {swap("user.disabled", "user.enabled_", 12), 12},
-		"a person is changed":          {swap("local:ada", "local:bob", 7), 7},
+		"a person is changed":          {swap(`"sealed":"`, `"sealed":"A`, 7), 7},
 		"a link is changed":            {swap(`"prev":"`, `"prev":"A`, 6), 6},
 		"one is deleted":               {without(4), 4},
 		"the first is deleted":         {without(0), 0},
@@ -511,6 +512,65 @@ func TestErased(t *testing.T) {
 	})
 	if r := verified(t, dir, VerifyOptions{Root: root(t, dir), Anchors: [][]byte{anchor}}); r.Erased != 1 {
 		t.Errorf("%d erased", r.Erased)
+	}
+}
+
+// When a person's key is destroyed, nobody can read what the records say of them, in copies neither; who did it stays, other
+// people's records do, and everything verifies. Where it stood in the file there is nothing.
+func TestErasedSubject(t *testing.T) {
+	dir := t.TempDir()
+	c := open(t, dir, Options{Origin: "test"})
+	for _, e := range []event.Event{
+		{Kind: event.UserDisabled, User: "local:ada", Detail: "SECRETADA"}, {Kind: event.UserDisabled, User: "local:bob", Detail: "about bob"},
+		{Kind: event.AdminRequested, Attrs: []event.Attr{{Key: "operator", Value: "olga"}, {Key: "user", Value: "local:ada"}, {Key: "note", Value: "SECRETADA"}}},
+	} {
+		if err := c.Record(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	segment, _ := os.ReadFile(filepath.Join(dir, segmentName(0)))
+	if bytes.Contains(segment, []byte("SECRETADA")) || bytes.Contains(segment, []byte("local:ada")) {
+		t.Fatalf("in the clear:\n%s", segment)
+	}
+	keys, _ := os.ReadFile(filepath.Join(dir, subjectsFile))
+	read := func() (text string, erased int64) {
+		r, err := Verify(dir, VerifyOptions{Each: func(r *Record) error {
+			all, err := json.Marshal(r.Personal)
+			text += string(all) + "\n"
+			return err
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text, r.Erased
+	}
+	if text, erased := read(); strings.Count(text, "SECRETADA") != 2 || erased != 0 {
+		t.Errorf("before: %d erased\n%s", erased, text)
+	}
+	if done, err := c.EraseSubject("local:ada"); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	if done, err := c.EraseSubject("local:ada"); done || err != nil {
+		t.Errorf("twice: %v, %v", done, err)
+	}
+	if text, erased := read(); strings.Contains(text, "SECRETADA") || !strings.Contains(text, "about bob") || !strings.Contains(text, "olga") || erased != 2 {
+		t.Errorf("after: %d erased\n%s", erased, text)
+	}
+	now, _ := os.ReadFile(filepath.Join(dir, subjectsFile))
+	for at := 0; at+slotSize <= len(keys); at += slotSize {
+		if h := nameHash("local:ada"); bytes.Equal(keys[at:at+hashSize], h[:]) && bytes.Count(now[at:at+slotSize], []byte{0}) != slotSize {
+			t.Error("the key is still in the file")
+		}
+	}
+	if err := c.Record(event.Event{Kind: event.UserCreated, User: "local:ada", Detail: "another one"}); err != nil { // of the same name
+		t.Fatal(err)
+	}
+	if err := c.Destruct(); err != nil {
+		t.Fatal(err)
+	}
+	c = open(t, dir, Options{Origin: "test"})
+	if text, erased := read(); !strings.Contains(text, "another one") || erased != 2 || !c.HasSubject("local:ada") {
+		t.Errorf("later: %d erased\n%s", erased, text)
 	}
 }
 

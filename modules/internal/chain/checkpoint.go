@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -151,4 +152,16 @@ func signNote(text string, signers ...*Signer) (string, error) {
 	}
 	msg, err := note.Sign(&note.Note{Text: text}, all...)
 	return string(msg), err
+}
+
+// checkpointOf returns the checkpoint that a line of a segment is.
+func checkpointOf(line []byte) (string, bool) {
+	if len(line) < len(checkpointHead) || string(line[:len(checkpointHead)]) != checkpointHead {
+		return "", false
+	}
+	var l checkpointLine
+	if json.Unmarshal(line, &l) != nil {
+		return "", false
+	}
+	return l.Checkpoint, true
 }

@@ -12,7 +12,8 @@
 // are in the file epochs and go back to the root, the first key, which is the one that auditors keep.
 //
 // What a record says of people is beside it, not in it: the record holds a salted hash of that part. It can be taken away
-// later, and everything else still verifies.
+// later, and everything else still verifies. Of a person who has a name it is sealed, but for who did it, under a key of that
+// person's: when the key is destroyed (subject.go), copies of the records are unreadable, too.
 //
 // The files, all of them text:
 //
@@ -20,6 +21,7 @@
 //	epochs                         the certificates of the keys, one a line
 //	checkpoint                     the last published checkpoint: what to give to a witness, and to keep elsewhere
 //	key                            the key of this epoch, secret
+//	subjects                       the keys of people, secret: without the file, what records say of them is sealed
 //	holds                          who wants nothing pruned, and why
 //
 // # Invariants

@@ -3,6 +3,7 @@ package chain
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -23,6 +24,9 @@ func Prove(dir string, seq int64, withPersonal bool, o VerifyOptions) (*Record, 
 			kept := *r
 			kept.Line = bytes.Clone(r.Line)
 			found, extra = &kept, bytes.Clone(r.aside)
+			if r.key != nil { // of this record alone
+				extra = append(append(extra, '\t'), hex.EncodeToString(r.key)...)
+			}
 		}
 	})
 	if err != nil {
@@ -75,13 +79,17 @@ func CheckProof(core []byte, proof string, keys ...string) (*Record, Checkpoint,
 		return nil, c, errors.New("it is no proof of the form " + proofHead)
 	}
 	lines = lines[1:]
-	line := string(core)
+	line, key := string(core), []byte(nil)
 	if len(lines) > 0 && strings.HasPrefix(lines[0], "extra ") {
 		extra, err := base64.StdEncoding.DecodeString(lines[0][len("extra "):])
 		if err != nil {
 			return nil, c, fmt.Errorf("the proof's extra data: %w", err)
 		}
-		line, lines = line+"\t"+string(extra), lines[1:]
+		aside, text, sealed := strings.Cut(string(extra), "\t")
+		if key, err = hex.DecodeString(text); sealed && err != nil {
+			return nil, c, fmt.Errorf("the proof's extra data: %w", err)
+		}
+		line, lines = line+"\t"+aside, lines[1:]
 	}
 	if len(lines) == 0 || !strings.HasPrefix(lines[0], "index ") {
 		return nil, c, errors.New("the proof has no index")
@@ -103,6 +111,9 @@ func CheckProof(core []byte, proof string, keys ...string) (*Record, Checkpoint,
 	r, err := parseRecord([]byte(line))
 	if err == nil && r.Seq != index {
 		err = errors.New("the record is of another sequence than the proof")
+	}
+	if err == nil && len(key) > 0 {
+		err = r.unseal(key)
 	}
 	return &r, c, err
 }

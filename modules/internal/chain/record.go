@@ -58,6 +58,8 @@ type personal struct {
 	Path    string      `json:"path,omitempty"`
 	Detail  string      `json:"detail,omitempty"`
 	Attrs   [][2]string `json:"attrs,omitempty"`
+	Subject string      `json:"subject,omitempty"` // the id of the key that Sealed is sealed with: see subject.go
+	Sealed  []byte      `json:"sealed,omitempty"`
 }
 
 // Record is one record as it was read.
@@ -67,6 +69,7 @@ type Record struct {
 	Erased   bool
 	Line     []byte // the hashed part
 	aside    []byte // the personal part, as it was written
+	key      []byte // what it is sealed with; nil: it is not, or the key is gone
 }
 
 // timeForm keeps all digits, so that times of equal length sort.
@@ -97,7 +100,7 @@ type entry struct {
 }
 
 // appendRecord appends the record's line, and adds its hash to the tip.
-func appendRecord(buf []byte, t *tip, run string, e *entry) ([]byte, error) {
+func appendRecord(buf []byte, t *tip, run string, e *entry, people *subjects) ([]byte, error) {
 	p := personal{User: clip(e.User), Session: clip(e.Session), Path: clip(e.Path), Detail: clip(e.Detail)}
 	if e.ClientIP.IsValid() {
 		p.Client = e.ClientIP.String()
@@ -117,6 +120,11 @@ func appendRecord(buf []byte, t *tip, run string, e *entry) ([]byte, error) {
 		_, _ = rand.Read(salt) // never fails: it ends the program instead
 		p.Salt = hex.EncodeToString(salt)
 		var err error
+		if name := subjectOf(&e.Event); name != "" && people != nil {
+			if p, err = people.seal(p, name, t.size); err != nil {
+				return buf, err
+			}
+		}
 		if aside, err = json.Marshal(p); err != nil {
 			return buf, err
 		}
@@ -211,4 +219,16 @@ var errPersonal = errors.New("its personal part is not the one it was written wi
 func (r *Record) When() time.Time {
 	t, _ := time.Parse(timeForm, r.Time)
 	return t
+}
+
+// Attr returns the first fact of this name that the record's personal part has, or "".
+func (r *Record) Attr(name string) string {
+	if r.Personal != nil {
+		for _, a := range r.Personal.Attrs {
+			if a[0] == name {
+				return a[1]
+			}
+		}
+	}
+	return ""
 }

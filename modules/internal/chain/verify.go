@@ -71,8 +71,12 @@ const maxFindings = 100
 
 // Verify reads the chain in the directory. An error that is a *Fault says where it was tampered with.
 func Verify(dir string, o VerifyOptions) (*Report, error) {
-	v := &verifier{dir: dir, o: o, wanted: map[int64]tlog.Hash{}}
-	err := v.run()
+	people, err := readSubjects(dir)
+	if err != nil {
+		return nil, err
+	}
+	v := &verifier{dir: dir, o: o, people: people, wanted: map[int64]tlog.Hash{}}
+	err = v.run()
 	return &v.Report, err
 }
 
@@ -86,6 +90,7 @@ type verifier struct {
 	dir string
 	o   VerifyOptions
 
+	people   *subjects
 	certs    []epochCert
 	wanted   map[int64]tlog.Hash // the roots that the tree must have at these sizes
 	t        tip
@@ -270,7 +275,7 @@ func (v *verifier) one(line []byte, end int64) error {
 	if has && !bytes.HasSuffix(hashed, []byte(`"personal":"`+hashText(aside)+`"}`)) {
 		return v.fault(seq, "its personal part was changed")
 	}
-	if !has && bytes.Contains(rest, []byte(`,"personal":"`)) {
+	if !has && bytes.Contains(rest, []byte(`,"personal":"`)) || has && v.people.gone(aside) {
 		v.Erased++
 	}
 	if bytes.Contains(rest, []byte(`,"epoch":"`)) || bytes.Contains(rest, []byte(`,"gone":{`)) {
@@ -285,6 +290,9 @@ func (v *verifier) one(line []byte, end int64) error {
 	}
 	if v.o.Each != nil {
 		r, err := parseRecord(line)
+		if err == nil {
+			err = v.people.open(&r)
+		}
 		if err != nil {
 			return v.fault(seq, "%v", err)
 		}

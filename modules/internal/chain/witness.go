@@ -128,6 +128,10 @@ func readTree(dir string, o VerifyOptions, each func(*Record)) (*partial, *verif
 		}
 		return nil
 	}
-	v := &verifier{dir: dir, o: o, wanted: map[int64]tlog.Hash{}}
+	people, err := readSubjects(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	v := &verifier{dir: dir, o: o, people: people, wanted: map[int64]tlog.Hash{}}
 	return tree, v, v.run()
 }

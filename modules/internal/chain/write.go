@@ -151,7 +151,7 @@ func (c *Chain) commit(group []waiting) error {
 	var buf []byte
 	var err error
 	add := func(e *entry) error {
-		buf, err = appendRecord(buf, &t, c.run, e)
+		buf, err = appendRecord(buf, &t, c.run, e, c.people)
 		return err
 	}
 	for i := range group {

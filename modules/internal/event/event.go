@@ -118,6 +118,9 @@ const (
 	SupportGranted      Kind = "support_grant.given" // to User; Session is its id, Attrs have ticket and approver
 	SupportRevoked      Kind = "support_grant.revoked"
 	SupportExpired      Kind = "support_grant.expired"
+	PersonErasing       Kind = "privacy.erasing"          // what is kept of a person is deleted next; Attrs have a salted hash of the name
+	PersonErased        Kind = "privacy.erased"           // it is, and the person's key destroyed; Attrs say how much there was
+	PersonExported      Kind = "privacy.exported"         // what is kept of a person is handed out to User, as soon as this is on record
 	PayloadApproved     Kind = "payload.approved"         // somebody agrees that User reveals the matched data of a request
 	PayloadRevealed     Kind = "payload.revealed"         // it is handed out to User, as soon as this is on record; Detail says why
 	IncidentExported    Kind = "incident.exported"        // Attrs have the SHA-256 of the manifest, Detail says what it is for
