@@ -147,7 +147,7 @@ func writeReport(w io.Writer, r *chain.Report, o chain.VerifyOptions, took time.
 		fmt.Fprintf(w, "pruned: %d to %d, as recorded\n", s.From, s.To)
 	}
 	if r.Erased > 0 {
-		fmt.Fprintf(w, "erased: the personal part of %d records\n", r.Erased)
+		fmt.Fprintf(w, "erased, or sealed with a key that is not here: the personal part of %d records\n", r.Erased)
 	}
 	for _, f := range r.Findings {
 		fmt.Fprintf(w, "look at %d: %s\n", f.Seq, f.Why)

@@ -86,7 +86,7 @@ func Line(r *chain.Record) string {
 		add("pruned", fmt.Sprintf("%d-%d", r.Gone.From, r.Gone.To))
 	}
 	if r.Erased {
-		words = append(words, "(its personal part was erased)")
+		words = append(words, "(what it says of a person was erased, or is sealed with a key that is not here)")
 	}
 	return strings.Join(words, " ")
 }
