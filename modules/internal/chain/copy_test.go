@@ -81,7 +81,7 @@ func TestCopyOfAnother(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, dir string){
 		"changed": func(t *testing.T, dir string) {
 			edit(t, filepath.Join(dir, segmentName(0)), func(l []string) []string {
-				return strings.Split(strings.ReplaceAll(strings.Join(l, "\n"), "192.0.2.7", "192.0.2.8"), "\n")
+				return strings.Split(strings.ReplaceAll(strings.Join(l, "\n"), `"sealed":"`, `"sealed":"A`), "\n")
 			})
 		},
 		"cut off": func(t *testing.T, dir string) {
