@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -69,10 +68,7 @@ func readFlags(cmd *cobra.Command) {
 // readKey is what --key says, or the file has that it names.
 func readKey(cmd *cobra.Command) string {
 	key, _ := cmd.Flags().GetString("key")
-	if text, err := os.ReadFile(key); err == nil {
-		key = string(text)
-	}
-	return strings.TrimSpace(key)
+	return chain.KeyFrom(key)
 }
 
 func readOptions(cmd *cobra.Command) (o chain.VerifyOptions, err error) {

@@ -197,16 +197,32 @@ func Audited(routes ...caddy.AdminRoute) []caddy.AdminRoute {
 	return routes
 }
 
+// takeAudited returns what was sent, and leaves it to be read once more.
+func takeAudited(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAudited))
+	if err != nil {
+		return nil, AdminError(http.StatusBadRequest, err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return body, nil
+}
+
+// auditedID names a request to the administration endpoint.
+func auditedID() string {
+	id := make([]byte, 8)
+	_, _ = rand.Read(id) // never fails: it ends the program instead
+	return "admin-" + hex.EncodeToString(id)
+}
+
 func serveAudited(w http.ResponseWriter, r *http.Request, next caddy.AdminHandler) error {
 	_, state, err := RunningState()
 	if err != nil {
 		return err
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAudited))
+	body, err := takeAudited(w, r)
 	if err != nil {
-		return AdminError(http.StatusBadRequest, err)
+		return err
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
 	asked := askedFor(r, body)
 	if err := state.Bus.Record(asked); err != nil {
 		return AdminError(http.StatusServiceUnavailable, fmt.Errorf("nothing was done: what administrators do must be on record first: %w", err))
@@ -239,10 +255,8 @@ var askedWords = []string{
 
 // askedFor is the event that tells of a request to the administration endpoint.
 func askedFor(r *http.Request, body []byte) event.Event {
-	id := make([]byte, 8)
-	_, _ = rand.Read(id) // never fails: it ends the program instead
 	e := event.Event{
-		Time: time.Now(), Kind: event.AdminRequested, RequestID: "admin-" + hex.EncodeToString(id), Method: r.Method, Path: r.URL.Path,
+		Time: time.Now(), Kind: event.AdminRequested, RequestID: auditedID(), Method: r.Method, Path: r.URL.Path,
 	}
 	said := map[string]string{}
 	for name, values := range r.URL.Query() {

@@ -1,8 +1,6 @@
 package gatehouse
 
 import (
-	"bytes"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -82,17 +80,14 @@ func onRecord(w http.ResponseWriter, r *http.Request, do caddy.AdminHandler) err
 	if err != nil {
 		return err
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAudited))
+	body, err := takeAudited(w, r)
 	if err != nil {
-		return AdminError(http.StatusBadRequest, err)
+		return err
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
 	answer, who := answerTo(w, r)
-	id := make([]byte, 8)
-	_, _ = rand.Read(id) // never fails: it ends the program instead
 	sum := sha256.Sum256(body)
 	asked := event.Event{
-		Time: time.Now(), Kind: event.AdminRequested, RequestID: "admin-" + hex.EncodeToString(id), Method: r.Method, Path: event.Clip(r.URL.Path, maxAskedText),
+		Time: time.Now(), Kind: event.AdminRequested, RequestID: auditedID(), Method: r.Method, Path: event.Clip(r.URL.Path, maxAskedText),
 		Attrs: []event.Attr{{Key: "operator", Value: who}},
 	}
 	if len(body) > 0 {

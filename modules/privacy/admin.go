@@ -53,6 +53,14 @@ type revealAsk struct {
 	For string `json:"for,omitempty"`
 }
 
+// readAsk reads what is asked for, and the reason, without which nothing is done.
+func readAsk[T interface{ reason() (string, error) }](r *http.Request) (ask T, why string, err error) {
+	if ask, err = gatehouse.ReadAsk[T](r); err == nil {
+		why, err = ask.reason()
+	}
+	return ask, why, err
+}
+
 // settings returns what the running house says of privacy, which is nothing if it says nothing.
 func settings() (*Settings, *gatehouse.App, *gatehouse.State, error) {
 	app, state, err := gatehouse.RunningState()
@@ -79,11 +87,7 @@ func record(state *gatehouse.State, kind event.Kind, who proven, requestID, why 
 }
 
 func reveal(r *http.Request) (any, error) {
-	ask, err := gatehouse.ReadAsk[revealAsk](r)
-	if err != nil {
-		return nil, err
-	}
-	why, err := ask.reason()
+	ask, why, err := readAsk[revealAsk](r)
 	if err != nil {
 		return nil, err
 	}
@@ -95,13 +99,9 @@ func reveal(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	safe, err := s.safe.Of(app, openSafe)
+	sealed, err := s.find(app, ask.ID)
 	if err != nil {
-		return nil, gatehouse.AdminError(http.StatusServiceUnavailable, err)
-	}
-	sealed, err := safe.Find(ask.ID)
-	if err != nil {
-		return nil, asNotFound(err)
+		return nil, err
 	}
 	attrs := []event.Attr{{Key: "waf_rules", Value: ruleList(sealed.Rules)}}
 	if len(s.Approvers) > 0 {
@@ -121,11 +121,7 @@ func reveal(r *http.Request) (any, error) {
 }
 
 func approveReveal(r *http.Request) (any, error) {
-	ask, err := gatehouse.ReadAsk[revealAsk](r)
-	if err != nil {
-		return nil, err
-	}
-	why, err := ask.reason()
+	ask, why, err := readAsk[revealAsk](r)
 	if err != nil {
 		return nil, err
 	}
@@ -152,13 +148,9 @@ func approveReveal(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	safe, err := s.safe.Of(app, openSafe)
+	sealed, err := s.find(app, ask.ID)
 	if err != nil {
-		return nil, gatehouse.AdminError(http.StatusServiceUnavailable, err)
-	}
-	sealed, err := safe.Find(ask.ID)
-	if err != nil {
-		return nil, asNotFound(err)
+		return nil, err
 	}
 	if err := record(state, event.PayloadApproved, who, ask.ID, why, event.Attr{Key: "for", Value: forWhom}); err != nil {
 		return nil, err
@@ -169,11 +161,19 @@ func approveReveal(r *http.Request) (any, error) {
 	return sealed.Head, nil
 }
 
-func asNotFound(err error) error {
-	if errors.Is(err, ErrNoRecord) {
-		return gatehouse.AdminError(http.StatusNotFound, err)
+// find returns the record of a request.
+func (s *Settings) find(app *gatehouse.App, requestID string) (sealed Sealed, err error) {
+	safe, err := s.safe.Of(app, openSafe)
+	if err == nil {
+		sealed, err = safe.Find(requestID)
 	}
-	return gatehouse.AdminError(http.StatusServiceUnavailable, err)
+	switch {
+	case errors.Is(err, ErrNoRecord):
+		return sealed, gatehouse.AdminError(http.StatusNotFound, err)
+	case err != nil:
+		return sealed, gatehouse.AdminError(http.StatusServiceUnavailable, err)
+	}
+	return sealed, nil
 }
 
 func ruleList(rules []int) string {

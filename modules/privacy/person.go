@@ -70,11 +70,7 @@ func (ask personAsk) officer(r *http.Request, what string) (s *Settings, app *ga
 }
 
 func exportPerson(r *http.Request) (any, error) {
-	ask, err := gatehouse.ReadAsk[personAsk](r)
-	if err != nil {
-		return nil, err
-	}
-	why, err := ask.reason()
+	ask, why, err := readAsk[personAsk](r)
 	if err != nil {
 		return nil, err
 	}
@@ -137,11 +133,7 @@ func (x *export) gather(ctx context.Context, s *Settings, app *gatehouse.App, st
 // erasePerson deletes what is kept of a person, in this order: that it will be is on record; rooms delete their records; what they
 // told of it is on record; the person's key is destroyed; that it was is on record, of which the certificate is made.
 func erasePerson(r *http.Request) (any, error) {
-	ask, err := gatehouse.ReadAsk[personAsk](r)
-	if err != nil {
-		return nil, err
-	}
-	why, err := ask.reason()
+	ask, why, err := readAsk[personAsk](r)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"strings"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -103,11 +102,7 @@ func checkCommand() *cobra.Command {
 				return fmt.Errorf("%s is no certificate: %w", args[0], err)
 			}
 			one := func(name string) string { v, _ := cmd.Flags().GetString(name); return v }
-			root := one("key")
-			if kept, err := os.ReadFile(root); err == nil {
-				root = string(kept)
-			}
-			keys, err := chain.EpochKeys(one("audit"), strings.TrimSpace(root))
+			keys, err := chain.EpochKeys(one("audit"), chain.KeyFrom(one("key")))
 			if err != nil {
 				return err
 			}

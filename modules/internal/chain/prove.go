@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -116,6 +117,14 @@ func CheckProof(core []byte, proof string, keys ...string) (*Record, Checkpoint,
 		err = r.unseal(key)
 	}
 	return &r, c, err
+}
+
+// KeyFrom is the public key that an operator says, or that the file holds which they name instead.
+func KeyFrom(said string) string {
+	if text, err := os.ReadFile(said); err == nil {
+		said = string(text)
+	}
+	return strings.TrimSpace(said)
 }
 
 // EpochKeys returns the public keys of the chain's epochs, certified from the root on, which is compared unless it is empty.

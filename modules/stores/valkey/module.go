@@ -80,11 +80,7 @@ func (s *Store) Provision(ctx caddy.Context) error {
 	if !s.encrypted() {
 		return nil
 	}
-	s.tls = &tls.Config{MinVersion: tls.VersionTLS13}
-	if s.InsecureTLS12 {
-		s.tls.MinVersion = tls.VersionTLS12
-	}
-	if s.tls.RootCAs, err = roots.Read(s.TrustPEM); err != nil {
+	if s.tls, err = roots.Client(s.TrustPEM, s.InsecureTLS12); err != nil {
 		return fmt.Errorf("store valkey: trust_pem: %w", err)
 	}
 	if s.Certificate != "" {

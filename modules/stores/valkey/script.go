@@ -103,9 +103,6 @@ func (s *remote) event(kind, bucket, sealed string) (ev store.Event, ok bool) {
 	return ev, err == nil
 }
 
-// isNil reports whether a value is absent.
-func isNil(m driver.ValkeyMessage) bool { return m.IsNil() }
-
 var errShape = errors.New("an answer of another shape")
 
 // texts reads a value that is a list of n texts.

@@ -2,6 +2,7 @@ package valkey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -32,7 +33,7 @@ func (s *remote) Get(ctx context.Context, k store.Key) (store.Item, error) {
 	if err != nil {
 		return store.Item{}, s.failure(ctx, err)
 	}
-	if len(values) != 3 || isNil(values[0]) {
+	if len(values) != 3 || values[0].IsNil() {
 		return store.Item{}, store.ErrNotFound
 	}
 	fields := make([]string, 3)
@@ -83,13 +84,13 @@ func (s *remote) Put(ctx context.Context, k store.Key, value []byte, o store.Put
 	}
 	defer leave()
 	name := s.sealer.key(k)
-	match := map[store.Match]string{store.Always: "a", store.Absent: "n", store.Version: "v"}[o.Match]
+	match := [...]string{store.Always: "a", store.Absent: "n", store.Version: "v"}[o.Match]
 	answer, err := s.run(ctx, putScript, string(k.Bucket), name, s.sealer.seal('i', k.Bucket, "", []byte(k.ID)),
 		s.sealer.seal('v', k.Bucket, name, value), micros(o.TTL), match, strconv.FormatUint(o.Version, 10), s.sealer.indexes(k.Bucket, o.Index))
 	if err != nil {
 		return 0, err
 	}
-	if isNil(answer[0]) {
+	if answer[0].IsNil() {
 		return 0, store.ErrConflict
 	}
 	v, err := number(answer[0])
@@ -97,14 +98,12 @@ func (s *remote) Put(ctx context.Context, k store.Key, value []byte, o store.Put
 }
 
 // micros is a length of time in whole microseconds, rounded up, so that no length but zero is zero.
-func micros(d time.Duration) string { return strconv.FormatInt(ceilMicros(d), 10) }
-
-func ceilMicros(d time.Duration) int64 {
+func micros(d time.Duration) string {
 	n := d.Microseconds()
 	if time.Duration(n)*time.Microsecond < d {
 		n++
 	}
-	return n
+	return strconv.FormatInt(n, 10)
 }
 
 // Take implements store.Store.
@@ -122,7 +121,7 @@ func (s *remote) Take(ctx context.Context, k store.Key) (store.Item, error) {
 	if err != nil {
 		return store.Item{}, err
 	}
-	if isNil(answer[0]) {
+	if answer[0].IsNil() {
 		return store.Item{}, store.ErrNotFound
 	}
 	fields, err := texts(answer[0], 5) // v, n, d, e, x
@@ -308,15 +307,10 @@ func (s *remote) page(ctx context.Context, b store.Bucket, index, after string) 
 	if err != nil {
 		return nil, "", false, err
 	}
-	if last, err = answer[0].ToString(); err != nil {
-		return nil, "", false, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
-	}
-	mark, err := answer[1].ToString()
-	if err != nil {
-		return nil, "", false, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
-	}
-	list, err := answer[2].ToArray()
-	if err != nil {
+	last, err1 := answer[0].ToString()
+	mark, err2 := answer[1].ToString()
+	list, err3 := answer[2].ToArray()
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, "", false, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
 	}
 	for _, m := range list {
