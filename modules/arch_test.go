@@ -19,7 +19,7 @@ const module = "gatehouse.internal/"
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
 	"secret", "token", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "roots", "mail", "backoff", "wholefile", "chain", "scope", "recent", "running", "flood",
-	"retain", "store", "store/storetest", "keyring", "pseudonym", "standing", "ledger", "service", "roster", "owner", "support", "gatetest",
+	"retain", "store", "store/storetest", "keyring", "standing", "ledger", "pseudonym", "service", "roster", "owner", "support", "gatetest",
 }
 
 // rooms lists the L2 packages.
@@ -84,6 +84,7 @@ var doors = map[string]string{
 	"ban/handlers.go": "the room's two handlers",
 
 	"privacy/person.go":        "has the house's rooms tell of a person, and forget them",
+	"privacy/tenant.go":        "has the house's rooms forget a tenant, and its people",
 	"privacy/personcommand.go": "that on the command line",
 	"privacy/prove.go":         "has people prove who they are, of whom the house knows",
 

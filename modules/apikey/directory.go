@@ -2,10 +2,12 @@ package apikey
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 
 	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/owner"
 	"gatehouse.internal/modules/internal/standing"
 )
 
@@ -65,6 +67,29 @@ func (b *Book) principal(ctx context.Context, k *Key, now time.Time) (p gatehous
 		return p, err
 	}
 	return p, nil
+}
+
+// erase revokes the keys of a person, or of a tenant, and forgets which programs wait for one.
+func erase(ctx context.Context, house *gatehouse.App, whose gatehouse.Whose, count bool) (int, error) {
+	book, err := bookOf(house)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := book.pairings.Erase(ctx, "", func(p *Pairing) bool { return whose.Has(p.Person.Provider, p.Person.Subject, p.Tenant) }, count); err != nil {
+		return 0, err
+	}
+	index := ""
+	if whose.Tenant == "" {
+		index = owner.Index(whose.Person.Provider, whose.Person.Subject)
+	}
+	var failed error
+	gone, err := book.keys.Erase(ctx, index, func(k *Key) bool {
+		tenant, err := book.owners.Tenant(ctx, k.whose())
+		failed = errors.Join(failed, err)
+		provider, subject := k.whose().Name()
+		return whose.Has(provider, subject, tenant)
+	}, count)
+	return len(gone), errors.Join(err, failed)
 }
 
 var _ gatehouse.Directory = (*Authenticator)(nil)

@@ -1,7 +1,6 @@
 package apikey
 
 import (
-	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -18,11 +17,13 @@ import (
 	"gatehouse.internal/modules/internal/reqpath"
 	"gatehouse.internal/modules/internal/scope"
 	"gatehouse.internal/modules/internal/service"
-	"gatehouse.internal/modules/internal/standing"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
-func init() { caddy.RegisterModule(new(Authenticator)) }
+func init() {
+	caddy.RegisterModule(new(Authenticator))
+	gatehouse.OnErase("API keys", erase)
+}
 
 // Authenticator lets programs in by the keys that this gateway has issued.
 type Authenticator struct {
@@ -65,14 +66,6 @@ func (a *Authenticator) Provision(ctx caddy.Context) (err error) {
 		}
 	}
 	a.house.AddDirectory("api_keys", a)
-	a.house.OnErase("API keys", func(ctx context.Context, who standing.Person) (int, error) {
-		book, err := a.opened()
-		if err != nil {
-			return 0, err
-		}
-		gone, err := book.RevokeAll(ctx, who.Provider, who.Subject)
-		return len(gone), err
-	})
 	a.house.AddPage(gatehouse.KeysPath, servePage(a.serveKeys))
 	if a.Device != nil {
 		if err := a.Device.provision(a); err != nil {

@@ -58,6 +58,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.house.UseReview(h.review)
 	h.house.UseSessions(h)
 	h.house.AddDirectory("sessions", h)
+	h.house.OnErase(gatehouse.SessionsErased, h.erase)
 	if err := h.loadAuthenticators(ctx); err != nil {
 		return err
 	}

@@ -169,4 +169,43 @@ func (h *Handler) EndSessions(ctx context.Context, who standing.Person, except, 
 	return len(gone), nil
 }
 
+// erase ends the sessions of a person, or those on a tenant's sites.
+func (h *Handler) erase(ctx context.Context, _ *gatehouse.App, whose gatehouse.Whose, count bool) (int, error) {
+	sessions, err := sessionsOf(h.house)
+	if err != nil {
+		return 0, err
+	}
+	index := ""
+	if whose.Tenant == "" {
+		index = userIndex(whose.Person.Provider, whose.Person.Subject)
+	}
+	found, _, err := sessions.scan(ctx, index, "", 0)
+	if err != nil {
+		return 0, err
+	}
+	found = slices.DeleteFunc(found, func(i Info) bool {
+		who := i.entry.proof.Identity()
+		return !whose.Has(who.Provider, who.Subject, who.Tenant)
+	})
+	switch {
+	case count:
+		return len(found), nil
+	case whose.Tenant == "":
+		return h.EndSessions(ctx, whose.Person, "", erasedWhy)
+	}
+	state, err := h.house.State()
+	if err != nil {
+		return 0, err
+	}
+	for _, i := range found {
+		if _, err := sessions.EndNamed(ctx, i.entry.proof.Identity().Provider, i.entry.proof.Identity().Subject, i.Name); err != nil {
+			return 0, err
+		}
+		state.Bus.Publish(event.Event{Time: time.Now(), Kind: event.SessionEnded, User: i.User, Session: i.Name, Detail: erasedWhy})
+	}
+	return len(found), nil
+}
+
+const erasedWhy = "what is kept of the person, or of the tenant, is deleted"
+
 var _ gatehouse.SessionEnder = (*Handler)(nil)

@@ -1,6 +1,7 @@
 package ban
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ func init() {
 	caddy.RegisterModule(new(Handler))
 	caddy.RegisterModule(new(NameHandler))
 	caddy.RegisterModule(Handshake{})
+	gatehouse.OnErase("bans", erase)
 }
 
 // Settings are the house's words about bans.
@@ -236,3 +238,24 @@ var (
 	_ caddy.Provisioner          = (*Settings)(nil)
 	_ caddytls.ConnectionMatcher = Handshake{}
 )
+
+// erase lifts the ban of a tenant. That of a person outlives whom it is for.
+func erase(ctx context.Context, house *gatehouse.App, whose gatehouse.Whose, count bool) (int, error) {
+	state, err := house.State()
+	if err != nil || whose.Tenant == "" {
+		return 0, err
+	}
+	desk, err := deskOf(state)
+	if err != nil {
+		return 0, err
+	}
+	tenant := Whom{Scope: ByTenant, Name: whose.Tenant}
+	if _, banned := desk.bans.get(tenant); !banned {
+		return 0, nil
+	}
+	if count {
+		return 1, nil
+	}
+	_, err = desk.Lift(ctx, tenant, "off-boarding")
+	return 1, err
+}

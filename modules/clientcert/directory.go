@@ -2,6 +2,7 @@ package clientcert
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 
@@ -44,26 +45,20 @@ func (a *Authenticator) Principals(ctx context.Context, who standing.Person) ite
 	}
 }
 
-// erase unbinds the certificates of a person.
-func (a *Authenticator) erase(ctx context.Context, who standing.Person) (n int, err error) {
-	book, err := a.book.opened()
+// erase unbinds the certificates of a person, or of a tenant.
+func erase(ctx context.Context, house *gatehouse.App, whose gatehouse.Whose, count bool) (int, error) {
+	book, err := bookOf(house)
 	if err != nil {
 		return 0, err
 	}
-	bound, err := book.List(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, b := range bound {
-		if provider, subject := b.whose().Name(); provider != who.Provider || subject != who.Subject {
-			continue
-		}
-		if _, err := book.Unbind(ctx, b.Match); err != nil {
-			return n, err
-		}
-		n++
-	}
-	return n, nil
+	var failed error
+	gone, err := book.bindings.Erase(ctx, "", func(b *Binding) bool {
+		tenant, err := book.owners.Tenant(ctx, b.whose())
+		failed = errors.Join(failed, err)
+		provider, subject := b.whose().Name()
+		return whose.Has(provider, subject, tenant)
+	}, count)
+	return len(gone), errors.Join(err, failed)
 }
 
 var _ gatehouse.Directory = (*Authenticator)(nil)

@@ -24,6 +24,7 @@ import (
 func init() {
 	caddy.RegisterModule(new(Handler))
 	caddy.RegisterModule(new(Authenticator))
+	gatehouse.OnErase("client certificates", erase)
 }
 
 // maxRemembered bounds the certificates of a site whose judgement is remembered.
@@ -180,7 +181,6 @@ func (a *Authenticator) Provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	a.book.house.AddDirectory("client_certificates", a)
-	a.book.house.OnErase("client certificates", a.erase)
 	return nil
 }
 

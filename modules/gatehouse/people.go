@@ -23,8 +23,21 @@ type SessionEnder interface {
 
 // FactorResetter takes people's second factors away, so that they must enrol again. The room that keeps them implements it.
 type FactorResetter interface {
+	// CountFactors returns how many factors the person has, backup codes counted as one.
+	CountFactors(ctx context.Context, who standing.Person) (int, error)
 	// ResetFactors returns how many factors the person had, backup codes counted as one.
 	ResetFactors(ctx context.Context, who standing.Person) (int, error)
+}
+
+// eraseFactors takes a person's second factors away; a tenant has none.
+func (app *App) eraseFactors(ctx context.Context, whose Whose, count bool) (int, error) {
+	switch {
+	case whose.Tenant != "":
+		return 0, nil
+	case count:
+		return app.factors.CountFactors(ctx, whose.Person)
+	}
+	return app.factors.ResetFactors(ctx, whose.Person)
 }
 
 // UseSessions says who ends sessions. Only Provision may call it.

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"gatehouse.internal/modules/internal/event"
+	"gatehouse.internal/modules/internal/pseudonym"
 	"gatehouse.internal/modules/internal/roster"
 	"gatehouse.internal/modules/internal/service"
 	"gatehouse.internal/modules/internal/support"
@@ -53,4 +54,13 @@ func (s *State) Roster() (roster.Roster, error) {
 		return roster.Roster{}, fmt.Errorf("opening the roster: %w", err)
 	}
 	return kept.(roster.Roster), nil
+}
+
+// Pseudonyms are the tenants' keys for what leaves the house.
+func (s *State) Pseudonyms() (*pseudonym.Keys, error) {
+	kept, err := s.Keep("pseudonym", func() (caddy.Destructor, error) { return pseudonym.Open(s.Store, s.Keys) })
+	if err != nil {
+		return nil, fmt.Errorf("opening the keys for pseudonyms: %w", err)
+	}
+	return kept.(*pseudonym.Keys), nil
 }

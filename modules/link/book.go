@@ -288,6 +288,18 @@ func (b *Book) Revoke(ctx context.Context, id string) (l *Link, ended int, err e
 	return l, len(gone), err
 }
 
+// Erase deletes the links that are meant, with their sessions, unless they are only counted, and returns how many there are.
+func (b *Book) Erase(ctx context.Context, meant func(*Link) bool, count bool) (int, error) {
+	ids, err := b.links.Erase(ctx, "", meant, count)
+	for _, id := range ids {
+		if err != nil || count {
+			break
+		}
+		_, err = b.sessions.DeleteIndexed(ctx, indexOf(id))
+	}
+	return len(ids), err
+}
+
 // List returns up to limit links, the newest first, and whether there are more.
 func (b *Book) List(ctx context.Context, limit int) (list []*Link, more bool, err error) {
 	for l, err := range b.links.All(ctx, "") {

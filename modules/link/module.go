@@ -1,6 +1,7 @@
 package link
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 
@@ -13,7 +14,16 @@ import (
 	"gatehouse.internal/modules/internal/verdict"
 )
 
-func init() { caddy.RegisterModule(new(Authenticator)) }
+func init() {
+	caddy.RegisterModule(new(Authenticator))
+	gatehouse.OnErase("links", func(ctx context.Context, house *gatehouse.App, whose gatehouse.Whose, count bool) (int, error) {
+		book, err := bookOf(house)
+		if err != nil {
+			return 0, err
+		}
+		return book.Erase(ctx, func(l *Link) bool { return whose.Has(l.Owner.Provider, l.Owner.Subject, l.Tenant) }, count)
+	})
+}
 
 // Authenticator lets in whoever has opened a link of this gateway's, and has the page on which that is done.
 type Authenticator struct {

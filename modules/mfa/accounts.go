@@ -200,18 +200,30 @@ func (s accounts) useCode(ctx context.Context, who identity.Identity, text strin
 // counted as one.
 func (s accounts) reset(ctx context.Context, provider, subject string) (int, error) {
 	key := keyOf(provider, subject)
-	a, err := s.read(ctx, key)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return 0, nil
-	case errors.Is(err, keyring.ErrUnknownKey), errors.Is(err, keyring.ErrOpen), errors.Is(err, store.ErrCorrupt):
-		a = account{TOTP: new(totp)} // nobody can read it, so that its owner cannot log in either
-	case err != nil:
+	a, err := s.had(ctx, key)
+	if err != nil {
 		return 0, err
 	}
 	if err := s.store.Delete(ctx, key, guardKey(provider, subject)); err != nil {
 		return 0, fmt.Errorf("resetting second factors: %w", err)
 	}
+	return a.factors(), nil
+}
+
+// had returns the account, also one that nobody can read, so that its owner cannot log in either: that has one factor.
+func (s accounts) had(ctx context.Context, key store.Key) (account, error) {
+	a, err := s.read(ctx, key)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return account{}, nil
+	case errors.Is(err, keyring.ErrUnknownKey), errors.Is(err, keyring.ErrOpen), errors.Is(err, store.ErrCorrupt):
+		return account{TOTP: new(totp)}, nil
+	}
+	return a, err
+}
+
+// factors is how many the account has, backup codes counted as one.
+func (a account) factors() int {
 	n := len(a.Passkeys)
 	if a.TOTP != nil {
 		n++
@@ -219,7 +231,7 @@ func (s accounts) reset(ctx context.Context, provider, subject string) (int, err
 	if len(a.Codes) > 0 {
 		n++
 	}
-	return n, nil
+	return n
 }
 
 // count returns how many people have a factor, and how many are known to have none.

@@ -178,6 +178,16 @@ func (m *Module) stepsUp(name string) (gatehouse.StepUpProvider, bool) {
 	return nil, false
 }
 
+// CountFactors implements [gatehouse.FactorResetter].
+func (m *Module) CountFactors(ctx context.Context, who standing.Person) (int, error) {
+	accounts, _, err := m.accounts()
+	if err != nil {
+		return 0, err
+	}
+	a, err := accounts.had(ctx, keyOf(who.Provider, who.Subject))
+	return a.factors(), err
+}
+
 // ResetFactors implements [gatehouse.FactorResetter].
 func (m *Module) ResetFactors(ctx context.Context, who standing.Person) (int, error) {
 	accounts, _, err := m.accounts()

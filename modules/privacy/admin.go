@@ -29,6 +29,9 @@ const (
 //	POST /gatehouse/reveal/approve  {id, user, code, why, for}   agrees that somebody else has it, once, within an hour
 //	POST /gatehouse/privacy/export  {person, user, code, why}    tells what is kept of a person
 //	POST /gatehouse/privacy/erase   {person, user, code, why}    deletes it, and destroys the person's key
+//	POST /gatehouse/privacy/offboard {tenant, user, code, why}   deletes what is kept of a tenant, and destroys its keys
+//
+// The last two only count with dry_run.
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -43,6 +46,7 @@ func (Admin) Routes() []caddy.AdminRoute {
 		gatehouse.AdminRoute(http.MethodPost, adminApprove, approveReveal),
 		gatehouse.AdminRoute(http.MethodPost, adminExport, exportPerson),
 		gatehouse.AdminRoute(http.MethodPost, adminErase, erasePerson),
+		gatehouse.AdminRoute(http.MethodPost, adminOffboard, offboard),
 	)
 }
 

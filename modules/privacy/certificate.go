@@ -11,7 +11,7 @@ import (
 	"gatehouse.internal/modules/internal/event"
 )
 
-// Certificate says that a person was erased, and when. It is the audit log's record of that, with the proof that it is in the
+// Certificate says that a person was erased, or a tenant off-boarded, and when. It is the audit log's record of that, with the proof that it is in the
 // log, so that it is checked with the log's own public key and nothing else. The record names nobody: it has a hash of the name
 // and of a salt that only the certificate has.
 type Certificate struct {
@@ -22,6 +22,7 @@ type Certificate struct {
 
 const (
 	attrPerson = "person_sha256"
+	attrTenant = "tenant_sha256"
 	attrDone   = "deleted"
 )
 
@@ -38,10 +39,10 @@ func hashOf(salt, person string) string {
 }
 
 // certify makes the certificate of an erasure that is on record.
-func certify(dir, salt, hash string) (c Certificate, err error) {
+func certify(dir string, kind event.Kind, salt string, hash event.Attr) (c Certificate, err error) {
 	seq := int64(-1)
 	_, err = chain.Verify(dir, chain.VerifyOptions{Each: func(r *chain.Record) error {
-		if r.Kind == string(event.PersonErased) && r.Attr(attrPerson) == hash {
+		if r.Kind == string(kind) && r.Attr(hash.Key) == hash.Value {
 			seq = r.Seq
 		}
 		return nil
@@ -59,17 +60,21 @@ func certify(dir, salt, hash string) (c Certificate, err error) {
 	return Certificate{Salt: salt, Record: string(r.Line), Proof: proof}, nil
 }
 
-// Check returns the record of a certificate that is signed with one of the keys, and is about this person unless that is "".
-func (c Certificate) Check(person string, keys ...string) (*chain.Record, error) {
+// Check returns the record of a certificate that is signed with one of the keys, and is about this person or tenant unless they
+// are "".
+func (c Certificate) Check(person, tenant string, keys ...string) (*chain.Record, error) {
 	r, _, err := chain.CheckProof([]byte(c.Record), c.Proof, keys...)
 	if err != nil {
 		return nil, err
 	}
-	if r.Kind != string(event.PersonErased) {
+	if r.Kind != string(event.PersonErased) && r.Kind != string(event.TenantErased) {
 		return nil, fmt.Errorf("the record is one of %s, not of an erasure", r.Kind)
 	}
-	if person != "" && r.Attr(attrPerson) != hashOf(c.Salt, person) {
+	if person != "" && (r.Kind != string(event.PersonErased) || r.Attr(attrPerson) != hashOf(c.Salt, person)) {
 		return nil, fmt.Errorf("the certificate is not about %s", person)
+	}
+	if tenant != "" && (r.Kind != string(event.TenantErased) || r.Attr(attrTenant) != hashOf(c.Salt, tenant)) {
+		return nil, fmt.Errorf("the certificate is not about the tenant %s", tenant)
 	}
 	return r, nil
 }

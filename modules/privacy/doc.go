@@ -9,6 +9,7 @@
 //
 // It also tells what the gateway keeps of a person, and erases that: gatehouse privacy. Rooms delete their own records
 // (gatehouse.OnErase), the audit log's key of the person is destroyed, and the record of it, with its proof, is the certificate.
+// A tenant that has left is erased so, with the people who are nobody else's, and the tenant's key for pseudonyms.
 //
 // # Place
 //

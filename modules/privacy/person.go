@@ -22,13 +22,22 @@ import (
 const (
 	adminExport = "/gatehouse/privacy/export"
 	adminErase  = "/gatehouse/privacy/erase"
-	erasedWhy   = "what is kept of the person is deleted"
 )
 
 // personAsk asks for a person's data. The name of the person is not put on record by the administration endpoint.
 type personAsk struct {
 	proofAsk
-	Person string `json:"person"` // provider:subject
+	Person string `json:"person"`            // provider:subject
+	Count  bool   `json:"dry_run,omitempty"` // only say how much there is
+}
+
+// erased is what was erased, or would be.
+type erased struct {
+	Counts      map[string]int `json:"counts"`
+	Unreadable  int            `json:"unreadable"` // records of the audit log; only where it is counted
+	People      int            `json:"people,omitempty"`
+	Shared      int            `json:"shared,omitempty"` // people of the tenant who belong to others, too
+	Certificate *Certificate   `json:"certificate,omitempty"`
 }
 
 // known is one thing that the house knows somebody by.
@@ -113,8 +122,8 @@ func (x *export) gather(ctx context.Context, s *Settings, app *gatehouse.App, st
 	if err != nil {
 		return err
 	}
-	_, err = chain.Verify(c.Dir(), chain.VerifyOptions{Each: func(r *chain.Record) error {
-		if r.Personal == nil || r.Personal.User != about.String() && r.Attr("user") != about.String() {
+	return eachRecord(c, func(r *chain.Record) error {
+		if !tellsOf(r, about.String()) {
 			return nil
 		}
 		text, err := json.Marshal(struct {
@@ -126,8 +135,18 @@ func (x *export) gather(ctx context.Context, s *Settings, app *gatehouse.App, st
 		}{r.Seq, r.Time, r.Kind, r.Site, r.Personal})
 		x.Records = append(x.Records, text)
 		return err
-	}})
+	})
+}
+
+// eachRecord reads the audit log.
+func eachRecord(c *chain.Chain, f func(*chain.Record) error) error {
+	_, err := chain.Verify(c.Dir(), chain.VerifyOptions{Each: f})
 	return err
+}
+
+// tellsOf reports whether a record says something of the person.
+func tellsOf(r *chain.Record, person string) bool {
+	return r.Personal != nil && (r.Personal.User == person || r.Attr("user") == person)
 }
 
 // erasePerson deletes what is kept of a person, in this order: that it will be is on record; rooms delete their records; what they
@@ -148,21 +167,31 @@ func erasePerson(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, gatehouse.AdminError(http.StatusServiceUnavailable, err)
 	}
+	safe, err := s.safe.Of(app, openSafe)
+	if err != nil {
+		return nil, gatehouse.AdminError(http.StatusServiceUnavailable, err)
+	}
 	salt := newSalt()
 	hash := event.Attr{Key: attrPerson, Value: hashOf(salt, about.String())}
+	if ask.Count {
+		if err := record(state, event.PersonExported, who, "", why, hash, event.Attr{Key: "salt", Value: salt}, event.Attr{Key: "dry_run", Value: "true"}); err != nil {
+			return nil, err
+		}
+		x, err := countPerson(r.Context(), app, c, safe, about)
+		if err != nil {
+			return nil, gatehouse.AdminError(http.StatusServiceUnavailable, err)
+		}
+		return x, nil
+	}
 	if err := record(state, event.PersonErasing, who, "", why, hash); err != nil {
 		return nil, err
 	}
-	done, err := app.ErasePerson(r.Context(), about, erasedWhy)
-	if err != nil {
-		return nil, gatehouse.AdminError(http.StatusServiceUnavailable, fmt.Errorf("it is not finished, and can be done again: %w", err))
-	}
-	safe, err := s.safe.Of(app, openSafe)
+	done, err := app.Erase(r.Context(), gatehouse.Whose{Person: about}, false)
 	if err == nil {
-		done["sealed records"], err = safe.ForgetUser(about.String())
+		done[sealedRecords], err = safe.ForgetUser(about.String())
 	}
 	if err != nil {
-		return nil, gatehouse.AdminError(http.StatusServiceUnavailable, fmt.Errorf("it is not finished, and can be done again: %w", err))
+		return nil, unfinished(err)
 	}
 	// What was told meanwhile is written before this is, under the key that is destroyed next.
 	if err := record(state, event.PersonErasing, who, "", "its records are deleted; the key follows", hash); err != nil {
@@ -173,16 +202,53 @@ func erasePerson(r *http.Request) (any, error) {
 		return nil, gatehouse.AdminError(http.StatusServiceUnavailable, err)
 	}
 	if there {
-		done["keys of the audit log"] = 1
+		done[auditKeys] = 1
 	}
 	if err := record(state, event.PersonErased, who, "", why, hash, event.Attr{Key: attrDone, Value: countsOf(done)}); err != nil {
 		return nil, err
 	}
-	certificate, err := certify(c.Dir(), salt, hash.Value)
+	return certified(c.Dir(), erased{Counts: done}, event.PersonErased, salt, hash)
+}
+
+// What is erased besides what rooms keep.
+const (
+	sealedRecords = "sealed records"
+	auditKeys     = "keys of the audit log"
+)
+
+func unfinished(err error) error {
+	return gatehouse.AdminError(http.StatusServiceUnavailable, fmt.Errorf("it is not finished, and can be done again: %w", err))
+}
+
+// certified adds the certificate of what is on record.
+func certified(dir string, x erased, kind event.Kind, salt string, hash event.Attr) (any, error) {
+	c, err := certify(dir, kind, salt, hash)
 	if err != nil {
-		return nil, gatehouse.AdminError(http.StatusServiceUnavailable, fmt.Errorf("the person is erased, and the certificate could not be made: %w", err))
+		return nil, gatehouse.AdminError(http.StatusServiceUnavailable, fmt.Errorf("it is erased, and the certificate could not be made: %w", err))
 	}
-	return certificate, nil
+	x.Certificate = &c
+	return x, nil
+}
+
+// countPerson says what erasing would delete.
+func countPerson(ctx context.Context, app *gatehouse.App, c *chain.Chain, safe *Safe, about standing.Person) (x erased, err error) {
+	if x.Counts, err = app.Erase(ctx, gatehouse.Whose{Person: about}, true); err != nil {
+		return x, err
+	}
+	heads, err := safe.OfUser(about.String())
+	if err != nil {
+		return x, err
+	}
+	x.Counts[sealedRecords] = len(heads)
+	if c.HasSubject(about.String()) {
+		x.Counts[auditKeys] = 1
+	}
+	return x, eachRecord(c, func(r *chain.Record) error {
+		if tellsOf(r, about.String()) {
+			x.Unreadable++
+		}
+		return nil
+	})
 }
 
 func countsOf(done map[string]int) string {

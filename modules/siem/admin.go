@@ -10,7 +10,6 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/event"
-	"gatehouse.internal/modules/internal/pseudonym"
 )
 
 func init() { caddy.RegisterModule(Admin{}) }
@@ -89,8 +88,16 @@ func pseudonymOf(r *http.Request) (any, error) {
 	if ask.Why == "" {
 		return nil, errors.New("say why you need to know: --why")
 	}
+	keys, err := state.Pseudonyms()
+	if err != nil {
+		return nil, err
+	}
+	n, err := keys.On(r.Context(), ask.Tenant, s.epoch(), day)
+	if err != nil {
+		return nil, err
+	}
 	var answer pseudonymAnswer
-	switch n := pseudonym.New(state.Keys, ask.Tenant, s.epoch()); ask.Kind {
+	switch ask.Kind {
 	case "user":
 		answer.Pseudonym = n.User(ask.Value, day)
 	case "address":

@@ -2,6 +2,7 @@ package siem
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -243,7 +244,11 @@ func (s *Settings) StartRoom(app *gatehouse.App, state *gatehouse.State) error {
 		outlets[made] = func() (*outlet, error) { return k.open(filepath.Join(app.Dir(), folder), node, token) }
 	}
 	s.collector = c // which Cleanup leaves, whatever comes of this
-	if err := c.Use(plan{s, s.scribe(app, state, node), outlets}); err != nil {
+	keys, err := s.pseudonyms(app, state)
+	if err != nil {
+		return err
+	}
+	if err := c.Use(plan{s, s.scribe(app, keys, node), outlets}); err != nil {
 		return err
 	}
 	app.OnEnded(c.ended)
@@ -264,18 +269,36 @@ func (s *Settings) node() string {
 // epoch is how long a person keeps a pseudonym.
 func (s *Settings) epoch() time.Duration { return cmp.Or(time.Duration(s.Epoch), defaultEpoch) }
 
-func (s *Settings) scribe(app *gatehouse.App, state *gatehouse.State, node string) *scribe {
+// pseudonyms has the house's tenants, and the house itself, have keys.
+func (s *Settings) pseudonyms(app *gatehouse.App, state *gatehouse.State) (*pseudonym.Keys, error) {
+	keys, err := state.Pseudonyms()
+	if err != nil {
+		return nil, err
+	}
+	tenants := map[string]bool{"": true}
+	for _, site := range app.Sites() {
+		tenants[site.Tenant] = true
+	}
+	for tenant := range tenants {
+		if err := keys.Make(context.Background(), tenant); err != nil {
+			return nil, fmt.Errorf("siem: the key for pseudonyms: %w", err)
+		}
+	}
+	return keys, nil
+}
+
+func (s *Settings) scribe(app *gatehouse.App, keys *pseudonym.Keys, node string) *scribe {
 	epoch := s.epoch()
 	w := &scribe{
 		node: node, tenant: map[string]string{}, hosts: map[string][]string{}, namers: map[string]*pseudonym.Namer{},
-		paths: !s.HidePaths, keys: state.Keys, epoch: epoch,
+		paths: !s.HidePaths, keys: keys, epoch: epoch,
 		clear: func(tenant string) bool {
 			return slices.Contains(s.ClearTenants, "*") || tenant != "" && slices.Contains(s.ClearTenants, tenant)
 		},
 	}
 	for _, site := range app.Sites() {
 		w.tenant[site.Name], w.hosts[site.Name] = site.Tenant, site.Hosts
-		w.namers[site.Tenant] = pseudonym.New(state.Keys, site.Tenant, epoch)
+		w.namers[site.Tenant] = keys.Namer(site.Tenant, epoch)
 	}
 	return w
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"gatehouse.internal/modules/internal/event"
-	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/pseudonym"
 	"gatehouse.internal/modules/internal/verdict"
 	"gatehouse.internal/modules/siem/format"
@@ -22,7 +21,7 @@ type scribe struct {
 	namers map[string]*pseudonym.Namer
 	clear  func(tenant string) bool
 	paths  bool // of pseudonymous records, whether words of paths are told
-	keys   *keyring.Ring
+	keys   *pseudonym.Keys
 	epoch  time.Duration
 }
 
@@ -71,7 +70,7 @@ func (s *scribe) record(t *told) *format.Record {
 func (s *scribe) veil(r *format.Record, t *told) {
 	n := s.namers[r.Tenant]
 	if n == nil {
-		n = pseudonym.New(s.keys, r.Tenant, s.epoch) // a site's tenant is known: this is an event of no site
+		n = s.keys.Namer(r.Tenant, s.epoch) // a site's tenant is known: this is an event of no site
 	}
 	known := []string{t.User, addressOf(t.ClientIP)}
 	if i := strings.LastIndexByte(t.User, ':'); i >= 0 {

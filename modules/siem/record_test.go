@@ -11,6 +11,7 @@ import (
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/pseudonym"
+	"gatehouse.internal/modules/internal/store"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -20,13 +21,24 @@ func scribeFor(t testing.TB) *scribe {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := keyring.New(k)
+	ring, err := keyring.New(k)
 	if err != nil {
 		t.Fatal(err)
 	}
+	st := store.NewMemory()
+	keys, err := pseudonym.Open(st, ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = keys.Destruct(), st.Close() })
+	for _, tenant := range []string{"", "acme"} {
+		if err := keys.Make(t.Context(), tenant); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return &scribe{
 		node: "gw1", tenant: map[string]string{"app.test": "acme", "open.test": "open"}, hosts: map[string][]string{"app.test": {"app.test"}},
-		namers: map[string]*pseudonym.Namer{"acme": pseudonym.New(keys, "acme", 0)}, clear: func(tenant string) bool { return tenant == "open" },
+		namers: map[string]*pseudonym.Namer{"acme": keys.Namer("acme", 0)}, clear: func(tenant string) bool { return tenant == "open" },
 		paths: true, keys: keys,
 	}
 }

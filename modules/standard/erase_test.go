@@ -13,7 +13,7 @@ import (
 // is checked with the log's public key, and names nobody.
 func TestErasePerson(t *testing.T) {
 	_, recipient := analyst(t)
-	g := private(t, "verify {\nnew_device allow\n}\nprivacy {\npayloads "+recipient+"\nreveal role analyst\nofficers role dpo\n}")
+	g := private(t, "local\nverify {\nnew_device allow\n}\nprivacy {\npayloads "+recipient+"\nreveal role analyst\nofficers role dpo\n}")
 	audit := filepath.Join(g.Dir, "state", "audit")
 	dan := comeFrom(t, g.Gateway, "127.0.0.1").logIn("as=dan&roles=staff,dpo")
 	app, dans := dan.spare()
@@ -26,6 +26,10 @@ func TestErasePerson(t *testing.T) {
 		t.Fatalf("the attack: %d %s", res.StatusCode, body)
 	}
 	id := res.Header.Get("X-Request-Id")
+	g.ok("api-key", "create", "--user", "voucher:eve", "--host", "app.test")
+	g.ok("client-certificate", "bind", "sha256:"+strings.Repeat("ab", 32), "--user", "voucher:eve", "--host", "app.test")
+	g.ok("grant", "give", "voucher:eve", "--role", "support", "--ticket", "T-1", "--approver", "voucher:dan", "--site", "app.test")
+	g.ok("user", "add", "kim", "--role", "staff")
 	bob := comeFrom(t, g.Gateway, "127.0.0.1").logIn("as=bob&roles=staff")
 	g.WantEvent("session.created", `"user":"voucher:eve"`)
 
@@ -54,6 +58,19 @@ func TestErasePerson(t *testing.T) {
 	}
 	g.WantEvent("privacy.exported", `"user":"voucher:dan"`, "request 7")
 
+	// A count counts what erasing erases.
+	said := g.ok(ask("erase", dans[2], "--dry-run")...)
+	counted, unreadable, _ := strings.Cut(strings.TrimPrefix(said, "would be deleted: "), "; would be unreadable: ")
+	for _, want := range []string{"sessions 1", "API keys 1", "client certificates 1", "support grants 1", "second factors 2", "devices and networks 2", "sealed records 1", "what providers said 1"} {
+		if !strings.Contains(counted, want) {
+			t.Errorf("counted: %s\nwant %s", said, want)
+		}
+	}
+	if strings.HasPrefix(unreadable, "0 ") || !strings.HasSuffix(unreadable, " records of the audit log") {
+		t.Errorf("counted: %s", said)
+	}
+	eve.want("a page", "/x", 200, "")
+
 	file := filepath.Join(t.TempDir(), "certificate.json")
 	key := g.ok("audit", "key", audit)
 	g.ok(ask("erase", code(t, app, 1), "--out", file)...)
@@ -75,7 +92,7 @@ func TestErasePerson(t *testing.T) {
 	if strings.Contains(content(file), "eve") {
 		t.Error("the certificate names her")
 	}
-	if out := g.ok("privacy", "check", file, "--audit", audit, "--key", key, "--person", "voucher:eve"); !strings.Contains(out, "sessions 1") || !strings.Contains(out, "sealed records 1") || !strings.Contains(out, "second factors 2") {
+	if out := g.ok("privacy", "check", file, "--audit", audit, "--key", key, "--person", "voucher:eve"); !strings.HasSuffix(out, ": "+counted) {
 		t.Errorf("the certificate says %s", out)
 	}
 	g.no("not about voucher:bob", "privacy", "check", file, "--audit", audit, "--key", key, "--person", "voucher:bob")
@@ -84,6 +101,23 @@ func TestErasePerson(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.no("not in the chain", "privacy", "check", forged, "--audit", audit, "--key", key)
+	for _, list := range []string{g.ok("api-key", "list"), g.ok("client-certificate", "list"), g.ok("grant", "list", "--all")} {
+		if strings.Contains(list, "eve") {
+			t.Errorf("it is listed still:\n%s", list)
+		}
+	}
+	// An account of the gateway's own.
+	fay := comeFrom(t, g.Gateway, "127.0.0.1").logIn("as=fay&roles=staff,dpo")
+	_, fays := fay.spare()
+	kims := filepath.Join(t.TempDir(), "kim.json")
+	g.ok("privacy", "erase", "local:kim", "--as", "voucher:fay", "--code", fays[0], "--why", "request 8", "--out", kims)
+	if out := g.ok("privacy", "check", kims, "--audit", audit, "--key", key, "--person", "local:kim"); !strings.Contains(out, "accounts of local 1") {
+		t.Errorf("the certificate says %s", out)
+	}
+	if list := g.ok("user", "list"); strings.Contains(list, "kim") {
+		t.Errorf("she has an account:\n%s", list)
+	}
+	nothing(t, g.Gateway, "local:kim", "log.json")
 	eve = comeFrom(t, g.Gateway, "127.0.0.1").logIn("as=eve&roles=staff") // of the same name, and new
 	eve.want("a page", "/x", 200, "")
 }

@@ -18,12 +18,12 @@ import (
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/mail"
 	"gatehouse.internal/modules/internal/prefixset"
-	"gatehouse.internal/modules/internal/standing"
 )
 
 func init() {
 	caddy.RegisterModule(new(Room))
 	caddy.RegisterModule(new(Handler))
+	gatehouse.OnErase("devices and networks", erase)
 }
 
 const defaultRemember = 90 * 24 * time.Hour
@@ -176,17 +176,6 @@ func (m *Room) settle(house *gatehouse.App) {
 		return
 	}
 	m.house, m.exempt = house, map[string]bool{}
-	house.OnErase("devices and networks", func(ctx context.Context, who standing.Person) (int, error) {
-		b, err := bookOf(house)
-		if err != nil {
-			return 0, err
-		}
-		r, err := b.get(ctx, who.Provider, "", who.Subject)
-		if err != nil {
-			return 0, err
-		}
-		return len(r.Devices) + len(r.Networks), b.store.Delete(ctx, keyOf(who.Provider, who.Subject))
-	})
 	for _, p := range house.Providers() {
 		if _, ok := p.(gatehouse.Emergency); ok {
 			m.exempt[p.Name()] = true
@@ -197,6 +186,24 @@ func (m *Room) settle(house *gatehouse.App) {
 		places: m.places, policy: m.Policy, parts: m.Parts, hours: m.hours, roam: !m.NoRoaming,
 		trusted: m.trusted.Contains, remember: m.remember,
 	}
+}
+
+// erase deletes what is known of a person, which is not told apart by tenant.
+func erase(ctx context.Context, house *gatehouse.App, whose gatehouse.Whose, count bool) (int, error) {
+	if whose.Tenant != "" {
+		return 0, nil
+	}
+	b, err := bookOf(house)
+	if err != nil {
+		return 0, err
+	}
+	who := whose.Person
+	r, err := b.get(ctx, who.Provider, "", who.Subject)
+	n := len(r.Devices) + len(r.Networks)
+	if err != nil || count {
+		return n, err
+	}
+	return n, b.store.Delete(ctx, keyOf(who.Provider, who.Subject))
 }
 
 // bookOf opens the house's records.

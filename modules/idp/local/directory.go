@@ -55,8 +55,9 @@ func (p *Provider) accounts(ctx context.Context, name string) ([]User, *standing
 }
 
 // erase deletes the account, and links to set its password.
-func (p *Provider) erase(ctx context.Context, who standing.Person) (int, error) {
-	if who.Provider != p.ProviderName {
+func (p *Provider) erase(ctx context.Context, _ *gatehouse.App, whose gatehouse.Whose, count bool) (int, error) {
+	who := whose.Person
+	if whose.Tenant != "" || who.Provider != p.ProviderName {
 		return 0, nil
 	}
 	e, err := p.engine()
@@ -66,6 +67,9 @@ func (p *Provider) erase(ctx context.Context, who standing.Person) (int, error) 
 	_, err = e.users.Get(ctx, who.Subject)
 	if errors.Is(err, ErrNoUser) {
 		return 0, nil
+	}
+	if err == nil && count {
+		return 1, nil
 	}
 	if err == nil {
 		err = e.passwords.Withdraw(ctx, who.Subject)

@@ -120,6 +120,8 @@ const (
 	SupportExpired      Kind = "support_grant.expired"
 	PersonErasing       Kind = "privacy.erasing"          // what is kept of a person is deleted next; Attrs have a salted hash of the name
 	PersonErased        Kind = "privacy.erased"           // it is, and the person's key destroyed; Attrs say how much there was
+	TenantErasing       Kind = "privacy.offboarding"      // what is kept of a tenant is deleted next
+	TenantErased        Kind = "privacy.offboarded"       // it is, and its keys destroyed; Attrs say how much there was
 	PersonExported      Kind = "privacy.exported"         // what is kept of a person is handed out to User, as soon as this is on record
 	PayloadApproved     Kind = "payload.approved"         // somebody agrees that User reveals the matched data of a request
 	PayloadRevealed     Kind = "payload.revealed"         // it is handed out to User, as soon as this is on record; Detail says why

@@ -198,6 +198,29 @@ func (l *Ledger[T]) DeleteIndexed(ctx context.Context, index string) (gone []str
 	return gone, nil
 }
 
+// Erase deletes the records that carry the index, or any if it is empty, and are meant, unless they are only counted. It returns
+// their ids.
+func (l *Ledger[T]) Erase(ctx context.Context, index string, meant func(*T) bool, count bool) (ids []string, err error) {
+	for item, err := range l.store.Scan(ctx, l.Bucket, index) {
+		if err != nil {
+			return nil, fmt.Errorf("listing %s: %w", l.Bucket, err)
+		}
+		if rec, err := l.open(item); err == nil && meant(rec) {
+			ids = append(ids, item.Key.ID)
+		}
+	}
+	for _, id := range ids {
+		if count {
+			break
+		}
+		if err := l.store.Delete(ctx, l.key(id)); err != nil {
+			return nil, fmt.Errorf("deleting from %s: %w", l.Bucket, err)
+		}
+		l.forget(id)
+	}
+	return ids, nil
+}
+
 // All walks the records that carry the index, or all if it is empty, in no order. An error is yielded last.
 func (l *Ledger[T]) All(ctx context.Context, index string) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {

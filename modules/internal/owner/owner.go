@@ -117,6 +117,21 @@ func (b Owners) Now(ctx context.Context, o Owner, now time.Time) (who func() ide
 	}, e, nil
 }
 
+// Tenant is whose sites the owner's credentials are for.
+func (b Owners) Tenant(ctx context.Context, o Owner) (string, error) {
+	if o.Account == "" {
+		return o.Tenant, nil
+	}
+	a, err := b.Accounts.Get(ctx, o.Account)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return a.Tenant, nil
+}
+
 // Still returns why a credential that was let in when the owner's record was then does not count any more. While the store
 // cannot be asked, what was known still counts.
 func (b Owners) Still(ctx context.Context, o Owner, then any, now time.Time) error {

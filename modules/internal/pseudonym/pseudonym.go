@@ -3,12 +3,9 @@ package pseudonym
 import (
 	"encoding/base32"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
-
-	"gatehouse.internal/modules/internal/keyring"
 )
 
 // What pseudonyms stand for.
@@ -22,26 +19,19 @@ const (
 
 var letters = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// Namer gives pseudonyms for one tenant. Make one with [New]; it is safe for concurrent use.
+// Namer gives pseudonyms for one tenant. Make one with [Keys.Namer]; it is safe for concurrent use.
 type Namer struct {
-	keys   *keyring.Ring
-	tenant string
-	epoch  time.Duration
-}
-
-// New returns a Namer. Epochs are counted from 1970; one that is not positive never ends.
-func New(keys *keyring.Ring, tenant string, epoch time.Duration) *Namer {
-	return &Namer{keys: keys, tenant: tenant, epoch: epoch}
+	mac func(epoch int64, text string) []byte
+	len time.Duration // of an epoch; not positive: one that never ends
 }
 
 // of is the pseudonym of a value of this kind at a time.
 func (n *Namer) of(kind, value string, at time.Time) string {
 	var epoch int64
-	if n.epoch > 0 {
-		epoch = at.UnixNano() / int64(n.epoch)
+	if n.len > 0 {
+		epoch = at.UnixNano() / int64(n.len)
 	}
-	mac := n.keys.MAC("pseudonym/"+n.tenant+"/"+strconv.FormatInt(epoch, 10), []byte(kind+value))
-	return kind + letters.EncodeToString(mac[:10])
+	return kind + letters.EncodeToString(n.mac(epoch, kind+value)[:10])
 }
 
 // User is the pseudonym of a user's name; "" has none.

@@ -9,6 +9,7 @@ import (
 
 	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/pseudonym"
+	"gatehouse.internal/modules/internal/store"
 )
 
 func ring(t testing.TB, seed byte) *keyring.Ring {
@@ -24,27 +25,51 @@ func ring(t testing.TB, seed byte) *keyring.Ring {
 	return r
 }
 
+// keysOn are the keys of a gateway on the store.
+func keysOn(t testing.TB, st store.Store, r *keyring.Ring, tenants ...string) *pseudonym.Keys {
+	t.Helper()
+	keys, err := pseudonym.Open(st, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = keys.Destruct() })
+	for _, tenant := range tenants {
+		if err := keys.Make(t.Context(), tenant); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return keys
+}
+
+// keys are those of a house of its own.
+func keys(t testing.TB) *pseudonym.Keys {
+	t.Helper()
+	st := store.NewMemory()
+	t.Cleanup(func() { _ = st.Close() })
+	return keysOn(t, st, ring(t, 7), "acme", "bolt", "")
+}
+
 var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
 // NAT-05: stable within tenant and epoch, unlinkable across tenants, epochs and houses; kinds cannot be mistaken.
 func TestWhoseItIs(t *testing.T) {
-	keys, day := ring(t, 7), 24*time.Hour
-	acme := pseudonym.New(keys, "acme", day)
+	keys, others, day := keys(t), keys(t), 24*time.Hour
+	acme := keys.Namer("acme", day)
 	first := acme.User("alice", noon)
 	for what, other := range map[string]string{
-		"another tenant":   pseudonym.New(keys, "bolt", day).User("alice", noon),
+		"another tenant":   keys.Namer("bolt", day).User("alice", noon),
 		"the next epoch":   acme.User("alice", noon.Add(day)),
-		"another house":    pseudonym.New(ring(t, 8), "acme", day).User("alice", noon),
+		"another house":    others.Namer("acme", day).User("alice", noon),
 		"another user":     acme.User("alicf", noon),
 		"a session":        acme.Session("alice", noon),
 		"a text":           acme.Value("alice", noon),
-		"a tenant of none": pseudonym.New(keys, "", day).User("alice", noon),
+		"a tenant of none": keys.Namer("", day).User("alice", noon),
 	} {
 		if other == first || other[strings.Index(other, "_"):] == first[1:] {
 			t.Errorf("%s has the same pseudonym %s", what, first)
 		}
 	}
-	if again := pseudonym.New(keys, "acme", day).User("alice", noon.Add(time.Hour)); again != first {
+	if again := keys.Namer("acme", day).User("alice", noon.Add(time.Hour)); again != first {
 		t.Errorf("the same user is %s and %s", first, again)
 	}
 	if !strings.HasPrefix(first, "u_") || len(first) != 18 {
@@ -85,7 +110,7 @@ func TestWord(t *testing.T) {
 }
 
 func TestPath(t *testing.T) {
-	n := pseudonym.New(ring(t, 7), "acme", 0)
+	n := keys(t).Namer("acme", 0)
 	for in, want := range map[string]string{
 		"/":                       "/",
 		"/orders/list":            "/orders/list",
@@ -108,7 +133,7 @@ func TestPath(t *testing.T) {
 }
 
 func TestText(t *testing.T) {
-	n := pseudonym.New(ring(t, 7), "acme", 0)
+	n := keys(t).Namer("acme", 0)
 	for _, secret := range []string{"alice", "bob@example.com", "192.0.2.77", "2001:db8::1", "4111111111111111", "hunter2hunter", "eyJhbGciOi.eyJz.abc"} {
 		got := n.Text("login of "+secret+", refused ("+secret+"): try again", noon, "alice")
 		if strings.Contains(got, secret) || !strings.Contains(got, "login of t_") || !strings.HasSuffix(got, "): try again") {
@@ -143,7 +168,7 @@ func TestAgent(t *testing.T) {
 func FuzzText(f *testing.F) {
 	f.Add("a1 b2/c3")
 	f.Add("http://x:1/…")
-	n := pseudonym.New(ring(f, 7), "acme", 0)
+	n := keys(f).Namer("acme", 0)
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, got := range []string{n.Text(s+" 7f3a9c", noon), n.Path("/"+s+"/7f3a9c", noon)} {
 			if strings.HasSuffix(got, "7f3a9c") {
@@ -154,7 +179,7 @@ func FuzzText(f *testing.F) {
 }
 
 func BenchmarkAddress(b *testing.B) {
-	n, a := pseudonym.New(ring(b, 7), "acme", time.Hour), netip.MustParseAddr("192.0.2.1")
+	n, a := keys(b).Namer("acme", time.Hour), netip.MustParseAddr("192.0.2.1")
 	b.ReportAllocs()
 	for b.Loop() {
 		n.Address(a, noon)

@@ -268,6 +268,15 @@ func (g *Grants) end(ctx context.Context, id, by string, now time.Time) (*Grant,
 	})
 }
 
+// Erase deletes the grants that are meant, ended or not, unless they are only counted, and returns how many there are.
+func (g *Grants) Erase(ctx context.Context, meant func(*Grant) bool, count bool) (int, error) {
+	ids, err := g.ledger.Erase(ctx, "", meant, count)
+	if err != nil || count || len(ids) == 0 {
+		return len(ids), err
+	}
+	return len(ids), g.load(ctx)
+}
+
 // List returns the grants, the newest first; those that have ended, too, where all are wanted.
 func (g *Grants) List(ctx context.Context, all bool) (list []*Grant, err error) {
 	now := time.Now()
