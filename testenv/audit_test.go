@@ -19,12 +19,17 @@ func (g *gateway) auditDir() string { return filepath.Join(g.dir, "state", "audi
 // stranger verifies with a program that shares no code with the gateway, and returns what it says.
 func otherVerifier(t testing.TB, dir, key string, anchors ...string) string {
 	t.Helper()
-	out, err := exec.Command("/usr/bin/python3", append([]string{"audit_verify.py", dir, key}, anchors...)...).Output()
-	text := strings.TrimSpace(string(out))
+	text, err := tryOtherVerifier(dir, key, anchors...)
 	if err != nil && !strings.HasPrefix(text, "bad ") {
 		t.Fatalf("the other verifier: %v: %s", err, text)
 	}
 	return text
+}
+
+// tryOtherVerifier is otherVerifier, to which files may make no sense at all.
+func tryOtherVerifier(dir, key string, anchors ...string) (string, error) {
+	out, err := exec.Command("/usr/bin/python3", append([]string{"audit_verify.py", dir, key}, anchors...)...).Output()
+	return strings.TrimSpace(string(out)), err
 }
 
 // TestAuditSurvivesKill9: administrators do things while the gateway is killed. What a command said was done is on record

@@ -73,20 +73,21 @@ type Chain struct {
 	done   chan struct{}
 
 	// The rest is the writer's alone.
-	file      *os.File
-	fileFirst int64
-	offset    int64 // where the file ends that is known to be good
-	tip       tip
-	last      string    // checkpoint
-	lastCert  string    // in a record, until the chain is open
-	segment   time.Time // when the file was begun
-	lastTime  time.Time
-	key       epochKey
-	signer    *Signer
-	began     time.Time // the epoch
-	epochAt   int64     // the size when it began
-	published int64     // the size of the published checkpoint
-	broken    error
+	file        *os.File
+	fileFirst   int64
+	offset      int64 // where the file ends that is known to be good
+	tip         tip
+	last        string    // checkpoint
+	lastCert    string    // in a record, until the chain is open
+	segment     time.Time // when the file was begun
+	lastTime    time.Time
+	key         epochKey
+	signer      *Signer
+	began       time.Time // the epoch
+	unforgotten bool      // the file of keys still has that of the epoch before
+	epochAt     int64     // the size when it began
+	published   int64     // the size of the published checkpoint
+	broken      error
 }
 
 // Status is what is known of a chain that is open.

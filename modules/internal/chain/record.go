@@ -82,6 +82,8 @@ const (
 	maxLine        = 1 << 20 // of a record: its fields are clipped, so that none is longer
 	maxField       = 2048
 	maxAttrs       = 32
+	maxAttrsText   = 64 << 10 // of all together; JSON and base64 make up to eight times as much of it
+	maxLateAttr    = 256      // of a text beyond that
 )
 
 func clip(s string) string {
@@ -105,13 +107,18 @@ func appendRecord(buf []byte, t *tip, run string, e *entry, people *subjects) ([
 	if e.ClientIP.IsValid() {
 		p.Client = e.ClientIP.String()
 	}
+	room := maxAttrsText
 	for _, a := range e.Attrs[:min(len(e.Attrs), maxAttrs)] {
-		p.Attrs = append(p.Attrs, [2]string{clip(a.Key), clip(a.Value)})
+		one := [2]string{clip(a.Key), clip(a.Value)}
+		if room -= len(one[0]) + len(one[1]); room < 0 {
+			one = [2]string{event.Clip(a.Key, maxLateAttr), event.Clip(a.Value, maxLateAttr)}
+		}
+		p.Attrs = append(p.Attrs, one)
 	}
 	c := core{
 		Seq: t.size, Time: e.Time.UTC().Format(timeForm), Mono: int64(e.mono), Run: run, Prev: t.prev.String(),
-		ID: e.ID.String(), Kind: string(e.Kind), Request: clip(e.RequestID), Site: clip(e.Site), Method: clip(e.Method),
-		Status: e.Status, Reason: string(e.Reason),
+		ID: e.ID.String(), Kind: clip(string(e.Kind)), Request: clip(e.RequestID), Site: clip(e.Site), Method: clip(e.Method),
+		Status: e.Status, Reason: clip(string(e.Reason)),
 		Epoch: e.epoch, Gone: e.gone,
 	}
 	var aside []byte

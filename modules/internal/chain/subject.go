@@ -43,7 +43,7 @@ type subject struct {
 // subjects are the keys of a chain's people. It is safe for concurrent use.
 type subjects struct {
 	mu     sync.Mutex
-	file   *os.File                   // guarded by mu; nil: it is only read
+	file   *os.File                   // guarded by mu; nil: it is only read, or cannot be written
 	size   int64                      // guarded by mu
 	byName map[[hashSize]byte]subject // guarded by mu
 	byID   map[string][]byte          // guarded by mu
@@ -77,11 +77,26 @@ func openSubjects(dir string) (*subjects, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.file, err = os.OpenFile(filepath.Join(dir, subjectsFile), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
+	return s, s.reopen(dir)
+}
+
+// reopen opens the file anew. After an error it stays closed.
+func (s *subjects) reopen(dir string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file != nil {
+		_ = s.file.Close() // what it says of earlier writes is known to be bad
+		s.file = nil
 	}
-	return s, errors.Join(s.file.Truncate(s.size), syncDir(dir))
+	f, err := os.OpenFile(filepath.Join(dir, subjectsFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Truncate(s.size), syncDir(dir)); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	s.file = f
+	return nil
 }
 
 // of returns the person's key, made and on the disk.
@@ -128,10 +143,17 @@ func (s *subjects) destroy(name string) (bool, error) {
 }
 
 func (s *subjects) close() error {
-	if s == nil || s.file == nil {
+	if s == nil {
 		return nil
 	}
-	return s.file.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil {
+		return nil
+	}
+	err := s.file.Close()
+	s.file = nil
+	return err
 }
 
 // subjectOf returns whom an event is about: its user, or whom an administrator names. "" is nobody.
@@ -197,16 +219,18 @@ func (s *subjects) keyOf(r *Record) []byte {
 	return nil
 }
 
-// open replaces what is sealed in the record by what it says, or says that it is erased: that the key is not here.
-func (s *subjects) open(r *Record) error {
+// open replaces what is sealed in the record by what it says, or says that it is erased: that the key is not here. It reports whether
+// there is a key that is another one. Nobody vouches for the file of keys: what is damaged there is no fault of the record.
+func (s *subjects) open(r *Record) (damaged bool) {
 	if r.Personal == nil || r.Personal.Subject == "" {
-		return nil
+		return false
 	}
-	if r.key = s.keyOf(r); r.key == nil {
-		r.Erased = true
-		return nil
+	r.key = s.keyOf(r)
+	damaged = r.key != nil && r.unseal(r.key) != nil
+	if r.key == nil || damaged {
+		r.key, r.Erased = nil, true
 	}
-	return r.unseal(r.key)
+	return damaged
 }
 
 // unseal opens the record with its key.

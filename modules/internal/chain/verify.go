@@ -290,11 +290,11 @@ func (v *verifier) one(line []byte, end int64) error {
 	}
 	if v.o.Each != nil {
 		r, err := parseRecord(line)
-		if err == nil {
-			err = v.people.open(&r)
-		}
 		if err != nil {
 			return v.fault(seq, "%v", err)
+		}
+		if v.people.open(&r) {
+			v.find(seq, "the key that it is sealed with is damaged in the file %s: what it says of a person cannot be read", subjectsFile)
 		}
 		return v.o.Each(&r)
 	}

@@ -195,18 +195,22 @@ func (c *Chain) seal(t *tip) (string, error) {
 	return signNote(Checkpoint{c.options().Origin, t.size, t.root()}.text(), c.signer)
 }
 
-// mend opens the file again after an error, and cuts off what may stand there: after a failed fsync nobody knows.
+// mend opens the files again after an error, and cuts off what may stand there: after a failed fsync nobody knows. What cannot be
+// opened stays closed, so that a file system may be unmounted, repaired and mounted again meanwhile.
 func (c *Chain) mend() error {
 	if c.file != nil {
 		_ = c.file.Close() // what it says of earlier writes is known to be bad
 		c.file = nil
 	}
-	f, err := os.OpenFile(filepath.Join(c.dir, segmentName(c.fileFirst)), os.O_RDWR, 0o600)
-	if err != nil {
+	if err := c.people.reopen(c.dir); err != nil {
 		return err
 	}
+	f, err := os.OpenFile(filepath.Join(c.dir, segmentName(c.fileFirst)), os.O_RDWR, 0o600)
+	if err != nil {
+		return errors.Join(err, c.people.close())
+	}
 	if err := errors.Join(f.Truncate(c.offset), f.Sync()); err != nil {
-		return errors.Join(err, f.Close())
+		return errors.Join(err, f.Close(), c.people.close())
 	}
 	c.file = f
 	return nil
@@ -218,6 +222,10 @@ func (c *Chain) look() {
 		return
 	}
 	o := c.options()
+	if err := c.forget(); err != nil {
+		c.tell(fmt.Errorf("forgetting a key: %w", err))
+		return
+	}
 	if time.Since(c.began) >= o.Epoch && c.tip.size > c.epochAt {
 		if err := c.rotate(); err != nil {
 			c.tell(fmt.Errorf("changing keys: %w", err))
@@ -241,6 +249,9 @@ func (c *Chain) look() {
 func (c *Chain) rotate() error {
 	next := epochKey{Epoch: c.key.Epoch + 1, Seed: newSeed()}
 	origin := c.options().Origin
+	if err := c.dropCert(next.Epoch); err != nil { // of an attempt that failed, the disk being full
+		return err
+	}
 	if err := writeKey(c.dir, epochKey{Epoch: c.key.Epoch, Seed: c.key.Seed, Next: next.Seed}); err != nil {
 		return err
 	}
@@ -251,7 +262,7 @@ func (c *Chain) rotate() error {
 		return err
 	}
 	if err := appendLine(filepath.Join(c.dir, epochsFile), epochLine{msg}); err != nil {
-		return err
+		return errors.Join(err, c.dropCert(next.Epoch))
 	}
 	e := c.own(Rotated, "")
 	e.epoch = msg
@@ -259,26 +270,42 @@ func (c *Chain) rotate() error {
 	if err := c.commit([]waiting{{entry: e}}); err != nil {
 		return errors.Join(err, c.dropCert(next.Epoch))
 	}
-	c.key, c.signer, c.began, c.epochAt = next, signer, time.Now(), size+1
-	return writeKey(c.dir, next)
+	c.key, c.signer, c.began, c.epochAt, c.unforgotten = next, signer, time.Now(), size+1, true
+	return c.forget()
 }
 
-// dropCert takes the certificate of an epoch that never began out of the file.
+// forget overwrites the key of the epoch before, if that is still due.
+func (c *Chain) forget() error {
+	if !c.unforgotten {
+		return nil
+	}
+	err := writeKey(c.dir, c.key)
+	c.unforgotten = err != nil
+	return err
+}
+
+// dropCert takes the certificate of an epoch that never began out of the file, or what there is of it. It needs no room on the disk.
 func (c *Chain) dropCert(epoch int) error {
 	path := filepath.Join(c.dir, epochsFile)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	var kept []byte
-	n := 0
+	kept, n := 0, 0
 	for line := range bytes.Lines(text) {
 		if n++; n > epoch {
 			break
 		}
-		kept = append(kept, line...)
+		kept += len(line)
 	}
-	return wholefile.Replace(path, kept)
+	if kept == len(text) {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(int64(kept)), f.Sync(), f.Close())
 }
 
 // publish writes the checkpoint that others may take away, unless it is the one that is there.
