@@ -2,11 +2,13 @@ package testenv
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -96,6 +98,9 @@ func TestAuditSurvivesKill9(t *testing.T) {
 	dir := g.auditDir()
 	key := strings.TrimSpace(g.cli(t, "audit", "key", dir))
 	shown := g.cli(t, "audit", "export", dir, "--key", key)
+	if me, err := user.Current(); err != nil || !strings.Contains(shown, fmt.Sprintf(`"operator":["olga"],"peer":[%q],"peer_process":["uid %s pid %d"]`, me.Username, me.Uid, os.Getpid())) {
+		t.Errorf("who claims to have done it and who the kernel says it was are not both on record, %v", err)
+	}
 	for _, network := range done {
 		if !strings.Contains(shown, network) {
 			t.Errorf("the ban of %s was acknowledged and is not on record", network)
@@ -115,6 +120,35 @@ func TestAuditSurvivesKill9(t *testing.T) {
 	agreeOnTampering(t, g, dir, key, records)
 	if err := g.start(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestLoadWhileStarting: the administration endpoint answers a moment before the house does. What is asked of it then is on record, too.
+func TestLoadWhileStarting(t *testing.T) {
+	t.Parallel()
+	g := startGateway(t, config{Backend: startBackend(t).Listen})
+	conf, err := g.adapted()
+	if err != nil {
+		t.Fatal(err)
+	}
+	onRecord := func() int {
+		return strings.Count(g.cli(t, "audit", "export", g.auditDir(), "--kind", "admin.requested"), `"path":"/load"`)
+	}
+	for range 3 {
+		before := onRecord()
+		if err := g.stop(); err != nil {
+			t.Fatal(err)
+		}
+		loaded := make(chan error)
+		go func() {
+			loaded <- until(readyIn, "the first moment of the administration endpoint", func() bool { return g.loadJSON(conf) == nil })
+		}()
+		if err := errors.Join(g.start(), <-loaded); err != nil {
+			t.Fatal(err)
+		}
+		if n := onRecord() - before; n < 1 {
+			t.Error("a configuration was loaded, and nothing says so")
+		}
 	}
 }
 

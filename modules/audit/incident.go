@@ -164,20 +164,10 @@ func gather(cmd *cobra.Command, dir, audit string, logs []string, q Query, m man
 
 // seal looks up the record that has the manifest's hash, and writes what shows that it is there.
 func seal(dir, audit, manifest string) error {
-	seq := int64(-1)
-	_, err := chain.Verify(audit, chain.VerifyOptions{Each: func(r *chain.Record) error {
-		if sealOf(r) == manifest {
-			seq = r.Seq
-		}
-		return nil
-	}})
-	if err := fault(err); err != nil {
-		return err
-	}
-	if seq < 0 {
+	r, proof, err := chain.ProveLast(audit, func(r *chain.Record) bool { return sealOf(r) == manifest }, true, chain.VerifyOptions{})
+	if errors.Is(err, chain.ErrNoRecord) {
 		return fmt.Errorf("the record of this export is not in %s: that is another gateway's audit log", audit)
 	}
-	r, proof, err := chain.Prove(audit, seq, true, chain.VerifyOptions{})
 	if err != nil {
 		return fault(err)
 	}

@@ -184,7 +184,8 @@ func (s *State) Removals() retain.Keeper {
 }
 
 // Audited has everything that changes something at administration endpoints go on record before it is done, and what came of
-// it before it is answered. While that is impossible, it is refused with 503. Requests with GET and HEAD change nothing.
+// it before it is answered: with the operator's name that is claimed, and with who the kernel says is at the other end of the
+// socket. While that is impossible, it is refused with 503. Requests with GET and HEAD change nothing.
 func Audited(routes ...caddy.AdminRoute) []caddy.AdminRoute {
 	for i, r := range routes {
 		routes[i].Handler = caddy.AdminHandlerFunc(func(w http.ResponseWriter, req *http.Request) error {
@@ -224,10 +225,11 @@ func serveAudited(w http.ResponseWriter, r *http.Request, next caddy.AdminHandle
 		return err
 	}
 	asked := askedFor(r, body)
+	answer := answerTo(w, r)
+	asked.Attrs = append(asked.Attrs, answer.peer()...)
 	if err := state.Bus.Record(asked); err != nil {
-		return AdminError(http.StatusServiceUnavailable, fmt.Errorf("nothing was done: what administrators do must be on record first: %w", err))
+		return answer.give(AdminError(http.StatusServiceUnavailable, fmt.Errorf("nothing was done: what administrators do must be on record first: %w", err)))
 	}
-	answer := &heldAnswer{header: http.Header{}, status: http.StatusOK}
 	failed := next.ServeHTTP(answer, r)
 	done := asked
 	done.ID, done.Time, done.Kind, done.Status = event.ID{}, time.Now(), event.AdminDone, answer.status
@@ -238,12 +240,9 @@ func serveAudited(w http.ResponseWriter, r *http.Request, next caddy.AdminHandle
 		}
 	}
 	if err := state.Bus.Record(done); err != nil {
-		return AdminError(http.StatusServiceUnavailable, fmt.Errorf("it was begun, as the record says, and how it ended could not be put on record: %w", err))
+		return answer.give(AdminError(http.StatusServiceUnavailable, fmt.Errorf("it was begun, as the record says, and how it ended could not be put on record: %w", err)))
 	}
-	if failed != nil {
-		return failed
-	}
-	return answer.release(w)
+	return answer.give(failed)
 }
 
 // askedWords are what is put on record of what an administrator asks for. Secrets have other names.

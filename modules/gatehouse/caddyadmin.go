@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"syscall"
@@ -73,10 +74,10 @@ func notInParts(http.ResponseWriter, *http.Request) error {
 
 // onRecord does what is asked, once that is on record.
 func onRecord(w http.ResponseWriter, r *http.Request, do caddy.AdminHandler) error {
-	_, state, err := RunningState()
-	if Running() == nil { // the first configuration: there is no record yet
+	if Running() == nil && !startsWithin(r) { // the first configuration: there is no record yet
 		return do.ServeHTTP(w, r)
 	}
+	_, state, err := RunningState()
 	if err != nil {
 		return err
 	}
@@ -84,11 +85,11 @@ func onRecord(w http.ResponseWriter, r *http.Request, do caddy.AdminHandler) err
 	if err != nil {
 		return err
 	}
-	answer, who := answerTo(w, r)
+	answer := answerTo(w, r)
 	sum := sha256.Sum256(body)
 	asked := event.Event{
 		Time: time.Now(), Kind: event.AdminRequested, RequestID: auditedID(), Method: r.Method, Path: event.Clip(r.URL.Path, maxAskedText),
-		Attrs: []event.Attr{{Key: "operator", Value: who}},
+		Attrs: append([]event.Attr{{Key: "operator", Value: answer.operator()}}, answer.peer()...),
 	}
 	if len(body) > 0 {
 		asked.Attrs = append(asked.Attrs, event.Attr{Key: "bytes", Value: strconv.Itoa(len(body))}, event.Attr{Key: "sha256", Value: hex.EncodeToString(sum[:])})
@@ -118,33 +119,80 @@ func apiError(err error) caddy.APIError {
 	return e
 }
 
+// startsWithin waits until the configuration that is being loaded is, if there is one, and reports whether a house runs then. The
+// administration endpoint answers before the house of the first configuration does; what is asked of it meanwhile would be done after
+// that, and be on no record. Caddy says what runs only when nothing is being loaded.
+func startsWithin(r *http.Request) bool {
+	srv, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if !ok || srv.Handler == nil {
+		return false
+	}
+	ask := r.Clone(r.Context())
+	ask.Method, ask.URL, ask.RequestURI, ask.Body, ask.ContentLength = http.MethodGet, &url.URL{Path: "/config/"}, "/config/", http.NoBody, 0
+	srv.Handler.ServeHTTP(&unread{header: http.Header{}}, ask)
+	return Running() != nil
+}
+
+// unread is an answer that nobody reads.
+type unread struct{ header http.Header }
+
+func (u *unread) Header() http.Header         { return u.header }
+func (u *unread) WriteHeader(int)             {}
+func (u *unread) Write(b []byte) (int, error) { return len(b), nil }
+
 // connAnswer is an answer that is held until it may be given, on a connection that was taken from the server.
 type connAnswer struct {
 	heldAnswer
-	w    http.ResponseWriter
-	conn net.Conn // nil: it could not be taken, and w answers
+	w        http.ResponseWriter
+	conn     net.Conn // nil: it could not be taken, and w answers
+	from     string   // the other end's address
+	name, id string   // as the kernel knows the other end, or its certificate says; "": nobody does
 }
 
 // answerTo takes the request's connection, of which alone the kernel says who is at its other end. The body must have been read.
-func answerTo(w http.ResponseWriter, r *http.Request) (a *connAnswer, who string) {
-	a = &connAnswer{heldAnswer: heldAnswer{header: http.Header{}, status: http.StatusOK}, w: w}
-	who = "unknown"
-	if r.RemoteAddr != "" && r.RemoteAddr != "@" {
-		who += " at " + r.RemoteAddr
+func answerTo(w http.ResponseWriter, r *http.Request) *connAnswer {
+	a := &connAnswer{heldAnswer: heldAnswer{header: http.Header{}, status: http.StatusOK}, w: w}
+	if r.RemoteAddr != "@" {
+		a.from = r.RemoteAddr
 	}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		return a, event.Clip(r.TLS.PeerCertificates[0].Subject.String(), maxAskedText)
+		a.name = event.Clip(r.TLS.PeerCertificates[0].Subject.String(), maxAskedText)
+		return a
 	}
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return a, who
+		return a
 	}
 	_ = conn.SetDeadline(time.Time{}) // fails on closed connections only, as writing does
 	a.conn = conn
-	if name, err := PeerName(conn); err == nil {
-		who = name
+	if a.name, a.id, err = peer(conn); err != nil {
+		a.name, a.id = "", ""
 	}
-	return a, who
+	return a
+}
+
+// operator is who asks, for want of a better name.
+func (a *connAnswer) operator() string {
+	switch {
+	case a.name != "":
+		return a.name
+	case a.from != "":
+		return event.Clip("unknown at "+a.from, maxAskedText)
+	}
+	return "unknown"
+}
+
+// peer is who is at the other end, which nobody only claims.
+func (a *connAnswer) peer() []event.Attr {
+	switch {
+	case a.id != "":
+		return []event.Attr{{Key: "peer", Value: a.name}, {Key: "peer_process", Value: a.id}}
+	case a.name != "":
+		return []event.Attr{{Key: "peer", Value: a.name}}
+	case a.from != "":
+		return []event.Attr{{Key: "peer", Value: event.Clip(a.from, maxAskedText)}}
+	}
+	return nil
 }
 
 // give gives the answer, or the error instead.

@@ -115,7 +115,7 @@ func (s *scribe) veiled(n *pseudonym.Namer, a format.Attr, at time.Time, known [
 	switch {
 	case slices.Contains(impersonal, a.Key), strings.HasPrefix(a.Key, "site "):
 		return a.Value
-	case slices.Contains([]string{"attempted_user", "login", "operator", "by", "user", "owner", "break_glass"}, a.Key):
+	case slices.Contains([]string{"attempted_user", "login", "operator", "peer", "by", "user", "owner", "break_glass"}, a.Key):
 		return n.User(a.Value, at)
 	case a.Key == "other_session":
 		return n.Session(a.Value, at)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -127,40 +128,43 @@ func appendMissing(from, to, name string, done int64, cut func([]byte) []byte) e
 	return errors.Join(err, out.Close())
 }
 
+// appendTo reads what out lacks, and the end of what it has, which must be the same.
 func appendTo(out *os.File, source string, cut func([]byte) []byte) error {
 	info, err := out.Stat()
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(source) // a segment's size
+	in, err := os.Open(source)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // pruned just now
 	}
 	if err != nil {
 		return err
 	}
+	defer in.Close()
 	have := info.Size()
-	if have > int64(len(text)) {
-		return fmt.Errorf("%s is shorter than its copy %s: something was cut off", source, out.Name())
+	if is, err := in.Stat(); err != nil || have > is.Size() {
+		return errors.Join(err, fmt.Errorf("%s is shorter than its copy %s: something was cut off", source, out.Name()))
 	}
 	last := make([]byte, min(have, overlap))
-	if _, err := out.ReadAt(last, have-int64(len(last))); err != nil && !errors.Is(err, io.EOF) {
+	from := have - int64(len(last))
+	if _, err := out.ReadAt(last, from); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	if !bytes.Equal(last, text[have-int64(len(last)):have]) {
+	text, err := io.ReadAll(io.NewSectionReader(in, from, math.MaxInt64-from)) // a segment's size at most
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(text, last) {
 		return fmt.Errorf("%s is not what its copy %s says: run `gatehouse audit verify` with --copy", source, out.Name())
 	}
-	more := text[have:]
 	if cut != nil {
-		if more = cut(text); int64(len(more)) <= have {
-			return nil
-		}
-		more = more[have:]
+		text = cut(text)
 	}
-	if len(more) == 0 {
+	if len(text) <= len(last) {
 		return nil
 	}
-	if _, err := out.Write(more); err != nil {
+	if _, err := out.Write(text[len(last):]); err != nil {
 		return err
 	}
 	return out.Sync()

@@ -18,10 +18,18 @@ const proofHead = "c2sp.org/tlog-proof@v1"
 // Prove returns the record of this sequence and a proof that it is in the chain (C2SP tlog-proof), having verified the chain.
 // The proof's extra data is the record's personal part, if it has one and withPersonal says so.
 func Prove(dir string, seq int64, withPersonal bool, o VerifyOptions) (*Record, string, error) {
+	return ProveLast(dir, func(r *Record) bool { return r.Seq == seq }, withPersonal, o)
+}
+
+// ErrNoRecord: there is none like that.
+var ErrNoRecord = errors.New("there is no such record")
+
+// ProveLast is Prove for the last record that is meant.
+func ProveLast(dir string, meant func(*Record) bool, withPersonal bool, o VerifyOptions) (*Record, string, error) {
 	var found *Record
 	var extra []byte
 	tree, v, err := readTree(dir, o, func(r *Record) {
-		if r.Seq == seq {
+		if meant(r) {
 			kept := *r
 			kept.Line = bytes.Clone(r.Line)
 			found, extra = &kept, bytes.Clone(r.aside)
@@ -34,9 +42,9 @@ func Prove(dir string, seq int64, withPersonal bool, o VerifyOptions) (*Record, 
 		return nil, "", err
 	}
 	if found == nil {
-		return nil, "", fmt.Errorf("there is no record %d: there are %d to %d", seq, v.First, v.Size-1)
+		return nil, "", fmt.Errorf("%w: there are %d to %d", ErrNoRecord, v.First, v.Size-1)
 	}
-	c, size := v.notes, v.good
+	c, size, seq := v.notes, v.good, found.Seq
 	if seq >= size {
 		return nil, "", fmt.Errorf("record %d is after the last checkpoint", seq)
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,9 +30,11 @@ const (
 	hashSize     = 16
 	idSize       = 8
 	slotSize     = hashSize + idSize + chacha20poly1305.KeySize
-	operatorAttr = "operator" // who did it stays readable when whom it was done to is erased
 	userAttr     = "user"
 )
+
+// doers are the facts that say who did it, which stay readable when whom it was done to is erased.
+var doers = []string{"operator", "peer", "peer_process"}
 
 // subject is one slot.
 type subject struct {
@@ -178,7 +181,7 @@ func (s *subjects) seal(p personal, name string, seq int64) (personal, error) {
 	outer := personal{Salt: p.Salt, Subject: one.id}
 	var inside [][2]string
 	for _, a := range p.Attrs {
-		if a[0] == operatorAttr {
+		if slices.Contains(doers, a[0]) {
 			outer.Attrs = append(outer.Attrs, a)
 		} else {
 			inside = append(inside, a)
