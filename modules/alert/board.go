@@ -125,14 +125,14 @@ func (b *board) follow(p *plan) {
 		b.watch.repeat, b.watch.off = p.repeat, p.off
 		b.couriers = p.couriers()
 		for _, c := range b.couriers {
-			c.hear = b.heard
+			c.hear, c.gone = b.heard, b.took
 			receiverUp.WithLabelValues(c.name).Set(1)
 			c.queue = b.pending[c.name]
 			delete(b.pending, c.name)
 			c.start()
 		}
 	}
-	b.save(time.Now())
+	b.save(time.Now(), nil)
 	b.mu.Unlock()
 	if p == nil {
 		return
@@ -162,17 +162,23 @@ func (b *board) look(p *plan, now time.Time) {
 	b.mu.Lock()
 	news := b.watch.Observe(now, r)
 	var notices []Notice
+	due := map[string][]Notice{}
 	for _, c := range news {
 		n := newNotice(c, now, p.node, p.runbooks)
 		notices = append(notices, n)
 		for _, c := range b.couriers {
 			if c.wants(n) {
-				c.put(n)
+				due[c.name] = append(due[c.name], n)
 			}
 		}
 	}
 	if len(news) > 0 || now.Sub(b.saved) >= saveEvery {
-		b.save(now)
+		b.save(now, due) // before anybody hears of it: after a crash it is the same notice, and no other
+	}
+	for _, c := range b.couriers {
+		for _, n := range due[c.name] {
+			c.put(n)
+		}
 	}
 	b.mu.Unlock()
 	for _, n := range notices {
@@ -218,14 +224,21 @@ func (b *board) heard(r report) {
 	b.publish(e)
 }
 
-// save writes the file. b.mu is held. What could not be written is learned anew after a restart.
-func (b *board) save(now time.Time) {
+// took is called when a receiver has a notice, or never will, and it waits no more: a restart must not tell it again.
+func (b *board) took() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.save(time.Now(), nil)
+}
+
+// save writes the file, with what is due besides what waits. b.mu is held. What could not be written is learned anew after a restart.
+func (b *board) save(now time.Time, due map[string][]Notice) {
 	k := kept{Watch: b.watch, Pending: map[string][]Notice{}}
 	for name, queue := range b.pending {
 		k.Pending[name] = queue
 	}
 	for _, c := range b.couriers {
-		if queue := c.waiting(); len(queue) > 0 {
+		if queue := append(c.waiting(), due[c.name]...); len(queue) > 0 {
 			k.Pending[c.name] = queue
 		}
 	}

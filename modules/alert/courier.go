@@ -25,6 +25,7 @@ type courier struct {
 	classes  []string // empty: all
 	to       sender
 	hear     func(report) // what came of tries; must not block for long
+	gone     func()       // a notice waits no more
 
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -49,7 +50,7 @@ type report struct {
 }
 
 func newCourier(name, severity string, classes []string, to sender) *courier {
-	return &courier{name: name, severity: severity, classes: classes, to: to, more: make(chan struct{}, 1), hear: func(report) {}}
+	return &courier{name: name, severity: severity, classes: classes, to: to, more: make(chan struct{}, 1), hear: func(report) {}, gone: func() {}}
 }
 
 // wants reports whether the receiver is to be told.
@@ -163,8 +164,9 @@ func (c *courier) try(ctx context.Context, n Notice) error {
 // took removes the notice from the queue, from which it may have been dropped meanwhile.
 func (c *courier) took(id string) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.queue = slices.DeleteFunc(c.queue, func(n Notice) bool { return n.ID == id })
+	c.mu.Unlock()
+	c.gone()
 }
 
 // failed counts a failure.

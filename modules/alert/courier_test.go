@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -145,6 +147,72 @@ func TestNoticesOutliveConfigurations(t *testing.T) {
 		}
 		if err := b.Destruct(); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// keeping is a receiver that keeps what the file held when it was told.
+type keeping struct {
+	fickle
+	file string
+	held [][]byte
+}
+
+func (k *keeping) send(ctx context.Context, n Notice) error {
+	text, err := os.ReadFile(k.file)
+	k.mu.Lock()
+	k.held = append(k.held, text)
+	k.mu.Unlock()
+	return errors.Join(err, k.fickle.send(ctx, n))
+}
+
+// Whenever the gateway is killed, what is due is told after it starts again: by the same notice, if a receiver may have heard of it
+// already, and not at all when it has.
+func TestKilledWhileTelling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var refused atomic.Int64
+		read := func() Reading {
+			return Reading{{Name: "gatehouse_events_total", Labels: map[string]string{"kind": "admin.refused"}, Value: float64(refused.Load())}}
+		}
+		file := filepath.Join(t.TempDir(), "alerts.json")
+		k := &keeping{file: file}
+		begin := func(file string) *board {
+			b := openBoard(file, func(event.Event) {})
+			b.Use(plain(read, func() []*courier { return []*courier{newCourier("hook", warning, nil, k)} }))
+			return b
+		}
+		b := begin(file)
+		time.Sleep(time.Minute)
+		refused.Store(5)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		after, err := os.ReadFile(file)
+		if err != nil || len(k.got) != 1 || len(k.held) != 1 {
+			t.Fatalf("told %v, %v", k.got, err)
+		}
+		_ = b.Destruct()
+		for name, test := range map[string]struct {
+			text  []byte
+			again int
+		}{"while it is told": {k.held[0], 1}, "afterwards": {after, 0}} {
+			refused.Store(0) // counters begin anew with the process
+			k.got = nil
+			file := filepath.Join(t.TempDir(), "alerts.json")
+			k.file = file
+			if err := os.WriteFile(file, test.text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			first := k.held[0]
+			b := begin(file)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if len(k.got) != test.again || test.again > 0 && !strings.Contains(string(first), k.got[0]) {
+				t.Errorf("killed %s: told again %v, want %d times, as what it was", name, k.got, test.again)
+			}
+			if len(b.Status().Alerts) != 1 {
+				t.Errorf("killed %s: the alert is forgotten: it will not be told that it is over", name)
+			}
+			_ = b.Destruct()
 		}
 	})
 }
