@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -107,7 +108,10 @@ func openNote(msg string, keys ...string) (*note.Note, error) {
 
 func verifiers(keys ...string) (note.Verifiers, error) {
 	var known []note.Verifier
-	for _, key := range keys {
+	for i, key := range keys {
+		if slices.Contains(keys[:i], key) { // to a note's reader it would be ambiguous
+			continue
+		}
 		v, err := note.NewVerifier(key)
 		if err != nil {
 			return nil, fmt.Errorf("the public key %.64q: %w", key, err)
