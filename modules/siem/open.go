@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/DeRuina/timberjack"
@@ -53,25 +54,70 @@ const syslogFacility = 16
 
 // openFile has the outlet write to a file that is rolled.
 func (k Sink) openFile(o *outlet) error {
-	keep := cmp.Or(time.Duration(k.RollFor), defaultKeep)
-	f := &timberjack.Logger{Filename: k.Address, MaxSize: cmp.Or(k.RollMiB, 100), Compression: "gzip", FileMode: 0o600}
-	if err := rollOld(f, time.Now()); err != nil {
-		return fmt.Errorf("siem: %s: %w", k.Name, err)
+	f := &rolledFile{
+		Logger: &timberjack.Logger{Filename: k.Address, MaxSize: cmp.Or(k.RollMiB, 100), Compression: "gzip", FileMode: 0o600},
+		most:   int64(cmp.Or(k.RollMiB, 100)) << 20,
 	}
 	if k.Format == "csv" {
-		if info, err := os.Stat(k.Address); err != nil || info.Size() == 0 {
-			if _, err := f.Write(append(format.CSVHeader(nil), '\n')); err != nil {
-				return fmt.Errorf("siem: %s: %w: make the directory, and let the gateway's user write into it", k.Name, err)
-			}
-		}
+		f.head = append(format.CSVHeader(nil), '\n')
 	}
-	if _, err := f.Write(nil); err != nil { // whether it can be written is known before anything is lost
+	err := f.roll(time.Now())
+	if err == nil { // whether it can be written is known before anything is lost
+		err = f.add(nil)
+	}
+	if err != nil {
 		return fmt.Errorf("siem: %s: %w: make the directory, and let the gateway's user write into it", k.Name, err)
 	}
-	o.direct = func(line []byte) error { _, err := f.Write(line); return err }
-	o.file, o.family = f, retain.Family{File: k.Address, Keep: keep, Most: cmp.Or(k.RollKeep, 10)}
-	o.roll = func(now time.Time) error { return rollOld(f, now) }
+	o.direct, o.file, o.roll = f.add, f, f.roll
+	o.family = retain.Family{File: k.Address, Keep: cmp.Or(time.Duration(k.RollFor), defaultKeep), Most: cmp.Or(k.RollKeep, 10)}
 	return nil
+}
+
+// rolledFile is a file that another is begun after when it is long or old, each with the same head.
+type rolledFile struct {
+	*timberjack.Logger
+	head []byte
+	most int64 // bytes
+
+	mu   sync.Mutex
+	size int64 // guarded by mu
+}
+
+// add writes a line, in another file if it does not fit into this one.
+func (f *rolledFile) add(line []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.size > int64(len(f.head)) && f.size+int64(len(line)) > f.most {
+		if err := f.RotateWithReason("size"); err != nil {
+			return err
+		}
+		f.size = 0
+	}
+	if f.size == 0 {
+		if err := f.put(f.head); err != nil {
+			return err
+		}
+	}
+	return f.put(line)
+}
+
+// put writes. mu is held.
+func (f *rolledFile) put(text []byte) error {
+	n, err := f.Write(text)
+	f.size += int64(n)
+	return err
+}
+
+// roll begins another file if it is time, and finds out how long this one is.
+func (f *rolledFile) roll(now time.Time) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := rollOld(f.Logger, now)
+	f.size = 0
+	if info, failed := os.Stat(f.Filename); failed == nil {
+		f.size = info.Size()
+	}
+	return err
 }
 
 // rollOld begins another file if the last record in this one is not of today, so that files can be removed by their age.

@@ -208,7 +208,7 @@ func (s *spool) prune() (dropped int64) {
 			break
 		}
 		if !taken {
-			dropped += first.lines
+			dropped += s.untaken(first)
 		}
 		size -= first.size
 		_ = os.Remove(s.file(first.n)) // what cannot be removed is found again at the next start
@@ -216,6 +216,18 @@ func (s *spool) prune() (dropped int64) {
 		s.forward()
 	}
 	return dropped
+}
+
+// untaken is how many lines of the first segment were not taken; all, where that cannot be read. mu is held.
+func (s *spool) untaken(first part) int64 {
+	if first.n != s.acked.n || s.acked.offset == 0 {
+		return first.lines
+	}
+	content, err := os.ReadFile(s.file(first.n)) // a segment's size at the most
+	if err != nil || s.acked.offset > int64(len(content)) {
+		return first.lines
+	}
+	return int64(bytes.Count(content[s.acked.offset:], []byte("\n")))
 }
 
 // expire removes what waited for too long, though nothing is put and nothing taken. A segment is closed after a day, so that

@@ -264,3 +264,21 @@ func spooled(t *testing.T, dir string) (text string) {
 	}
 	return text
 }
+
+// Of a segment that goes unfinished, what the collector has is not lost.
+func TestSpoolCountsWhatIsLost(t *testing.T) {
+	s, err := openSpool(t.TempDir(), 1<<30, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	mustPut(t, s, numbered(0, 10))
+	_, behind := mustTake(t, s, 7)
+	if err := s.ack(behind); err != nil {
+		t.Fatal(err)
+	}
+	s.parts[0].began = time.Now().Add(-2 * time.Hour)
+	if n, err := s.expire(); n != 3 || err != nil {
+		t.Errorf("%d records are lost, want 3: %v", n, err)
+	}
+}
