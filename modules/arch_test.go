@@ -88,6 +88,8 @@ var doors = map[string]string{
 	"privacy/personcommand.go": "that on the command line",
 	"privacy/prove.go":         "has people prove who they are, of whom the house knows",
 
+	"siem/leftadmin.go": "what is left of sinks, told at start and at the administration endpoint",
+
 	"authn/flow.go": "knows the portal's prefix, which the house owns",
 }
 

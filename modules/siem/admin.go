@@ -23,6 +23,7 @@ const (
 //
 //	GET  /gatehouse/siem                                           how the sinks are
 //	POST /gatehouse/siem/pseudonym {kind, value, tenant, day, why}  whose records to look for: on record, as whatever is asked there
+//	POST /gatehouse/siem/forget {name, why}                         removes what waits for a sink that is gone
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -35,6 +36,7 @@ func (Admin) Routes() []caddy.AdminRoute {
 	return gatehouse.Audited(
 		gatehouse.AdminRoute(http.MethodGet, adminStatus, func(*http.Request) (any, error) { return statusNow() }),
 		gatehouse.AdminRoute(http.MethodPost, adminPseudonym, pseudonymOf),
+		gatehouse.AdminRoute(http.MethodPost, adminForget, forgetSpool),
 	)
 }
 
@@ -55,7 +57,12 @@ func statusNow() ([]outletStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.collector.statuses(), nil
+	all := s.collector.statuses()
+	left, err := s.left(gatehouse.Running())
+	for _, l := range left {
+		all = append(all, outletStatus{Name: l.Name, Waiting: l.Bytes, Since: l.Newest, Error: "the configuration names it no more"})
+	}
+	return all, err
 }
 
 type pseudonymAsk struct {

@@ -16,10 +16,10 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "siem",
-		Usage: "status|pseudonym",
+		Usage: "status|pseudonym|forget",
 		Short: "Shows whether log collectors get what they are to be told, and under which pseudonym somebody is found there",
 		CobraFunc: func(cmd *cobra.Command) {
-			gatehouse.AdminCommands(cmd, statusCommand(), pseudonymCommand())
+			gatehouse.AdminCommands(cmd, statusCommand(), pseudonymCommand(), forgetCommand())
 		},
 	})
 }
@@ -51,6 +51,24 @@ func writeStatus(w io.Writer, all []outletStatus) error {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d bytes\t%s\n", s.Name, s.Sent, s.Lost, s.Waiting, state)
 	}
 	return t.Flush()
+}
+
+func forgetCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "forget <sink> --why text", Args: cobra.ExactArgs(1), Short: "Removes what waits for a sink that the configuration names no more; it is on record before",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ask := forgetAsk{Name: args[0]}
+			ask.Why, _ = cmd.Flags().GetString("why")
+			var l leftSpool
+			if err := gatehouse.AskAdmin(cmd, http.MethodPost, adminForget, ask, &l); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "removed %d records\n", l.Records)
+			return err
+		},
+	}
+	cmd.Flags().String("why", "", "Why nobody needs them")
+	return cmd
 }
 
 func pseudonymCommand() *cobra.Command {

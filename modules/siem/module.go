@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/event"
@@ -47,6 +48,8 @@ type Settings struct {
 	Sinks []Sink `json:"sinks,omitempty"`
 
 	collector *collector
+	ctx       context.Context // of the configuration
+	logger    *zap.Logger
 }
 
 // Sink is one place that records go to.
@@ -89,6 +92,7 @@ func (*Settings) CaddyModule() caddy.ModuleInfo {
 
 // Provision checks the words, and that what they name can be read.
 func (s *Settings) Provision(ctx caddy.Context) error {
+	s.ctx, s.logger = ctx, ctx.Logger()
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -252,6 +256,7 @@ func (s *Settings) StartRoom(app *gatehouse.App, state *gatehouse.State) error {
 		return err
 	}
 	app.OnEnded(c.ended)
+	go s.watchLeft(app, state)
 	return nil
 }
 

@@ -70,7 +70,22 @@ func openSpool(dir string, limit int64, keep time.Duration) (*spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &spool{dir: dir, limit: limit, keep: keep, more: make(chan struct{}, 1)}
+	s, err := readSpool(dir)
+	if err != nil {
+		return nil, err
+	}
+	s.limit, s.keep = limit, keep
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
+	s.at = s.acked
+	s.wake()
+	return s, nil
+}
+
+// readSpool finds what is in dir.
+func readSpool(dir string) (*spool, error) {
+	s := &spool{dir: dir, more: make(chan struct{}, 1)}
 	names, err := filepath.Glob(filepath.Join(dir, "*.spool"))
 	if err != nil {
 		return nil, err
@@ -83,15 +98,7 @@ func openSpool(dir string, limit int64, keep time.Duration) (*spool, error) {
 		}
 		s.parts = append(s.parts, p)
 	}
-	if err := s.readPosition(); err != nil {
-		return nil, err
-	}
-	if err := s.begin(); err != nil {
-		return nil, err
-	}
-	s.at = s.acked
-	s.wake()
-	return s, nil
+	return s, s.readPosition()
 }
 
 // openPart reads how long a segment is, up to its last whole line.
@@ -218,14 +225,14 @@ func (s *spool) prune() (dropped int64) {
 	return dropped
 }
 
-// untaken is how many lines of the first segment were not taken; all, where that cannot be read. mu is held.
-func (s *spool) untaken(first part) int64 {
-	if first.n != s.acked.n || s.acked.offset == 0 {
-		return first.lines
+// untaken is how many lines of a segment that has not gone were not taken; all, where that cannot be read. mu is held.
+func (s *spool) untaken(p part) int64 {
+	if p.n != s.acked.n || s.acked.offset == 0 {
+		return p.lines
 	}
-	content, err := os.ReadFile(s.file(first.n)) // a segment's size at the most
+	content, err := os.ReadFile(s.file(p.n)) // a segment's size at the most
 	if err != nil || s.acked.offset > int64(len(content)) {
-		return first.lines
+		return p.lines
 	}
 	return int64(bytes.Count(content[s.acked.offset:], []byte("\n")))
 }

@@ -83,6 +83,7 @@ const (
 	LogsRemoved       Kind = "logs.removed"       // a log file is about to be removed; Attrs say which, and why
 	SIEMDown          Kind = "siem.down"          // a collector takes nothing; Detail says which, and why
 	SIEMResumed       Kind = "siem.resumed"       // it takes again; Attrs say for how long it did not
+	SIEMLeft          Kind = "siem.left"          // records wait for a sink that the configuration names no more; Attrs say which, and how many
 	SIEMLost          Kind = "siem.lost"          // Attrs say how many records a collector will never get, and why
 )
 
@@ -164,7 +165,7 @@ func (k Kind) Stream() Stream {
 		return Access
 	case WAFDetected, WAFFailedOpen, WAFCanaryFailed, WAFProverOff:
 		return WAF
-	case AuditFailed, AuditResumed, AuditCopyFailed, AuditCopied, SIEMDown, SIEMResumed, SIEMLost, BlocklistRejected, BlocklistStale, JailLogUnread, BreachedUnread, ClockRolledBack,
+	case AuditFailed, AuditResumed, AuditCopyFailed, AuditCopied, SIEMDown, SIEMResumed, SIEMLost, SIEMLeft, BlocklistRejected, BlocklistStale, JailLogUnread, BreachedUnread, ClockRolledBack,
 		StoreCut, StoreJoined, StoreEmptied, ProtocolFlood, MessageFailed, GeoTrouble, GeoMended, AlertRaised, AlertResolved, AlertUndelivered, AlertDelivered:
 		return System
 	}
