@@ -96,6 +96,8 @@ type provider struct {
 		BackChannel string   `json:"back_channel,omitempty"`
 	} `json:"client"`
 	People map[string]map[string]any `json:"people"`
+	ACR    map[string]string         `json:"acr,omitempty"`  // with which class a person logs in; "": with none
+	Lazy   bool                      `json:"lazy,omitempty"` // it asks nobody again whom it knows, whatever prompt and max_age want
 
 	dir  string
 	proc *process

@@ -22,6 +22,9 @@ import (
 
 func init() { caddy.RegisterModule(new(Handler)) }
 
+// errNoDevices refuses a condition that would never hold, which nobody means.
+var errNoDevices = errors.New("device: the gateway tells devices apart only where the house says `verify`: put it into the gatehouse global option")
+
 // Handler lets pass what the site's policy allows, and mints the grant without which nothing reaches the backend.
 type Handler struct {
 	Policy
@@ -67,13 +70,16 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.needsLogin() && len(house.ProvidersOf(h.oracle.tenant)) == 0 {
 		return h.at(errors.New("nobody can log in: put `local` or `oidc <issuer> <client-id> <secret>` into the gatehouse global option"))
 	}
-	if len(h.oracle.who.facts) > 0 && house.Room("verify") == nil { // neither would ever hold, which nobody means
-		return h.at(errors.New("device: the gateway tells devices apart only where the house says `verify`: put it into the gatehouse global option"))
+	if len(h.oracle.who.facts) > 0 && house.Room("verify") == nil {
+		return h.at(errNoDevices)
 	}
 	if h.Shadow != nil {
 		candidate, err := readyPolicy(h.Shadow, Families(house.Roles.Families))
 		if err != nil {
 			return h.at(fmt.Errorf("policy_shadow: %w", err))
+		}
+		if len(candidate.who.facts) > 0 && house.Room("verify") == nil {
+			return h.at(fmt.Errorf("policy_shadow: %w", errNoDevices))
 		}
 		h.shadow = newShadow(candidate)
 		house.Read(candidate.reads.Claims, candidate.reads.Groups, candidate.reads.AllGroups)

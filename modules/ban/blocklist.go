@@ -54,6 +54,8 @@ type Blocklist struct {
 	SignedBy string `json:"signed_by,omitempty"`
 	// A file with certificates of the authorities that vouch for the URL's server, in PEM. Default: the system's.
 	CAFile string `json:"ca_file,omitempty"`
+	// The server may speak TLS 1.2. Default: TLS 1.3 alone.
+	InsecureTLS12 bool `json:"insecure_tls12,omitempty"`
 
 	// What becomes of who is in it: tarpit, step_up, or score: each of their offences counts 1 + Weight times. Default: they
 	// are shut out.
@@ -104,6 +106,8 @@ func (b *Blocklist) check() (err error) {
 		return fmt.Errorf("%q is no https URL without a user name: what decides who is shut out must come from whom it says", b.URL)
 	case b.CAFile != "" && b.URL == "":
 		return errors.New("ca is for lists with a URL")
+	case b.InsecureTLS12 && b.File != "":
+		return errors.New("insecure_tls12 is for lists with a URL")
 	}
 	if _, known := readAction(string(b.Action)); !known && b.Action != Refuse || b.Weight < 0 || b.Weight > maxRetries {
 		return fmt.Errorf("action %q %d: the actions are ban, tarpit, step_up, and score with a weight of 1 to %d", b.Action, b.Weight, maxRetries)

@@ -28,10 +28,11 @@ import (
 //			signed_by   <Ed25519 public key in base64>
 //			ca          <file>
 //			action      ban | tarpit | step_up | score [<weight>]
+//			insecure_tls12
 //		}
 //		blocklist <name> crowdsec <URL of its local API> {
 //			key   <placeholder>
-//			every | stale_after | ca | action as above
+//			every | stale_after | ca | action | insecure_tls12 as above
 //		}
 //		nftables <file>
 //		include_private
@@ -178,9 +179,15 @@ func (s *Settings) parseBlocklist(d *caddyfile.Dispenser) error {
 			}
 			continue
 		}
+		if word == "insecure_tls12" {
+			if b.InsecureTLS12 = true; d.NextArg() {
+				return d.ArgErr()
+			}
+			continue
+		}
 		into := map[string]*string{"every": &b.Every, "stale_after": &b.StaleAfter, "signed_by": &b.SignedBy, "ca": &b.CAFile, "key": &b.Key}[word]
 		if into == nil {
-			return d.Errf("unknown blocklist option %q: the options are every, stale_after, signed_by, ca, key, action", word)
+			return d.Errf("unknown blocklist option %q: the options are every, stale_after, signed_by, ca, key, action, insecure_tls12", word)
 		}
 		if !d.AllArgs(into) {
 			return d.ArgErr()

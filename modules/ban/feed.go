@@ -2,7 +2,6 @@ package ban
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -56,14 +55,14 @@ func newFeed(b Blocklist, folder string, publish func(event.Event)) (*feed, erro
 		f.stream = new(stream)
 	}
 	if b.File == "" {
-		authorities, err := roots.Read(b.CAFile)
+		how, err := roots.Client(b.CAFile, b.InsecureTLS12)
 		if err != nil {
 			return nil, fmt.Errorf("ca: %w", err)
 		}
 		f.client = &http.Client{
 			Timeout: fetchFor,
 			Transport: &http.Transport{
-				Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
+				Proxy: http.ProxyFromEnvironment, TLSClientConfig: how,
 				TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true, IdleConnTimeout: 30 * time.Second,
 			},
 			CheckRedirect: func(r *http.Request, via []*http.Request) error {

@@ -2,9 +2,12 @@ package ban
 
 import (
 	"crypto/ed25519"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -268,6 +271,36 @@ func TestFetchedList(t *testing.T) {
 		t.Errorf("the next good list: %v", err)
 	}
 	f.closeIdle()
+}
+
+// A server that knows no TLS 1.3 is believed only where the operator says so.
+func TestFetchedListWithoutTLS13(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "192.0.2.1") }))
+	srv.TLS = &tls.Config{MaxVersion: tls.VersionTLS12}
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
+	defer srv.Close()
+	dir := t.TempDir()
+	ca := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := Blocklist{Name: "old", URL: srv.URL, CAFile: ca}
+	for _, allowed := range []bool{false, true} {
+		b.InsecureTLS12 = allowed
+		f, err := newFeed(checked(t, b), filepath.Join(dir, "state"), new(told).publish)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = f.refresh(t.Context())
+		switch {
+		case allowed && (err != nil || !in(f, "192.0.2.1")):
+			t.Errorf("allowed: %v", err)
+		case !allowed && (err == nil || !strings.Contains(err.Error(), "protocol version") || in(f, "192.0.2.1")):
+			t.Errorf("not allowed: %v", err)
+		}
+		f.closeIdle()
+	}
 }
 
 // Who is in a list is shut out, unless he is allowed; a reload in the same words leaves the feed alone, one without the

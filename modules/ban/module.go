@@ -56,7 +56,7 @@ func (*Settings) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision checks the words.
-func (s *Settings) Provision(caddy.Context) (err error) {
+func (s *Settings) Provision(ctx caddy.Context) (err error) {
 	if s.jails, err = jails(s.Jails); err == nil {
 		err = checkLogs(s.jails)
 	}
@@ -76,6 +76,9 @@ func (s *Settings) Provision(caddy.Context) (err error) {
 	}
 	for i := range s.Blocklists {
 		b := &s.Blocklists[i]
+		if b.InsecureTLS12 {
+			ctx.Logger().Warn("insecure_tls12: the blocklist " + b.Name + " is fetched with TLS 1.2 if its server wants that")
+		}
 		if b.CrowdSec == "" {
 			continue
 		}

@@ -96,6 +96,9 @@ type StepUpProvider interface {
 	StepsUp() bool
 	// ProvesBy reports whether an authentication context class of its tokens means a second factor.
 	ProvesBy(acr string) bool
+	// AnewBy reports whether a login with this class, that the provider was asked for anew, is what it was asked for:
+	// providers may ignore acr_values (OpenID Connect Core 3.1.2.1).
+	AnewBy(acr string) bool
 }
 
 // Factors returns the room of second factors. It is there from Provision on.

@@ -51,6 +51,7 @@ func (*witness) Form() bool                 { return false }
 func (*witness) Open(*gatehouse.App) error  { return nil }
 func (p *witness) StepsUp() bool            { return p.CanStepUp }
 func (p *witness) ProvesBy(acr string) bool { return acr == "gold" }
+func (p *witness) AnewBy(string) bool       { return true }
 
 func (*witness) ServeLogin(w http.ResponseWriter, r *http.Request, l gatehouse.Login) (*gatehouse.Vouching, error) {
 	q := r.URL.Query()

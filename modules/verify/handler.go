@@ -153,7 +153,19 @@ func (a *arrival) proven(since time.Time) bool {
 		return true
 	}
 	who := a.person.who
-	return !since.IsZero() && who.Dated && !who.AuthTime.Before(since)
+	return !since.IsZero() && who.Dated && !who.AuthTime.Before(since) && a.asAsked(who)
+}
+
+// asAsked reports whether the provider's word has the authentication context class that it is asked for when somebody is to
+// prove themselves, where it is asked for one.
+func (a *arrival) asAsked(who identity.Identity) bool {
+	for _, p := range a.house.Providers() {
+		if p.Name() == who.Provider {
+			s, steps := p.(gatehouse.StepUpProvider)
+			return !steps || s.AnewBy(who.ACR)
+		}
+	}
+	return false
 }
 
 // watch lets a held visit on to the portal, and notices when a second factor is proven in it: by this request, from this

@@ -3,9 +3,12 @@
 //
 // usage: node op.mjs <configuration.json>
 //   { port, issuer, cert, key, ca, lasts,
-//     client: { id, secret, jwk, redirect_uris, post_logout, back_channel }, people: { <login>: { <claim>: … } } }
+//     client: { id, secret, jwk, redirect_uris, post_logout, back_channel }, people: { <login>: { <claim>: … } },
+//     acr: { <login>: <class> }, lazy }
 // jwk, the client's public key, stands in place of its secret. lasts is how many seconds an access token is good: with it
 // there are refresh tokens, each good once. back_channel is told of logouts, on the loopback address whatever its host.
+// acr says with which authentication context class somebody logs in. A lazy provider asks nobody again whom it knows,
+// whatever prompt and max_age want.
 import crypto from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import https from 'node:https';
@@ -26,7 +29,7 @@ if (!crypto.hash) {
     export const resolve = (name, context, next) => name === 'node:crypto' && !context.parentURL?.startsWith('data:')
       ? { url: ${JSON.stringify(lent)}, format: 'module', shortCircuit: true } : next(name, context);`));
 }
-const { default: Provider } = await import('oidc-provider');
+const { default: Provider, interactionPolicy } = await import('oidc-provider');
 
 const conf = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 
@@ -52,8 +55,15 @@ function post(url, { method, headers, body }) {
   });
 }
 
+const policy = interactionPolicy.base();
+if (conf.lazy) {
+  for (const check of ['login_prompt', 'max_age']) policy.get('login').checks.remove(check);
+}
+
 const provider = new Provider(conf.issuer, {
   jwks,
+  interactions: { policy },
+  acrValues: ['phr'],
   clients: [{
     client_id: conf.client.id,
     ...(conf.client.jwk
@@ -79,6 +89,12 @@ const provider = new Provider(conf.issuer, {
   cookies: { keys: ['only for tests'] },
   features: { devInteractions: { enabled: true }, backchannelLogout: { enabled: true } },
 });
+// Its own pages log everybody in with no class.
+const finished = provider.interactionFinished.bind(provider);
+provider.interactionFinished = (req, res, result, options) => {
+  const acr = conf.acr?.[result.login?.accountId];
+  return finished(req, res, acr ? { ...result, login: { ...result.login, acr } } : result, options);
+};
 provider.on('server_error', (_, err) => console.error('server_error', err));
 provider.on('backchannel.error', (_, err) => console.error('backchannel.error', err));
 provider.on('grant.error', (_, err) => console.error('grant.error', err.error, err.error_detail));

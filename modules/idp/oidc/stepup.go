@@ -39,4 +39,7 @@ func (p *Provider) StepsUp() bool { return p.StepUp }
 // ProvesBy implements [gatehouse.StepUpProvider].
 func (p *Provider) ProvesBy(acr string) bool { return slices.Contains(p.StepUpACR, acr) }
 
+// AnewBy implements [gatehouse.StepUpProvider].
+func (p *Provider) AnewBy(acr string) bool { return len(p.StepUpACR) == 0 || p.ProvesBy(acr) }
+
 var _ gatehouse.StepUpProvider = (*Provider)(nil)
