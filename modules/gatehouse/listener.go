@@ -292,7 +292,9 @@ type conn struct {
 	heard   atomic.Bool
 	closed  atomic.Bool
 	stuck   atomic.Bool         // the client did not take what was written last
+	tunnel  atomic.Bool         // it was taken over from HTTP/1.1, as a websocket is: nobody else sets deadlines any more
 	network netip.Prefix        // which it counts for (connections.go); the server's accept loop writes it, before anything is read
+	write   time.Duration       // within which a tunnel's client must take what is written; not positive: whenever it likes. Written before anything is read
 	began   bool                // something was read; the reader's
 	leaked  func(*http.Request) // told of a request in the clear; nil: nobody is. Written before anything is read
 }
@@ -300,8 +302,13 @@ type conn struct {
 // NetConn returns the connection below, as that of tls.Conn does.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
-// Write implements net.Conn.
+// Write implements net.Conn. What is written to a tunnel is a record of TLS, 16 KiB at the most.
 func (c *conn) Write(p []byte) (int, error) {
+	if c.tunnel.Load() && c.write > 0 {
+		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
+			return 0, err
+		}
+	}
 	n, err := c.Conn.Write(p)
 	if late := errors.Is(err, os.ErrDeadlineExceeded); late != c.stuck.Load() {
 		c.stuck.Store(late)
@@ -339,7 +346,7 @@ func (app *App) onConn(ctx context.Context, c net.Conn, bare bool, write time.Du
 		app.h2.guard(hs, app.metered, write)
 	}
 	if ours := ourConn(c); ours != nil {
-		ours.leaked = app.CredentialLeaked
+		ours.leaked, ours.write = app.CredentialLeaked, write
 		if bare && !app.proxiesUnknown {
 			ours.of.app.Store(app)
 		}
@@ -371,6 +378,9 @@ func onState(c net.Conn, state http.ConnState) {
 	}
 	if ours := ourConn(c); ours != nil {
 		ours.hear()
+		if state == http.StateHijacked {
+			ours.tunnel.Store(true)
+		}
 	}
 }
 

@@ -93,7 +93,7 @@ func TestPolicyShadowIsChecked(t *testing.T) {
 	for text, says := range map[string]string{
 		"policy_shadow {\n allow rolle staff\n}":                           "rolle",
 		"policy_shadow {\n cors https://x.test\n}":                         "the words are allow, deny, public, route, mfa",
-		"policy_shadow {\n allow device known\n}":                          "policy_shadow: device: the gateway tells devices apart only where the house says `verify`",
+		"policy_shadow {\n allow role staff device known\n}":               "policy_shadow: device: the gateway tells devices apart only where the house says `verify`",
 		"policy_shadow now":                                                "write one block",
 		"policy_shadow {\n allow role a\n}\npolicy_shadow {\n public /\n}": "write one block",
 	} {
