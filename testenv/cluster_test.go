@@ -71,6 +71,11 @@ func (r *redis) kill9() {
 // cluster are gateways that share one state.
 func startCluster(t *testing.T, n int, r *redis, be string) []*gateway {
 	t.Helper()
+	return startClusterWith(t, n, r, config{Race: true, Backend: be})
+}
+
+func startClusterWith(t *testing.T, n int, r *redis, c config) []*gateway {
+	t.Helper()
 	keys := filepath.Join(t.TempDir(), "keys")
 	if out, err := exec.Command(gatehouseBin(t), "keys", "create", keys).CombinedOutput(); err != nil {
 		t.Fatalf("keys create: %v\n%s", err, out)
@@ -81,10 +86,9 @@ func startCluster(t *testing.T, n int, r *redis, be string) []*gateway {
 	}
 	all := make([]*gateway, n)
 	for i := range all {
-		all[i] = startGateway(t, config{
-			Race: true, Port: port, IP: fmt.Sprintf("127.0.0.%d", 11+i), Backend: be, Env: []string{"KEYS=" + keys, "VALKEY=unix/" + r.socket()},
-			House: "keys file {$KEYS}\n\t\tstore valkey {$VALKEY}\n\t\t" + defaultHouse,
-		})
+		c.Port, c.IP, c.Env = port, fmt.Sprintf("127.0.0.%d", 11+i), []string{"KEYS=" + keys, "VALKEY=unix/" + r.socket()}
+		c.House = "keys file {$KEYS}\n\t\tstore valkey {$VALKEY}\n\t\t" + defaultHouse
+		all[i] = startGateway(t, c)
 	}
 	return all
 }

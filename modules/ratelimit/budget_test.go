@@ -130,7 +130,7 @@ func TestBodyIsCharged(t *testing.T) {
 }
 
 func BenchmarkOwes(b *testing.B) {
-	n, budget := NewNode(), newBudget(budgetCPU, 1_000_000, 10_000_000)
+	n, budget := NewNode(nil), newBudget(budgetCPU, 1_000_000, 10_000_000)
 	b.ReportAllocs()
 	for i := uint32(0); b.Loop(); i++ {
 		x := i * 2654435761 & (1<<20 - 1)

@@ -127,7 +127,7 @@ type Site struct {
 
 // Option reads the words of the site directive that bound how often somebody may ask, and reports whether it was one:
 //
-//	rate_limit <n>r/s|r/m|r/h [burst <n>] [per client|user|session|header <name>] [<path...>]
+//	rate_limit <n>r/s|r/m|r/h [burst <n>] [per client|user|session|tenant|key|header <name>] [<path...>]
 //	max_concurrent <n>
 //
 // Lines add up: each limit must have a token.
@@ -167,7 +167,7 @@ func (s *Site) rateLimit(d *caddyfile.Dispenser) error {
 			rule.Paths, args = append(rule.Paths, p), args[1:]
 			continue
 		case word != "burst" && word != "per":
-			return d.Errf("rate_limit: unknown word %q: the words are burst <n>, per client|user|session|header <name>, and paths, which begin with /", word)
+			return d.Errf("rate_limit: unknown word %q: the words are burst <n>, per client|user|session|tenant|key|header <name>, and paths, which begin with /", word)
 		case len(args) < 2:
 			return d.Errf("rate_limit: %s what?", word)
 		case word == "burst":

@@ -15,7 +15,9 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/clientip"
+	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/running"
+	"gatehouse.internal/modules/internal/store"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -203,7 +205,7 @@ func (h *Handler) account(r *http.Request, req *gatehouse.Request, n *Node) {
 	r.Body = b
 }
 
-// UserHandler keeps the limits of users and sessions. It stands after authenticate.
+// UserHandler keeps the limits of users, sessions, tenants and API keys. It stands after authenticate.
 type UserHandler struct{ door }
 
 // CaddyModule returns the Caddy module information.
@@ -227,7 +229,13 @@ func (h *UserHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next cad
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
-	asked := Asked{Path: req.Path, Client: req.ClientIP, User: req.Identity.Name(), Session: req.Identity.Session()}
+	asked := Asked{
+		Path: req.Path, Client: req.ClientIP,
+		User: req.Identity.Name(), Session: req.Identity.Session(), Tenant: req.Identity.Tenant(),
+	}
+	if req.Identity.Method() == identity.ByAPIKey {
+		asked.Key = req.Identity.Session()
+	}
 	if refusal := limiter.Judge(asked, w.Header()); refusal != nil {
 		return h.refuse(req, refusal)
 	}
@@ -255,10 +263,10 @@ func (d *door) provision(ctx caddy.Context, early bool) (err error) {
 			return d.at(fmt.Errorf("rate_limit: %w", err))
 		}
 		if r.early() != early {
-			return d.at(fmt.Errorf("rate_limit: per %s belongs into the other of the room's two handlers, gatehouse_rate_limit (client, header) and gatehouse_rate_limit_user (user, session)", r.Per))
+			return d.at(fmt.Errorf("rate_limit: per %s belongs into the other of the room's two handlers, gatehouse_rate_limit (client, header) and gatehouse_rate_limit_user (user, session, tenant, key)", r.Per))
 		}
 	}
-	return gatehouse.RegisterMetrics(ctx, refused, evicted)
+	return gatehouse.RegisterMetrics(ctx, refused, evicted, sharing{}, apart)
 }
 
 // at refuses the configuration, naming the place.
@@ -277,7 +285,14 @@ func (d *door) limiter(req *gatehouse.Request) (*Limiter, error) {
 			return nil, err
 		}
 		kept, err := state.Keep("ratelimit.node", func() (caddy.Destructor, error) {
-			n := NewNode()
+			var shares *Shares
+			if _, several := store.Nodes(state.Store); several {
+				shares = NewShares(state.Store, func() int {
+					nodes, _ := store.Nodes(state.Store)
+					return len(nodes)
+				})
+			}
+			n := NewNode(shares)
 			counted.Store(n)
 			return n, nil
 		})

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"hash/maphash"
 	"net/http"
@@ -30,20 +31,29 @@ type Node struct {
 	main    *Table
 	headers *Table // apart: their values are the clients' to invent
 	running Running
+	shares  *Shares // nil: there are no other gateways
 }
 
-// NewNode returns a node on which nobody has asked for anything yet.
-func NewNode() *Node { return &Node{main: NewTable(tableBits), headers: NewTable(headerBits)} }
+// NewNode returns a node on which nobody has asked for anything yet. It closes shares, which may be nil.
+func NewNode(shares *Shares) *Node {
+	return &Node{main: NewTable(tableBits), headers: NewTable(headerBits), shares: shares}
+}
 
 // Destruct implements caddy.Destructor.
-func (*Node) Destruct() error { return nil }
+func (n *Node) Destruct() error {
+	if n.shares != nil {
+		n.shares.Close()
+	}
+	return nil
+}
 
 // Asked is what the limits are judged by.
 type Asked struct {
-	Path          reqpath.Path
-	Client        netip.Addr
-	User, Session string // "" for nobody
-	Header        http.Header
+	Path   reqpath.Path
+	Client netip.Addr
+	Header http.Header
+	// "" for nobody, and for who is of no tenant or has no key
+	User, Session, Tenant, Key string
 }
 
 // Refusal is why a request may not pass now.
@@ -58,18 +68,20 @@ type Limiter struct {
 	node  *Node
 	rules []Rule
 	ids   []uint64 // of the rules: equal over reloads as long as what a rule counts is
+	names []string // of the rules: equal on all gateways as long as what a rule counts is
 	site  uint64
 }
 
 // NewLimiter returns the limiter of the site. Sites of the same name share their buckets.
 func NewLimiter(n *Node, site string, rules []Rule) *Limiter {
 	l := &Limiter{node: n, rules: rules, site: maphash.String(n.main.seed, site)}
-	seen := map[uint64]uint64{}
+	seen := map[string]int{}
 	for i := range rules {
 		r := &rules[i]
-		id := maphash.String(n.main.seed, fmt.Sprintf("%q %q %q %q", site, r.Per, r.Header, r.Paths))
-		seen[id]++
-		l.ids = append(l.ids, id+seen[id]) // two rates for the same are two buckets: 10r/s and 1000r/h
+		name := fmt.Sprintf("%q %q %q %q", site, r.Per, r.Header, r.Paths)
+		seen[name]++ // two rates for the same are two buckets: 10r/s and 1000r/h
+		name += fmt.Sprint(" ", seen[name])
+		l.names, l.ids = append(l.names, name), append(l.ids, max(maphash.String(n.main.seed, name), budgetBody+1))
 		if r.name == "" {
 			r.name = string(r.Per)
 			if r.login {
@@ -109,13 +121,13 @@ func (l *Limiter) Judge(a Asked, answer http.Header) *Refusal {
 		var wanted [3]charge
 		var told Decision
 		for j, c := range l.charges(i, a, &wanted) {
-			d := c.table.Take(c.key, c.limit)
+			d := l.take(&c, i, j, a)
 			if j == 0 || !d.OK {
 				told = d
 			}
 			if !d.OK {
 				for _, t := range taken {
-					t.table.GiveBack(t.key, t.limit)
+					l.node.giveBack(t)
 				}
 				tell.add(r, told)
 				tell.write(answer)
@@ -131,6 +143,52 @@ func (l *Limiter) Judge(a Asked, answer http.Header) *Refusal {
 	return nil
 }
 
+// take takes a token from the node's own bucket, unless what all gateways share has none. c.limit becomes what it was
+// taken under.
+func (l *Limiter) take(c *charge, rule, nth int, a Asked) Decision {
+	shares := l.node.shares
+	if shares == nil {
+		return c.table.Take(c.key, c.limit)
+	}
+	whole := c.limit
+	c.limit = shares.part(whole)
+	d := c.table.Take(c.key, c.limit)
+	if !d.OK {
+		return d
+	}
+	wait, due := shares.take(c.key, whole)
+	if due > 0 {
+		shares.report(report{key: c.key, name: l.name(rule, nth, a), limit: whole, want: due})
+	}
+	if wait > 0 {
+		c.table.GiveBack(c.key, c.limit)
+		return Decision{Full: wait + time.Duration(whole.horizon()), Retry: wait}
+	}
+	return d
+}
+
+func (n *Node) giveBack(c charge) {
+	c.table.GiveBack(c.key, c.limit)
+	if n.shares != nil {
+		n.shares.giveBack(c.key)
+	}
+}
+
+// name is what the nth of a rule's buckets for the request is called in the store. It is of one length whatever clients send.
+func (l *Limiter) name(rule, nth int, a Asked) string {
+	var whom string
+	switch r := &l.rules[rule]; {
+	case r.Per != PerClient:
+		whom = r.of(a)
+	case nth == 0:
+		whom = clientip.Network(a.Client).String()
+	default:
+		whom = clientip.Aggregate(a.Client, clientip.V4Bits, around[nth-1].bits).String()
+	}
+	sum := sha256.Sum256([]byte(l.names[rule] + " " + whom))
+	return string(sum[:])
+}
+
 // charges returns the buckets that the rule takes from for the request, the client's own first; none for a user or
 // session when there is nobody, and a header that is not there.
 func (l *Limiter) charges(i int, a Asked, to *[3]charge) []charge {
@@ -143,12 +201,10 @@ func (l *Limiter) charges(i int, a Asked, to *[3]charge) []charge {
 		return append(out, charge{t, maphash.Comparable(t.seed, b), r.limit})
 	}
 	switch r.Per {
-	case PerUser:
-		return text(l.node.main, a.User)
-	case PerSession:
-		return text(l.node.main, a.Session)
 	case PerHeader:
-		return text(l.node.headers, a.Header.Get(r.Header))
+		return text(l.node.headers, r.of(a))
+	case PerUser, PerSession, PerTenant, PerKey:
+		return text(l.node.main, r.of(a))
 	}
 	own := clientip.Network(a.Client)
 	out = append(out, l.node.network(l.ids[i], own, r.limit))
@@ -178,16 +234,31 @@ func (l *Limiter) Enter(client netip.Addr, most int) (leave func(), ok bool) {
 	return func() { l.node.running.Leave(key) }, true
 }
 
-func whom(r *Rule, a Asked) string {
+// of is what the rule counts by, other than the client's network; "" when the request has none.
+func (r *Rule) of(a Asked) string {
 	switch r.Per {
 	case PerUser:
-		return "user " + a.User
+		return a.User
 	case PerSession:
-		return "session " + a.Session
+		return a.Session
+	case PerTenant:
+		return a.Tenant
+	case PerKey:
+		return a.Key
+	case PerHeader:
+		return a.Header.Get(r.Header)
+	}
+	return ""
+}
+
+func whom(r *Rule, a Asked) string {
+	switch r.Per {
+	case PerClient:
+		return "client network " + clientip.Network(a.Client).String()
 	case PerHeader:
 		return "header " + r.Header
 	}
-	return "client network " + clientip.Network(a.Client).String()
+	return string(r.Per) + " " + r.of(a)
 }
 
 // fields makes the RateLimit fields of an answer (draft-ietf-httpapi-ratelimit-headers-10): every policy that applied,

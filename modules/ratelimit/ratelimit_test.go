@@ -134,6 +134,9 @@ func TestWhoIsCountedTogether(t *testing.T) {
 	user := func(name, session string) Asked {
 		return Asked{Path: root, Client: netip.MustParseAddr("192.0.2.1"), User: name, Session: session}
 	}
+	of := func(tenant, key string) Asked {
+		return Asked{Path: root, Client: netip.MustParseAddr("192.0.2.1"), User: "service:" + key, Session: key, Tenant: tenant, Key: key}
+	}
 	key := func(v string) Asked {
 		return Asked{Path: root, Client: netip.MustParseAddr("192.0.2.1"), Header: http.Header{"X-Key": {v}}}
 	}
@@ -151,6 +154,12 @@ func TestWhoIsCountedTogether(t *testing.T) {
 		{"two users", Rule{Per: PerUser}, user("local:ada", "a"), user("local:bob", "b"), false},
 		{"nobody is no user", Rule{Per: PerUser}, user("", ""), user("", ""), false},
 		{"a user's two sessions", Rule{Per: PerSession}, user("local:ada", "a"), user("local:ada", "b"), false},
+		{"everybody of a tenant", Rule{Per: PerTenant}, of("acme", "k1"), of("acme", "k2"), true},
+		{"two tenants", Rule{Per: PerTenant}, of("acme", "k1"), of("umbrella", "k1"), false},
+		{"no tenant is none", Rule{Per: PerTenant}, of("", "k1"), of("", "k1"), false},
+		{"one API key", Rule{Per: PerKey}, of("acme", "k1"), of("acme", "k1"), true},
+		{"two API keys", Rule{Per: PerKey}, of("acme", "k1"), of("acme", "k2"), false},
+		{"a session is no API key", Rule{Per: PerKey}, user("local:ada", "a"), user("local:ada", "a"), false},
 		{"one key", Rule{Per: PerHeader, Header: "x-key"}, key("k"), key("k"), true},
 		{"two keys", Rule{Per: PerHeader, Header: "x-key"}, key("k"), key("l"), false},
 	} {
@@ -288,7 +297,7 @@ func TestAllocations(t *testing.T) {
 }
 
 func BenchmarkJudge(b *testing.B) {
-	l := NewLimiter(NewNode(), "app", compiled(b, Rule{Rate: "50r/s"}, loginRule()))
+	l := NewLimiter(NewNode(nil), "app", compiled(b, Rule{Rate: "50r/s"}, loginRule()))
 	root, h := path(b, "/"), http.Header{}
 	b.ReportAllocs()
 	for i := uint32(0); b.Loop(); i++ {

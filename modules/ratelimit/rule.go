@@ -20,6 +20,8 @@ const (
 	PerClient  Per = "client"  // the network: an IPv4 address, an IPv6 /64 and what is around it
 	PerUser    Per = "user"    // the proven user, on all devices
 	PerSession Per = "session" // the session or other credential
+	PerTenant  Per = "tenant"  // everybody of the tenant whose user or program was proven
+	PerKey     Per = "key"     // the gateway's own API key
 	PerHeader  Per = "header"  // the value of a request header, such as an application's own key
 )
 
@@ -34,7 +36,7 @@ type Rule struct {
 	Rate string `json:"rate"`
 	// How many at once, after a pause. Default: the number in the rate.
 	Burst int `json:"burst,omitempty"`
-	// Whom it counts together: client, user, session or header. Default: client.
+	// Whom it counts together: client, user, session, tenant, key or header. Default: client.
 	Per Per `json:"per,omitempty"`
 	// The header, for per header.
 	Header string `json:"header,omitempty"`
@@ -64,7 +66,7 @@ func (r *Rule) compile() error {
 		r.Per = PerClient
 	}
 	switch r.Per {
-	case PerClient, PerUser, PerSession:
+	case PerClient, PerUser, PerSession, PerTenant, PerKey:
 		if r.Header != "" {
 			return errors.New("a header is named, but not counted by: write `per header <name>`")
 		}
@@ -74,7 +76,7 @@ func (r *Rule) compile() error {
 		}
 		r.Header = http.CanonicalHeaderKey(r.Header)
 	default:
-		return fmt.Errorf("per %q: want client, user, session or header <name>", r.Per)
+		return fmt.Errorf("per %q: want client, user, session, tenant, key or header <name>", r.Per)
 	}
 	r.limit = NewLimit(n, per, r.Burst)
 	return nil
@@ -103,7 +105,7 @@ func parseRate(text string) (n int, per time.Duration, err error) {
 }
 
 // early reports whether the rule can be judged before it is known who asks.
-func (r *Rule) early() bool { return r.Per != PerUser && r.Per != PerSession }
+func (r *Rule) early() bool { return r.Per == PerClient || r.Per == PerHeader }
 
 // counts reports whether a request of this path falls under the rule. It restricts, so any reading of the path does.
 func (r *Rule) counts(path reqpath.Path) bool {

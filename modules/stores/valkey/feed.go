@@ -124,13 +124,6 @@ func (s *remote) receive(message string) {
 	s.Interrupt() // what cannot be read may have been anything
 }
 
-// Node is a gateway that uses the store.
-type Node struct {
-	ID   string        // random for each start
-	Says string        // what it says of itself
-	Age  time.Duration // how long ago
-}
-
 // pulse is what a beat returns.
 type pulse struct {
 	feed  uint64 // number of the last message
@@ -160,18 +153,18 @@ func (s *remote) beat(ctx context.Context, key []byte) (p pulse, err error) {
 	if err != nil {
 		return p, fmt.Errorf("%w: the nodes", store.ErrCorrupt)
 	}
-	nodes := make([]Node, 0, len(said)/2)
+	nodes := make([]store.Node, 0, len(said)/2)
 	for i := 0; i+1 < len(said); i += 2 {
 		at, says, _ := strings.Cut(said[i+1], " ")
 		since, _ := strconv.ParseInt(at, 10, 64) // a node that cannot be read is old
-		nodes = append(nodes, Node{ID: said[i], Says: says, Age: max(0, time.Duration(s.clock.now()-since)*time.Microsecond)})
+		nodes = append(nodes, store.Node{ID: said[i], Says: says, Age: max(0, time.Duration(s.clock.now()-since)*time.Microsecond)})
 	}
 	s.nodes.Store(&nodes)
 	return pulse{feed: uint64(feed), key: sealed, epoch: epoch}, nil
 }
 
-// Nodes are the gateways that used the store at the last beat.
-func (s *remote) Nodes() []Node {
+// Nodes implements store.Shared: who used the store at the last beat.
+func (s *remote) Nodes() []store.Node {
 	if p := s.nodes.Load(); p != nil {
 		return *p
 	}

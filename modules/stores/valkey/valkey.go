@@ -79,7 +79,7 @@ type remote struct {
 	feeding atomic.Bool            // the feed is there
 	cut     atomic.Pointer[func()] // cuts the feed, so that it begins anew
 	down    atomic.Pointer[error]  // what the heart met last; nil: it went well
-	nodes   atomic.Pointer[[]Node] // as of the last beat
+	nodes   atomic.Pointer[[]store.Node] // as of the last beat
 	kick    chan struct{}          // capacity 1: a reader met an expired item
 	done    context.Context        // ends with Close
 	end     context.CancelFunc     // ends done

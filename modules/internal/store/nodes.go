@@ -1,0 +1,27 @@
+package store
+
+import "time"
+
+// Node is a gateway that uses a store which several may use.
+type Node struct {
+	ID   string        // random for each start
+	Says string        // what it says of itself: host name, version
+	Age  time.Duration // how long ago
+}
+
+// Shared is implemented by engines whose state several gateways may share.
+type Shared interface {
+	// Nodes are the gateways that used the store when it last answered, this one among them.
+	Nodes() []Node
+}
+
+// Nodes returns who uses the store, and whether it is one that several gateways may share.
+func Nodes(s Store) (nodes []Node, shared bool) {
+	if b, ok := s.(*bounded); ok {
+		s = b.Store
+	}
+	if several, ok := s.(Shared); ok {
+		return several.Nodes(), true
+	}
+	return nil, false
+}
