@@ -24,7 +24,10 @@ func (q *Request) Probe() bool { return q.probe }
 
 // Enter says which site's row is being provisioned from now on. Caddy provisions the rooms of a row in their order,
 // and admit, the first of each, calls it.
-func (app *App) Enter(site *Site) { app.entered, app.sites = site, append(app.sites, site) }
+func (app *App) Enter(site *Site) {
+	app.entered, app.sites = site, append(app.sites, site)
+	app.addHealth()
+}
 
 // Entered is the site whose row is being provisioned; nil before any. Only Provision may ask.
 func (app *App) Entered() *Site { return app.entered }
