@@ -24,6 +24,7 @@ promtool:prometheus:the alerts
 /usr/bin/python3:python3:the other verifier of the audit log
 /usr/lib/python3/dist-packages/cryptography:python3-cryptography:the other verifier of the audit log
 slowhttptest:slowhttptest:the story of slow clients
+hydra:hydra:the story of guessed passwords
 php:php-cli:the wiki and the CMS
 /usr/share/dokuwiki/doku.php:dokuwiki:the wiki
 /usr/sbin/mariadbd:mariadb-server-core:the CMS

@@ -80,7 +80,7 @@ func TestAuditOfAdministration(t *testing.T) {
 		t.Errorf("status: %s", got)
 	}
 	o.no("no checkpoint is published yet", "audit", "witness", dir)
-	o.no("there is no record", "audit", "prove", "9999999", dir)
+	o.no("there is no such record: there are 0 to ", "audit", "prove", "9999999", dir)
 
 	// A reload goes on with the same record, and is on it.
 	if err := o.Load(o.text("idp", "local", "policy", "allow role admin")); err != nil {

@@ -73,7 +73,7 @@ func TestCaddysEndpointsAreOnRecord(t *testing.T) {
 	}
 	shown := o.ok("audit", "show", filepath.Join(o.Dir, "state", "audit"), "--kind", "admin")
 	for _, want := range []string{
-		`method="POST" path="/load" operator="` + me.Username + `" bytes="`,
+		`method="POST" path="/load" operator="` + me.Username + `" peer="` + me.Username + `" peer_process="uid ` + me.Uid + ` pid `,
 		`method="POST" path="/load" status="200" operator="` + me.Username + `"`,
 		`method="POST" path="/load" status="400" detail="`,
 		`path="/adapt"`, `method="DELETE" path="/config/apps/http" status="403"`,

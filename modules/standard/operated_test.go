@@ -3,7 +3,6 @@ package standard_test
 import (
 	"bytes"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -24,12 +23,7 @@ type operated struct {
 // operate starts a gateway; see pairs for what can be changed.
 func operate(t testing.TB, change ...string) *operated {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &operated{t: t, admin: ln.Addr().String()}
-	ln.Close()
+	o := &operated{t: t, admin: gatetest.FreeAddr(t)}
 	o.Gateway = gatetest.Start(t, o.text(change...))
 	return o
 }

@@ -15,7 +15,7 @@ func TestStatus(t *testing.T) {
 	g := operate(t)
 	for _, path := range []string{gatehouse.LivePath, gatehouse.ReadyPath} {
 		for method, want := range map[string]int{http.MethodGet: 200, http.MethodHead: 200, http.MethodPost: 405} {
-			req, err := http.NewRequest(method, "https://"+g.Addr+path, nil)
+			req, err := http.NewRequest(method, "https://app.test"+path, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	random "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -134,15 +135,20 @@ func (g *Gateway) Client() *http.Client {
 // Cleanup has f called when the test is over, before the gateway stops.
 func (g *Gateway) Cleanup(f func()) { g.t.Cleanup(f) }
 
-// FreeAddr returns an address of this machine where nobody listens.
+// FreeAddr returns an address of this machine where nobody listens, and which no connection that is made meanwhile gets as its own:
+// systems give those ports above 32767.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+random.IntN(22_000)))
+		if err != nil {
+			continue // somebody listens
+		}
+		defer ln.Close()
+		return ln.Addr().String()
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func (g *Gateway) makeCert() {

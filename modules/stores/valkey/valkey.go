@@ -72,18 +72,18 @@ type remote struct {
 	clock  *clock
 	sealer *sealer
 
-	key     []byte                 // the store's key, sealed by the ring: what the heart puts back
-	epoch   string                 // the heart's: names what the server holds
-	heard   atomic.Uint64          // number of the feed's last message; 0: none since the feed began
-	base    atomic.Uint64          // number of the feed's last message when it began
-	feeding atomic.Bool            // the feed is there
-	cut     atomic.Pointer[func()] // cuts the feed, so that it begins anew
-	down    atomic.Pointer[error]  // what the heart met last; nil: it went well
+	key     []byte                       // the store's key, sealed by the ring: what the heart puts back
+	epoch   string                       // the heart's: names what the server holds
+	heard   atomic.Uint64                // number of the feed's last message; 0: none since the feed began
+	base    atomic.Uint64                // number of the feed's last message when it began
+	feeding atomic.Bool                  // the feed is there
+	cut     atomic.Pointer[func()]       // cuts the feed, so that it begins anew
+	down    atomic.Pointer[error]        // what the heart met last; nil: it went well
 	nodes   atomic.Pointer[[]store.Node] // as of the last beat
-	kick    chan struct{}          // capacity 1: a reader met an expired item
-	done    context.Context        // ends with Close
-	end     context.CancelFunc     // ends done
-	running sync.WaitGroup         // the goroutines
+	kick    chan struct{}                // capacity 1: a reader met an expired item
+	done    context.Context              // ends with Close
+	end     context.CancelFunc           // ends done
+	running sync.WaitGroup               // the goroutines
 
 	mu     sync.RWMutex // held for reading by calls
 	closed bool         // guarded by mu
