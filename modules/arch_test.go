@@ -23,7 +23,7 @@ var foundations = []string{
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "forward", "audit", "alert", "link", "siem", "operators", "privacy", "stores/valkey"}
+var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "forward", "audit", "alert", "link", "siem", "operators", "privacy", "stores/valkey", "certstore"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
@@ -103,6 +103,7 @@ var engines = map[string][]string{
 	"verify":        {"github.com/oschwald/maxminddb-golang/"},
 	"privacy":       {"filippo.io/age"},
 	"stores/valkey": {"github.com/valkey-io/valkey-go"},
+	"certstore":     {"github.com/caddyserver/certmagic"},
 	"mfa":           {"github.com/go-webauthn/webauthn/", "github.com/boombuler/barcode/"},
 }
 

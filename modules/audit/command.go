@@ -97,6 +97,25 @@ func readOptions(cmd *cobra.Command) (o chain.VerifyOptions, err error) {
 	return o, nil
 }
 
+// addPeers has the record in dir compared with what peers witnessed of it. missing tells of records that they saw and that are not
+// among those that were named.
+func addPeers(cmd *cobra.Command, dir string, o *chain.VerifyOptions) (missing, err error) {
+	dirs, _ := cmd.Flags().GetStringArray("peer")
+	if len(dirs) == 0 {
+		return nil, nil
+	}
+	seen, origins, err := readPeers(dirs)
+	if err != nil {
+		return nil, err
+	}
+	own, err := chain.Origin(dir)
+	if err != nil {
+		return nil, err
+	}
+	o.Anchors = append(o.Anchors, seen[own]...)
+	return seen.gone(append(origins, own)), nil
+}
+
 func verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "verify [<directory>]", Args: cobra.MaximumNArgs(1),
@@ -111,6 +130,10 @@ func verifyCommand() *cobra.Command {
 					fmt.Fprintf(cmd.ErrOrStderr(), "\rread %d of %d MiB", read>>20, of>>20)
 				}
 			}
+			missing, err := addPeers(cmd, directory(args), &o)
+			if err != nil {
+				return err
+			}
 			begun := time.Now()
 			r, err := chain.Verify(directory(args), o)
 			if o.Progress != nil {
@@ -119,10 +142,14 @@ func verifyCommand() *cobra.Command {
 			if err := fault(err); err != nil {
 				return err
 			}
-			return writeReport(cmd.OutOrStdout(), r, o, time.Since(begun))
+			if err := writeReport(cmd.OutOrStdout(), r, o, time.Since(begun)); err != nil {
+				return err
+			}
+			return missing
 		},
 	}
 	readFlags(cmd)
+	cmd.Flags().StringArray("peer", nil, "The audit log of another gateway that shares the state, to compare with; may be given again")
 	cmd.Flags().BoolP("quiet", "q", false, "Show no progress")
 	return cmd
 }

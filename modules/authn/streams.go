@@ -8,6 +8,7 @@ import (
 
 	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/running"
+	"gatehouse.internal/modules/internal/store"
 )
 
 const guardEvery = 500 * time.Millisecond // how late a session's end by age may reach what runs in it
@@ -274,6 +275,8 @@ func (s *Sessions) watch(ctx context.Context, w watched, now int64) {
 	case err == nil || errors.Is(err, errNoSession): // judge has cut what had to be
 	case errors.Is(err, errProviderDown):
 		s.streams.cut(w.id, "not renewed by the provider")
+	case ctx.Err() == nil && store.Alone(s.store):
+		s.streams.cut(w.id, "the store has not been heard of for too long")
 	case ctx.Err() == nil: // the store cannot be read: what this node knows still counts, and ages
 		if why := w.entry.over(w.limits, now); why != "" {
 			s.streams.cut(w.id, why)

@@ -304,6 +304,9 @@ func (app *App) start() error {
 	if err := app.announce(state.Bus); err != nil {
 		return err
 	}
+	if err := state.bearWitness(); err != nil {
+		return err
+	}
 	crowded.most.Store(int64(app.connections.all))
 	app.takeOver()
 	for _, f := range app.atStart {

@@ -79,6 +79,9 @@ func (s *State) Destruct() error {
 // patience is how long anything waits for the store: a store that hangs is one that is down, and is answered for with 503.
 var patience = store.Bounds{Read: 900 * time.Millisecond, Write: 5 * time.Second}
 
+// BoundStore returns the store, for which nobody waits longer than the house does.
+func BoundStore(st store.Store) store.Store { return store.Bounded(st, patience) }
+
 // openState opens what key names; the directory is made with mode 0700 when missing.
 func openState(key stateKey, open StoreOpener) (_ *State, err error) {
 	if err := os.MkdirAll(key.dir, 0o700); err != nil {
@@ -104,7 +107,7 @@ func openState(key stateKey, open StoreOpener) (_ *State, err error) {
 		bus.Close()
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
-	st = store.Bounded(st, patience)
+	st = BoundStore(st)
 	book, err := standing.Open(st, keys)
 	if err != nil {
 		bus.Close()

@@ -19,7 +19,7 @@ type StoreOpener interface {
 	// StoreKey tells two stores apart: equal keys mean the same open store serves both configurations.
 	StoreKey() string
 	// OpenStore opens the store. dir is the house's state directory; keys seal what lies on machines of others; the bus is told
-	// what becomes of a store that others keep.
+	// what becomes of a store that others keep. It is nil for who is no gateway: then none is listed, and nobody is told.
 	OpenStore(dir string, keys *keyring.Ring, bus *event.Bus) (store.Store, error)
 }
 

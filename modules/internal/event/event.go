@@ -57,6 +57,7 @@ const (
 	BlocklistStale    Kind = "blocklist.stale"     // Detail says which has not been good for too long; it stays in force
 	StoreCut          Kind = "store.cut"           // what other gateways do is not heard, until store.joined
 	StoreJoined       Kind = "store.joined"        // everything is read anew
+	StoreAlone        Kind = "store.alone"         // it has been away for longer than the grace: what this gateway knows counts no more
 	StoreEmptied      Kind = "store.emptied"       // a server that the state was on has lost it; Detail says what that means
 	JailLogUnread     Kind = "jail_log.unreadable" // Detail says which file, and why; it is waited for
 	FactorEnrolled    Kind = "factor.enrolled"
@@ -80,6 +81,8 @@ const (
 	AlertDelivered    Kind = "alert.deliverable"  // it takes them again
 	AuditCopyFailed   Kind = "audit.copy_failed"  // a copy of the audit log is not up to date; Attrs say which, Detail why
 	AuditCopied       Kind = "audit.copied"       // it is again
+	AuditWitnessed    Kind = "audit.witnessed"    // how far another gateway's audit log is; Attrs have its checkpoint
+	AuditRewound      Kind = "audit.rewound"      // an audit log has less than it had; Detail says which, Attrs what it had
 	LogsRemoved       Kind = "logs.removed"       // a log file is about to be removed; Attrs say which, and why
 	SIEMDown          Kind = "siem.down"          // a collector takes nothing; Detail says which, and why
 	SIEMResumed       Kind = "siem.resumed"       // it takes again; Attrs say for how long it did not
@@ -166,7 +169,7 @@ func (k Kind) Stream() Stream {
 	case WAFDetected, WAFFailedOpen, WAFCanaryFailed, WAFProverOff:
 		return WAF
 	case AuditFailed, AuditResumed, AuditCopyFailed, AuditCopied, SIEMDown, SIEMResumed, SIEMLost, SIEMLeft, BlocklistRejected, BlocklistStale, JailLogUnread, BreachedUnread, ClockRolledBack,
-		StoreCut, StoreJoined, StoreEmptied, ProtocolFlood, MessageFailed, GeoTrouble, GeoMended, AlertRaised, AlertResolved, AlertUndelivered, AlertDelivered:
+		StoreCut, StoreJoined, StoreAlone, StoreEmptied, ProtocolFlood, MessageFailed, GeoTrouble, GeoMended, AlertRaised, AlertResolved, AlertUndelivered, AlertDelivered:
 		return System
 	}
 	return Audit

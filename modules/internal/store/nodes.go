@@ -13,6 +13,9 @@ type Node struct {
 type Shared interface {
 	// Nodes are the gateways that used the store when it last answered, this one among them.
 	Nodes() []Node
+	// Alone reports whether nothing could be heard of the others for longer than what this node knows may count. When that begins,
+	// every watcher gets a Resync.
+	Alone() bool
 }
 
 // Nodes returns who uses the store, and whether it is one that several gateways may share.
@@ -24,4 +27,13 @@ func Nodes(s Store) (nodes []Node, shared bool) {
 		return several.Nodes(), true
 	}
 	return nil, false
+}
+
+// Alone reports whether the store is shared, and has not been heard of for longer than what this node knows may count.
+func Alone(s Store) bool {
+	if b, ok := s.(*bounded); ok {
+		s = b.Store
+	}
+	several, ok := s.(Shared)
+	return ok && several.Alone()
 }

@@ -20,16 +20,16 @@ const (
 // SeverityOf is decided by the kind; for requests and what has no kind of its own, by the reason they were refused for.
 func SeverityOf(r *Record) Severity {
 	switch event.Kind(r.Kind) {
-	case event.AuditFailed, event.AuditCopyFailed, event.WAFCanaryFailed, event.WAFFailedOpen, event.UserCompromised, event.ClockRolledBack, event.IncidentReport,
+	case event.AuditFailed, event.AuditCopyFailed, event.AuditRewound, event.WAFCanaryFailed, event.WAFFailedOpen, event.UserCompromised, event.ClockRolledBack, event.IncidentReport,
 		event.BreakGlassSealed, event.BreakGlassAsked, event.BreakGlassUsed, event.BreakGlassRequest, event.BreakGlassUnsealed:
 		return High
 	case event.LoginFailed, event.FactorFailed, event.SessionsApart, event.VerifyHeld, event.VerifyFailed, event.VerifyDenied,
 		event.MessageFailed, event.GeoTrouble, event.WAFDetected, event.WAFProverOff, event.BanAdded,
 		event.RulesRejected, event.BlocklistRejected, event.BlocklistStale, event.JailLogUnread, event.BreachedUnread, event.AdminRefused,
-		event.ProtocolFlood:
+		event.ProtocolFlood, event.StoreAlone:
 		return Medium
 	case event.LoginSucceeded, event.SessionCreated, event.SessionEnded, event.FactorUsed, event.StepUpSucceeded,
-		event.StepUpRedeemed, event.HouseStarted, event.AuditResumed, event.AuditCopied, event.RulesLoaded:
+		event.StepUpRedeemed, event.HouseStarted, event.AuditResumed, event.AuditCopied, event.AuditWitnessed, event.RulesLoaded:
 		return Info
 	}
 	switch verdict.Reason(r.Reason) {

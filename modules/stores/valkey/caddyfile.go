@@ -1,6 +1,9 @@
 package valkey
 
-import "github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+import (
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
 
 // UnmarshalCaddyfile reads
 //
@@ -11,6 +14,7 @@ import "github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 //		password <password>
 //		trust_pem <file>
 //		certificate <cert_file> <key_file>
+//		grace <duration>
 //		insecure_tls12
 //		insecure_plaintext
 //	}
@@ -32,12 +36,18 @@ func (s *Store) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			s.TrustPEM = args[0]
 		case word == "certificate" && len(args) == 2:
 			s.Certificate, s.Key = args[0], args[1]
+		case word == "grace" && len(args) == 1:
+			grace, err := caddy.ParseDuration(args[0])
+			if err != nil || grace <= 0 {
+				return d.Errf("store valkey: grace: %q is not a positive duration: write one like 10m", args[0])
+			}
+			s.Grace = caddy.Duration(grace)
 		case word == "insecure_tls12" && len(args) == 0:
 			s.InsecureTLS12 = true
 		case word == "insecure_plaintext" && len(args) == 0:
 			s.InsecurePlaintext = true
 		default:
-			return d.Errf("store valkey: %q is no option, or has not the arguments that it needs: the options are sentinel <primary>, name <name>, user <name> <password>, password <password>, trust_pem <file>, certificate <cert_file> <key_file>, insecure_tls12, insecure_plaintext", word)
+			return d.Errf("store valkey: %q is no option, or has not the arguments that it needs: the options are sentinel <primary>, name <name>, user <name> <password>, password <password>, trust_pem <file>, certificate <cert_file> <key_file>, grace <duration>, insecure_tls12, insecure_plaintext", word)
 		}
 	}
 	return nil

@@ -27,7 +27,8 @@
 // # Fails
 //
 // No server at the start, or one whose store belongs to other master keys: the gateway does not start. A server that goes
-// away: ErrDown, at once or within store.Bounds; the events store.cut and, when the feed is there again, store.joined. A
+// away: ErrDown, at once or within store.Bounds; the events store.cut and, when the feed is there again, store.joined. When it
+// is away for longer than the grace, store.alone, and a Resync, so that nobody goes on being let in by what was known. A
 // server that lost what it held: store.emptied; everybody logs in anew, and bans are lost. How durable a write is that was
 // acknowledged is the server's matter (appendfsync, replicas): a gateway cannot make it more.
 //

@@ -26,10 +26,38 @@ const (
 	longestPause = 2 * time.Second
 )
 
+// ageAlone has what this node knows count no longer than the grace while it hears nothing of the others: once that is over, and
+// again after as long, everything is to be read anew, which the server must answer.
+func (s *remote) ageAlone(heard <-chan struct{}) {
+	wait := s.opts.Grace - time.Since(*s.beaten.Load())
+	for first := true; ; first = false {
+		select {
+		case <-s.done.Done():
+			return
+		case <-heard:
+			return
+		case <-time.After(wait):
+		}
+		wait = s.opts.Grace
+		s.alone.Store(true)
+		select {
+		case <-heard: // at the same moment
+			s.alone.Store(false)
+			return
+		default:
+		}
+		s.Interrupt()
+		if first {
+			s.opts.Tell(Alone)
+		}
+	}
+}
+
 // feedLoop subscribes, and again when it was cut. joined gets what the first attempt came to.
 func (s *remote) feedLoop(joined chan<- error) {
 	first := true
 	pause := firstPause
+	var heard chan struct{} // closed when the feed is there again; nil while it is
 	for s.done.Err() == nil {
 		err := s.subscribe(func() {
 			pause = firstPause
@@ -38,10 +66,16 @@ func (s *remote) feedLoop(joined chan<- error) {
 				first = false
 				return
 			}
+			close(heard)
+			heard = nil
+			s.alone.Store(false)
 			s.Interrupt()
 			s.opts.Tell(Joined)
 		})
 		if s.feeding.Swap(false) && s.done.Err() == nil {
+			again := make(chan struct{})
+			heard = again
+			s.running.Go(func() { s.ageAlone(again) })
 			s.opts.Tell(Cut)
 		}
 		if first {
@@ -160,8 +194,13 @@ func (s *remote) beat(ctx context.Context, key []byte) (p pulse, err error) {
 		nodes = append(nodes, store.Node{ID: said[i], Says: says, Age: max(0, time.Duration(s.clock.now()-since)*time.Microsecond)})
 	}
 	s.nodes.Store(&nodes)
+	now := time.Now()
+	s.beaten.Store(&now)
 	return pulse{feed: uint64(feed), key: sealed, epoch: epoch}, nil
 }
+
+// Alone implements store.Shared.
+func (s *remote) Alone() bool { return s.alone.Load() }
 
 // Nodes implements store.Shared: who used the store at the last beat.
 func (s *remote) Nodes() []store.Node {
@@ -188,6 +227,9 @@ func (s *remote) heartLoop() {
 		switch {
 		case err != nil:
 			s.down.Store(&err)
+			if cut := s.cut.Load(); s.feeding.Load() && cut != nil { // what does not answer feeds nobody either
+				(*cut)()
+			}
 			continue
 		case string(p.key) != string(s.key):
 			err := fmt.Errorf("%w: the server holds a store with another key; restart this gateway", store.ErrCorrupt)

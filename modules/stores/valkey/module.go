@@ -45,6 +45,8 @@ type Store struct {
 	// This gateway's own certificate and key, where the server asks for one.
 	Certificate string `json:"certificate,omitempty"`
 	Key         string `json:"key,omitempty"`
+	// For how long what this gateway knows counts while it hears nothing of the others. Default: 10m.
+	Grace caddy.Duration `json:"grace,omitempty"`
 	// Do without TLS on a network. Loopback addresses and sockets are without TLS unless trust_pem or a certificate is named.
 	InsecurePlaintext bool `json:"insecure_plaintext,omitempty"`
 	// Speak TLS 1.2 with a server that knows no better.
@@ -108,6 +110,9 @@ func (s *Store) check() error {
 			return fmt.Errorf("%q is no address: write host:port or unix//<socket>", a)
 		}
 	}
+	if s.Grace != 0 && (time.Duration(s.Grace) < time.Second || time.Duration(s.Grace) > 24*time.Hour) {
+		return errors.New("grace: want 1s to 24h")
+	}
 	if s.InsecurePlaintext && (s.TrustPEM != "" || s.Certificate != "" || s.InsecureTLS12) {
 		return errors.New("insecure_plaintext leaves nothing for trust_pem, certificate or insecure_tls12 to do: take one of them out")
 	}
@@ -148,10 +153,11 @@ func (s *Store) StoreKey() string {
 func (s *Store) OpenStore(_ string, keys *keyring.Ring, bus *event.Bus) (store.Store, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	return Open(ctx, Options{
-		Addresses: s.Addresses, Sentinel: s.Sentinel, Name: s.Name, TLS: s.tls, User: s.User, Password: s.password,
-		Keys: keys, Node: says(), Tell: func(n Notice) { tell(bus, n) },
-	})
+	o := Options{Addresses: s.Addresses, Sentinel: s.Sentinel, Name: s.Name, TLS: s.tls, User: s.User, Password: s.password, Keys: keys, Grace: time.Duration(s.Grace)}
+	if bus != nil {
+		o.Node, o.Tell = says(), func(n Notice) { tell(bus, n) }
+	}
+	return Open(ctx, o)
 }
 
 // says is what this gateway says of itself to the others.
@@ -168,6 +174,8 @@ func tell(bus *event.Bus, n Notice) {
 	switch n {
 	case Cut:
 		bus.Publish(event.Event{Kind: event.StoreCut, Detail: "the feed of changes is cut: until it is back, what other gateways do is not heard"})
+	case Alone:
+		bus.Publish(event.Event{Kind: event.StoreAlone, Detail: "nothing was heard of other gateways for the grace: whom this gateway knows is let in no more until the store answers"})
 	case Joined:
 		bus.Publish(event.Event{Kind: event.StoreJoined, Detail: "the feed of changes is back, and everything is read anew"})
 	case Emptied:

@@ -36,6 +36,8 @@ type Options struct {
 	Name string
 	// Node is what this gateway says of itself to the others: a host name, a version. Empty: it is not listed.
 	Node string
+	// Grace is for how long what this gateway knows counts while it hears nothing of the others; zero: DefaultGrace.
+	Grace time.Duration
 	// Keys seal the store's own key. All nodes need the same.
 	Keys *keyring.Ring
 	// Tell is told what an operator should know; it may be nil. It must not call the store.
@@ -49,11 +51,16 @@ type Notice string
 const (
 	// Cut: the feed of changes was interrupted. Until Joined, this node does not hear what others do.
 	Cut Notice = "cut"
+	// Alone: it has been cut for longer than the grace. What this node knows counts no more; it is read, or nobody is let in.
+	Alone Notice = "alone"
 	// Joined: the feed is there again, and local copies are being read anew.
 	Joined Notice = "joined"
 	// Emptied: the server has lost what it held. Everybody logs in anew; bans are lost.
 	Emptied Notice = "emptied"
 )
+
+// DefaultGrace is as long as sessions go on that their provider does not renew.
+const DefaultGrace = 10 * time.Minute
 
 // dialTimeout bounds connecting, answerTimeout the wait for an answer on a connection: a server that does not answer for
 // so long is connected to anew. Callers wait less long, see store.Bounded.
@@ -76,9 +83,11 @@ type remote struct {
 	epoch   string                       // the heart's: names what the server holds
 	heard   atomic.Uint64                // number of the feed's last message; 0: none since the feed began
 	base    atomic.Uint64                // number of the feed's last message when it began
+	alone   atomic.Bool                  // the feed has been cut for longer than the grace
 	feeding atomic.Bool                  // the feed is there
 	cut     atomic.Pointer[func()]       // cuts the feed, so that it begins anew
 	down    atomic.Pointer[error]        // what the heart met last; nil: it went well
+	beaten  atomic.Pointer[time.Time]    // when the server last answered a beat
 	nodes   atomic.Pointer[[]store.Node] // as of the last beat
 	kick    chan struct{}                // capacity 1: a reader met an expired item
 	done    context.Context              // ends with Close
@@ -94,6 +103,9 @@ type remote struct {
 func Open(ctx context.Context, o Options) (store.Store, error) {
 	if o.Name == "" {
 		o.Name = "gatehouse"
+	}
+	if o.Grace == 0 {
+		o.Grace = DefaultGrace
 	}
 	if o.Tell == nil {
 		o.Tell = func(Notice) {}

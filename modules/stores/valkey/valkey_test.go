@@ -335,3 +335,32 @@ func TestNoServer(t *testing.T) {
 		t.Errorf("Open = %v", err)
 	}
 }
+
+// TestAlone: what a node knows counts for the grace, and no longer, while the server is away.
+func TestAlone(t *testing.T) {
+	s := startServer(t)
+	told, tell := notices()
+	const grace = time.Second
+	st := s.open(t, "x", tell, func(o *Options) { o.Grace = grace })
+	feed, err := st.Watch(t.Context(), "session")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if store.Alone(st) {
+		t.Error("it is alone from the beginning")
+	}
+	s.kill()
+	wantNotice(t, told, Cut)
+	wantNotice(t, told, Alone)
+	if ev := next(t, feed); ev.Kind != store.Resync {
+		t.Errorf("event %+v, want a Resync", ev)
+	}
+	if !store.Alone(st) || !store.Alone(store.Bounded(st, store.Bounds{Read: time.Second, Write: time.Second})) {
+		t.Error("it does not say that it is alone")
+	}
+	s.start()
+	wantNotice(t, told, Joined)
+	if store.Alone(st) {
+		t.Error("it is alone still")
+	}
+}
