@@ -69,7 +69,7 @@ crs: ## CRS's own regression tests through the gateway; the last line counts
 
 attack: bin/gatehouse ## attack tools that others wrote against an application with holes, what bodies cost, and who is refused: ten minutes
 	@sh testenv/attack/install.sh
-	GATEHOUSE_ATTACK=1 GATEHOUSE_BIN=$(CURDIR)/bin/gatehouse $(GO) test -count=1 -v -timeout 60m -run '^Test(GoTestWAF|SQLMap|Wapiti|Hydra|FloodsBesideOrdinaryClients|SlowClients|SlowReaders)$$' ./testenv
+	GATEHOUSE_ATTACK=1 GATEHOUSE_BIN=$(CURDIR)/bin/gatehouse $(GO) test -count=1 -v -timeout 60m -run '^Test(GoTestWAF|SQLMap|Wapiti|Hydra|FloodsBesideOrdinaryClients|SlowClients|SlowReaders|IdleConnections)$$' ./testenv
 	GATEHOUSE_ATTACK=1 GATEHOUSE_BIN=$(CURDIR)/bin/gatehouse $(GO) test -run '^$$' -bench '^Benchmark(Bodies|RefusedConnections|OffenceToDrop)$$' -benchtime 1x -timeout 30m ./testenv
 
 soak: ## a million mutated requests judged with and without the WAF's prover; the reload and crash stories for an hour

@@ -3,6 +3,7 @@ package testenv
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -303,10 +304,29 @@ func (p *tab) open(t testing.TB, address string) *network.Response {
 	return p.turn(t, "opening "+address, chromedp.Navigate(address))
 }
 
-// click presses a button or a link that leads to another page.
+// click presses a button or a link that leads to another page, once it stands still: pages move while their images and scripts
+// come, and who presses where it was presses nothing.
 func (p *tab) click(t testing.TB, selector string) *network.Response {
 	t.Helper()
+	p.do(t, "seeing "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
+	name, err := json.Marshal(selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.until(t, selector+" stands still", `(() => {
+		const e = document.querySelector(`+string(name)+`);
+		if (!e) return false;
+		e.scrollIntoView({block: "center", behavior: "instant"});
+		const r = e.getBoundingClientRect(), at = [r.x, r.y, r.width, r.height].join(" "), still = e.stoodAt === at;
+		e.stoodAt = at;
+		return still;
+	})()`)
 	return p.turn(t, "pressing "+selector, chromedp.Click(chromedp.CSS(selector)))
+}
+
+// typing types into a field as it is. It is not chromedp's SendKeys, which reads a node's attributes while they change.
+func typing(selector, text string) []chromedp.Action[chromedp.Void] {
+	return []chromedp.Action[chromedp.Void]{chromedp.Focus(chromedp.CSS(selector)), chromedp.KeyEvent(text)}
 }
 
 // fill types into empty fields: selector, text, selector, text …
@@ -314,8 +334,7 @@ func (p *tab) fill(t testing.TB, pairs ...string) {
 	t.Helper()
 	var steps []chromedp.Action[chromedp.Void]
 	for i := 0; i+1 < len(pairs); i += 2 {
-		field := chromedp.CSS(pairs[i])
-		steps = append(steps, chromedp.Clear(field), chromedp.SendKeys(field, pairs[i+1]))
+		steps = append(append(steps, chromedp.Clear(chromedp.CSS(pairs[i]))), typing(pairs[i], pairs[i+1])...)
 	}
 	p.do(t, "filling in the form", steps...)
 }

@@ -76,6 +76,12 @@ func startCluster(t *testing.T, n int, r *redis, be string) []*gateway {
 
 func startClusterWith(t *testing.T, n int, r *redis, c config) []*gateway {
 	t.Helper()
+	return startClusterAt(t, slices.Repeat([]string{r.socket()}, n), c, "")
+}
+
+// startClusterAt starts a gateway for each socket that leads to the store, with further words in the store's block.
+func startClusterAt(t *testing.T, sockets []string, c config, words string) []*gateway {
+	t.Helper()
 	keys := filepath.Join(t.TempDir(), "keys")
 	if out, err := exec.Command(gatehouseBin(t), "keys", "create", keys).CombinedOutput(); err != nil {
 		t.Fatalf("keys create: %v\n%s", err, out)
@@ -84,10 +90,10 @@ func startClusterWith(t *testing.T, n int, r *redis, c config) []*gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := make([]*gateway, n)
-	for i := range all {
-		c.Port, c.IP, c.Env = port, fmt.Sprintf("127.0.0.%d", 11+i), []string{"KEYS=" + keys, "VALKEY=unix/" + r.socket()}
-		c.House = "keys file {$KEYS}\n\t\tstore valkey {$VALKEY}\n\t\t" + defaultHouse
+	all := make([]*gateway, len(sockets))
+	for i, socket := range sockets {
+		c.Port, c.IP, c.Env = port, fmt.Sprintf("127.0.0.%d", 11+i), []string{"KEYS=" + keys, "VALKEY=unix/" + socket}
+		c.House = "keys file {$KEYS}\n\t\tstore valkey {$VALKEY} {\n\t\t\t" + words + "\n\t\t}\n\t\t" + defaultHouse
 		all[i] = startGateway(t, c)
 	}
 	return all

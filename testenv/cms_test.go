@@ -164,7 +164,7 @@ func (p *tab) retype(t testing.TB, pairs ...string) {
 		for i := 0; i+1 < len(pairs); i += 2 {
 			if field, want := pairs[i], pairs[i+1]; value(field) != want {
 				eval[bool](t, p, fmt.Sprintf(`document.querySelector(%q).value = "", true`, field))
-				p.do(t, "typing into "+field, chromedp.SendKeys(chromedp.CSS(field), want))
+				p.do(t, "typing into "+field, typing(field, want)...)
 			}
 		}
 		for i := 0; i+1 < len(pairs); i += 2 {
@@ -184,7 +184,7 @@ func (w *wordpress) write(t *testing.T, name string) int {
 	w.editor(t)
 	text, _ := json.Marshal(article)
 	eval[bool](t, p, `wp.data.dispatch("core/block-editor").resetBlocks(wp.blocks.parse(`+string(text)+`)), true`)
-	p.do(t, "typing a title", chromedp.SendKeys(chromedp.CSS(".editor-post-title__input"), "How to SELECT name FROM users WHERE 1=1 & <em>alert(document.cookie)</em>: Ümläute"))
+	p.do(t, "typing a title", typing(".editor-post-title__input", "How to SELECT name FROM users WHERE 1=1 & <em>alert(document.cookie)</em>: Ümläute")...)
 	w.saved(t, `wp.data.dispatch("core/editor").savePost()`)
 	w.step(t, "04-draft-"+name)
 	w.saved(t, `(wp.data.dispatch("core/editor").editPost({excerpt: "SELECT a FROM b; <script>hi=1</"+"script> $(cat /etc/passwd)"}), wp.data.dispatch("core/editor").autosave())`)

@@ -141,7 +141,7 @@ func TestPortalKeepsForms(t *testing.T) {
 	p.click(t, "button[type=submit]")
 	p.session(t, g)
 	const words = "Half an hour of typing, é and all."
-	p.do(t, "typing", chromedp.SendKeys(chromedp.CSS("[name=text]"), words))
+	p.do(t, "typing", typing("[name=text]", words)...)
 	p.until(t, "the session expires", `fetch("/.gatehouse/session").then(r => r.status == 401)`)
 	if r := p.turn(t, "sending the note", chromedp.Submit(chromedp.CSS("[name=text]"))); r.Status != 401 {
 		t.Fatalf("status %d\n%s", r.Status, p.describe())

@@ -133,7 +133,7 @@ func (w *dokuwiki) fillIn(t *testing.T, text string) {
 	t.Helper()
 	quoted, _ := json.Marshal(text)
 	eval[bool](t, w.p, `jQuery("#wiki__text").val(`+string(quoted)+`).trigger("change").trigger("keyup"), true`)
-	w.p.do(t, "typing", chromedp.SendKeys(chromedp.CSS("#wiki__text"), " "))
+	w.p.do(t, "typing", typing("#wiki__text", " ")...)
 }
 
 // write writes pages, previews them, lets them save themselves as drafts, saves them, and changes one section of one.
