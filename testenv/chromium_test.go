@@ -3,7 +3,6 @@ package testenv
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -304,23 +303,9 @@ func (p *tab) open(t testing.TB, address string) *network.Response {
 	return p.turn(t, "opening "+address, chromedp.Navigate(address))
 }
 
-// click presses a button or a link that leads to another page, once it stands still: pages move while their images and scripts
-// come, and who presses where it was presses nothing.
+// click presses a button or a link that leads to another page.
 func (p *tab) click(t testing.TB, selector string) *network.Response {
 	t.Helper()
-	p.do(t, "seeing "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
-	name, err := json.Marshal(selector)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.until(t, selector+" stands still", `(() => {
-		const e = document.querySelector(`+string(name)+`);
-		if (!e) return false;
-		e.scrollIntoView({block: "center", behavior: "instant"});
-		const r = e.getBoundingClientRect(), at = [r.x, r.y, r.width, r.height].join(" "), still = e.stoodAt === at;
-		e.stoodAt = at;
-		return still;
-	})()`)
 	return p.turn(t, "pressing "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 
