@@ -60,7 +60,7 @@ func (h *heads) run(ctx context.Context) {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastHeadIn)
 			defer cancel()
-			_ = h.show(last)
+			_, _ = h.show(last)
 			return
 		case <-time.After(headsEvery):
 		}
@@ -76,14 +76,10 @@ func (h *heads) Destruct() error {
 
 // exchange shows this gateway's head, and witnesses the others'.
 func (h *heads) exchange(ctx context.Context) error {
-	if err := h.show(ctx); err != nil {
-		return err
-	}
-	c, err := h.audit.Chain()
+	own, err := h.show(ctx)
 	if err != nil {
 		return err
 	}
-	own := c.Status().Origin
 	for item, err := range h.store.Scan(ctx, headBucket, "") {
 		if err != nil {
 			return err
@@ -95,34 +91,35 @@ func (h *heads) exchange(ctx context.Context) error {
 	return nil
 }
 
-// show puts this gateway's head into the store, unless what it said there before is more than its log has now.
-func (h *heads) show(ctx context.Context) error {
+// show puts this gateway's head into the store, tells when what it said there before is more than its log has now, and returns what
+// the log is called.
+func (h *heads) show(ctx context.Context) (origin string, err error) {
 	c, err := h.audit.Chain()
 	if err != nil {
-		return err
+		return "", err
 	}
 	msg, err := c.Head()
 	if err != nil {
-		return err
+		return "", err
 	}
-	origin := c.Status().Origin
+	origin = c.Status().Origin
 	now, err := chain.ParseCheckpoint(msg, h.audit.Identity(origin))
 	if err != nil {
-		return err
+		return "", err
 	}
 	k := store.Key{Bucket: headBucket, ID: origin}
 	item, err := h.store.Get(ctx, k)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 	case err != nil:
-		return err
+		return "", err
 	default:
 		if before, err := chain.ParseCheckpoint(item.Value, h.audit.Identity(origin)); err == nil {
 			h.compare(before, now, item.Value)
 		}
 	}
 	_, err = h.store.Put(ctx, k, msg, store.PutOptions{})
-	return err
+	return origin, err
 }
 
 // witness puts another gateway's head on record, if it is signed and new.

@@ -243,12 +243,12 @@ func TestReplayOfOldFiles(t *testing.T) {
 	}
 }
 
-// Who steals the key of today can sign what comes, and can rewrite nothing of an earlier epoch.
-func TestStolenKeyCannotRewriteEarlierEpochs(t *testing.T) {
-	dir := t.TempDir()
+// inEpochs makes a chain of five records in each of n epochs, and closes it.
+func inEpochs(t *testing.T, dir string, n int) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := open(t, dir, Options{})
-		for range 3 {
+		for range n - 1 {
 			record(t, c, 5)
 			time.Sleep(61 * time.Minute)
 			synctest.Wait()
@@ -256,6 +256,12 @@ func TestStolenKeyCannotRewriteEarlierEpochs(t *testing.T) {
 		record(t, c, 5)
 		closed(t, c)
 	})
+}
+
+// Who steals the key of today can sign what comes, and can rewrite nothing of an earlier epoch.
+func TestStolenKeyCannotRewriteEarlierEpochs(t *testing.T) {
+	dir := t.TempDir()
+	inEpochs(t, dir, 4)
 	r := verified(t, dir, VerifyOptions{Root: root(t, dir)})
 	if r.Epochs != 4 || len(r.Findings) > 0 {
 		t.Fatalf("%+v", r)

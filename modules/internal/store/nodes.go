@@ -20,10 +20,7 @@ type Shared interface {
 
 // Nodes returns who uses the store, and whether it is one that several gateways may share.
 func Nodes(s Store) (nodes []Node, shared bool) {
-	if b, ok := s.(*bounded); ok {
-		s = b.Store
-	}
-	if several, ok := s.(Shared); ok {
+	if several, ok := asShared(s); ok {
 		return several.Nodes(), true
 	}
 	return nil, false
@@ -31,9 +28,15 @@ func Nodes(s Store) (nodes []Node, shared bool) {
 
 // Alone reports whether the store is shared, and has not been heard of for longer than what this node knows may count.
 func Alone(s Store) bool {
+	several, ok := asShared(s)
+	return ok && several.Alone()
+}
+
+// asShared is the engine, behind a [Bounded] store too, if several gateways may share its state.
+func asShared(s Store) (Shared, bool) {
 	if b, ok := s.(*bounded); ok {
 		s = b.Store
 	}
 	several, ok := s.(Shared)
-	return ok && several.Alone()
+	return several, ok
 }
