@@ -23,7 +23,7 @@ var foundations = []string{
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "forward", "audit", "alert", "link", "siem", "operators", "privacy", "stores/valkey", "certstore"}
+var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "forward", "audit", "alert", "link", "siem", "operators", "privacy", "stores/valkey", "certstore", "evidence"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
@@ -89,6 +89,8 @@ var doors = map[string]string{
 	"privacy/prove.go":         "has people prove who they are, of whom the house knows",
 
 	"siem/leftadmin.go": "what is left of sinks, told at start and at the administration endpoint",
+
+	"evidence/tlscommand.go": "grades listeners on the command line",
 
 	"authn/flow.go": "knows the portal's prefix, which the house owns",
 }

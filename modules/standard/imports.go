@@ -8,6 +8,7 @@ import (
 	_ "gatehouse.internal/modules/alert"
 	_ "gatehouse.internal/modules/audit"
 	_ "gatehouse.internal/modules/certstore"
+	_ "gatehouse.internal/modules/evidence"
 	_ "gatehouse.internal/modules/idp/breakglass"
 	_ "gatehouse.internal/modules/idp/local"
 	_ "gatehouse.internal/modules/idp/oidc"

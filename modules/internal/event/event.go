@@ -130,6 +130,7 @@ const (
 	PayloadApproved     Kind = "payload.approved"         // somebody agrees that User reveals the matched data of a request
 	PayloadRevealed     Kind = "payload.revealed"         // it is handed out to User, as soon as this is on record; Detail says why
 	IncidentExported    Kind = "incident.exported"        // Attrs have the SHA-256 of the manifest, Detail says what it is for
+	EvidenceMade        Kind = "evidence.made"            // Attrs have the SHA-256 of the note that is signed next, Detail says how many controls came out how
 	AccessReviewed      Kind = "access_review.signed_off" // Attrs say who, and of what report
 	AccessReviewOverdue Kind = "access_review.overdue"    // Detail says since when
 

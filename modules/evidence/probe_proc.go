@@ -1,0 +1,133 @@
+package evidence
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The kernel of Linux tells of a process in /proc (proc(5)). Where there is none, or it may not be read, nothing is shown.
+
+// tcpListen is how /proc/net/tcp calls the state of a socket that listens.
+const tcpListen = "0A"
+
+// listening returns the TCP ports that a process listens on, sorted.
+func listening(proc string, pid int) (ports []int, err error) {
+	own := map[string]bool{}
+	fds, err := filepath.Glob(filepath.Join(proc, strconv.Itoa(pid), "fd", "*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink(fd); err == nil && strings.HasPrefix(to, "socket:[") {
+			own[strings.TrimSuffix(strings.TrimPrefix(to, "socket:["), "]")] = true
+		}
+	}
+	if len(own) == 0 {
+		return nil, fmt.Errorf("the sockets of process %d cannot be read", pid)
+	}
+	for _, table := range []string{"tcp", "tcp6"} {
+		f, err := os.Open(filepath.Join(proc, strconv.Itoa(pid), "net", table))
+		if err != nil {
+			continue // a kernel without IPv6
+		}
+		for lines := bufio.NewScanner(f); lines.Scan(); {
+			fields := strings.Fields(lines.Text())
+			if len(fields) < 10 || fields[3] != tcpListen || !own[fields[9]] {
+				continue
+			}
+			_, hex, _ := strings.Cut(fields[1], ":")
+			if port, err := strconv.ParseUint(hex, 16, 16); err == nil {
+				ports = append(ports, int(port))
+			}
+		}
+		_ = f.Close() // it was only read
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports), nil
+}
+
+// ports are those of listeners as the configuration writes them.
+func ports(listens []string) (all []int) {
+	for _, l := range listens {
+		if _, rest, ok := strings.Cut(l, "/"); ok {
+			l = rest
+		}
+		_, port, err := net.SplitHostPort(l)
+		if err != nil {
+			continue // a socket
+		}
+		from, to, ranged := strings.Cut(port, "-")
+		first, err := strconv.Atoi(from)
+		last := first
+		if err == nil && ranged {
+			last, err = strconv.Atoi(to)
+		}
+		for p := first; err == nil && p <= last && p <= 65535; p++ {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func probeListeners(_ context.Context, r *Run) Result {
+	got, err := listening(cmp.Or(r.proc, "/proc"), r.Facts.PID)
+	if err != nil {
+		return declared("%v from here", err)
+	}
+	listens := r.Config.Listens
+	if !r.Config.Admin.Disabled {
+		admin, _, _ := strings.Cut(r.Config.Admin.Listen, "|")
+		if admin == "" {
+			admin = "localhost:2019"
+		}
+		listens = append(slices.Clone(listens), admin)
+	}
+	wanted := ports(listens)
+	var more []string
+	for _, p := range got {
+		if !slices.Contains(wanted, p) {
+			more = append(more, strconv.Itoa(p))
+		}
+	}
+	if len(more) > 0 {
+		return failed("find out what opened it: `ss -ltnp`", "the process listens on ports that the configuration does not name: %s", strings.Join(more, ", "))
+	}
+	return passed("the process listens on TCP ports %v, all of them configured", got)
+}
+
+// netBindService is the one capability that a gateway needs (capabilities(7)).
+const netBindService = 1 << 10
+
+func probeConfinement(_ context.Context, r *Run) Result {
+	text, err := os.ReadFile(filepath.Join(cmp.Or(r.proc, "/proc"), strconv.Itoa(r.Facts.PID), "status"))
+	if err != nil {
+		return declared("the kernel does not tell from here: %v", err)
+	}
+	said := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		said[name] = strings.TrimSpace(value)
+	}
+	capabilities, err := strconv.ParseUint(said["CapEff"], 16, 64)
+	if err != nil {
+		return declared("the kernel does not tell of capabilities")
+	}
+	const fix = "run it under gatehouse.service, or as that unit confines it"
+	switch {
+	case said["NoNewPrivs"] != "1":
+		return absent(fix, "the process may get new privileges")
+	case capabilities&^netBindService != 0:
+		return absent(fix, "the process has capabilities beyond NET_BIND_SERVICE (%s)", said["CapEff"])
+	case said["Seccomp"] == "0":
+		return absent(fix, "no system call is forbidden to the process")
+	}
+	return passed("no new privileges, no capability beyond NET_BIND_SERVICE, system calls filtered")
+}
