@@ -192,6 +192,19 @@ func TestProverAgreesOnMutations(t *testing.T) {
 	}
 }
 
+// TestScoresThatNobodyRepeats: exchanges for which the rules alone come to another score each time are no disagreement.
+func TestScoresThatNobodyRepeats(t *testing.T) {
+	if raced || testing.Short() {
+		t.Skip("compiles rules for paranoia level 4")
+	}
+	m, p := newMutator(corpusExchanges(t)), pairAt(t, 3)
+	for _, n := range []uint64{235797, 496725} {
+		if c := p.compare(m.exchange(1, n)); c.diff != nil {
+			t.Errorf("mutation %d: %v", n, c.diff)
+		}
+	}
+}
+
 // TestProverAgreesOnStreams: benign traffic, which is what the prover is for.
 func TestProverAgreesOnStreams(t *testing.T) {
 	levels, step := every()

@@ -12,18 +12,26 @@ import (
 // notes, the debug log's rules. Equal observations are equal strings.
 type observation struct {
 	verdict string // reason and detail; "" when it was let through
+	scores  [2]int // of the request and of the answer
 	request string
 	answer  string
 	clean   bool // neither refused nor noted anything
 }
 
+// unscored is the observation without what the rules have counted.
+func (o observation) unscored() observation {
+	o.scores = [2]int{}
+	return o
+}
+
 func (o observation) String() string {
-	return fmt.Sprintf("verdict %q\n  request %s\n  answer  %s", o.verdict, o.request, o.answer)
+	return fmt.Sprintf("verdict %q\n  request score=%d %s\n  answer  score=%d %s", o.verdict, o.scores[0], o.request, o.scores[1], o.answer)
 }
 
 // observe reads a closed inspection.
 func observe(i *Inspection, v verdict.Verdict) observation {
 	o := observation{
+		scores:  [2]int{i.found.Score, i.answer.found.Score},
 		request: fmt.Sprintf("%s skipped=%q %s", i.outcome, i.skipped, describeFindings(i.found)),
 		answer:  fmt.Sprintf("%s unread=%q %s", i.answer.outcome, i.answer.unread, describeFindings(i.answer.found)),
 		clean:   !v.Given() && nothing(i.found) && nothing(i.answer.found) && i.outcome == Passed,
@@ -53,7 +61,7 @@ func describeFindings(f Findings) string {
 	if len(f.Matches) == maxMatches {
 		where = []string{"many"}
 	}
-	return fmt.Sprintf("score=%d blocking=%v message=%q rules=%v logged=%v matches=%q", f.Score, f.Blocking, f.Message, f.Rules, f.Logged, where)
+	return fmt.Sprintf("blocking=%v message=%q rules=%v logged=%v matches=%q", f.Blocking, f.Message, f.Rules, f.Logged, where)
 }
 
 // pair is two engines that must agree.
@@ -72,9 +80,9 @@ type comparison struct {
 }
 
 func (p pair) compare(x *exchange) (c comparison) {
-	i, v := judgeExchange(p.gatehouse, x)
+	i, v := judgeInTime(p.gatehouse, x)
 	got := observe(i, v)
-	want := observe(judgeExchange(p.reference, x))
+	want := observe(judgeInTime(p.reference, x))
 	c.proven, c.clean = i.trial.stands() && got.clean, want.clean
 	switch {
 	case c.proven && !want.clean:
@@ -85,15 +93,44 @@ func (p pair) compare(x *exchange) (c comparison) {
 	}
 	var reference, gatehouse []observation
 	for range 12 {
-		reference = append(reference, observe(judgeExchange(p.reference, x)))
-		gatehouse = append(gatehouse, observe(judgeExchange(p.gatehouse, x)))
+		reference = append(reference, observe(judgeInTime(p.reference, x)))
+		gatehouse = append(gatehouse, observe(judgeInTime(p.gatehouse, x)))
 	}
 	if slices.Contains(reference, got) || slices.Contains(gatehouse, want) {
 		c.unsteady = true
 		return c
 	}
+	// Where 921180 counts parameters whose names differ in case alone, the rules alone come to sixty scores in a hundred and
+	// fifty tries: they are not waited for. What was found, and what came of it, must still be the same.
+	if wavers(reference) && wavers(gatehouse) && got.unscored() == want.unscored() {
+		c.unsteady = true
+		return c
+	}
 	c.diff = fmt.Errorf("the rules say\n  %v\nand with the prover\n  %v", want, got)
 	return c
+}
+
+// wavers reports whether one engine has come to several scores, and to nothing else that differs.
+func wavers(tries []observation) bool {
+	scores := map[[2]int]bool{}
+	for _, o := range tries {
+		if o.unscored() != tries[0].unscored() {
+			return false
+		}
+		scores[o.scores] = true
+	}
+	return len(scores) > len(tries)/2
+}
+
+// judgeInTime tries again when the time that an exchange has is over, which is the machine's doing: on a busy one it comes to
+// different rules each time.
+func judgeInTime(e *Engine, x *exchange) (i *Inspection, v verdict.Verdict) {
+	for range 5 {
+		if i, v = judgeExchange(e, x); i.skipped != "time" {
+			break
+		}
+	}
+	return i, v
 }
 
 // shrink makes x smaller as long as the engines still disagree, trying at most patience times.
