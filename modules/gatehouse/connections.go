@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -41,6 +43,9 @@ type crowd struct {
 	most atomic.Int64 // as the configuration in office says; zero: the default
 	all  atomic.Int64
 
+	peak   atomic.Int64 // how many there were at the most since memory was last given back
+	giving atomic.Bool  // it will be, soon
+
 	mu sync.Mutex
 	of map[netip.Prefix]int // guarded by mu; of client networks that have any
 }
@@ -50,15 +55,38 @@ func (c *crowd) limit() int64 { return cmp.Or(c.most.Load(), defaultConnections)
 
 // enter counts a connection, unless there are too many.
 func (c *crowd) enter() bool {
-	if c.all.Add(1) > c.limit() {
+	n := c.all.Add(1)
+	if n > c.limit() {
 		c.all.Add(-1)
 		return false
+	}
+	for peak := c.peak.Load(); n > peak && !c.peak.CompareAndSwap(peak, n); peak = c.peak.Load() {
 	}
 	return true
 }
 
+// manyConnections is from how many on their memory is given back to the system when most have gone, and giveBackAfter when.
+const (
+	manyConnections = 512
+	giveBackAfter   = 30 * time.Second
+)
+
+// left says how many there are after one has left. Of a crowd that has gone, the memory is given back: a server that
+// has nothing to do collects no garbage, and what it has collected it keeps for minutes. That costs a collection, and there is
+// one in half a minute at the most, whatever clients do.
+func (c *crowd) left(n int64) {
+	if peak := c.peak.Load(); peak < manyConnections || n > peak/4 || !c.giving.CompareAndSwap(false, true) {
+		return
+	}
+	time.AfterFunc(giveBackAfter, func() {
+		c.peak.Store(c.all.Load())
+		debug.FreeOSMemory()
+		c.giving.Store(false)
+	})
+}
+
 func (c *crowd) leave(network netip.Prefix) {
-	c.all.Add(-1)
+	c.left(c.all.Add(-1))
 	if !network.IsValid() {
 		return
 	}

@@ -1,6 +1,7 @@
 package gatehouse
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -50,33 +51,16 @@ func (s *h2Servers) guard(hs *http.Server, serve func(*tls.Conn) net.Conn, write
 	if hs.TLSNextProto[http2.NextProtoTLS] == nil { // HTTP/2 is off
 		return
 	}
-	// The HTTP/2 server that Caddy has configured takes none but a *tls.Conn, so this one stands in its place. It is tied to a
-	// server of its own, which never serves: through it the other's shutdown says GOAWAY to this one's connections.
-	own := &http2.Server{MaxConcurrentStreams: maxStreams, WriteByteTimeout: max(write, 0)}
-	tied := &http.Server{IdleTimeout: hs.IdleTimeout, ReadTimeout: hs.ReadTimeout}
-	if err := http2.ConfigureServer(tied, own); err != nil {
-		return // it refuses cipher suites of TLS 1.2 only, and here are none
-	}
-	hs.RegisterOnShutdown(func() { _ = tied.Shutdown(context.Background()) })
+	// The HTTP/2 server that Caddy has configured takes none but a *tls.Conn, so others stand in its place.
+	conns := &h2Conns{idle: cmp.Or(hs.IdleTimeout, hs.ReadTimeout), write: max(write, 0)}
+	hs.RegisterOnShutdown(conns.goAway)
 	hs.TLSNextProto[http2.NextProtoTLS] = func(hs *http.Server, c *tls.Conn, h http.Handler) {
 		var ctx context.Context
 		if base, ok := h.(interface{ BaseContext() context.Context }); ok { // as net/http hands it to HTTP/2 servers
 			ctx = base.BaseContext()
 		}
-		own.ServeConn(serve(c), &http2.ServeConnOpts{Context: ctx, Handler: unlessReset(h), BaseConfig: hs})
+		conns.serve(serve(c), http2.ServeConnOpts{Context: ctx, Handler: h, BaseConfig: hs})
 	}
-}
-
-// unlessReset leaves out the requests that were given up before anybody looked at them: on a busy machine nearly all of a
-// flood's. Nothing is said of them, as nothing is of those that wait for their turn in Go's server when they are reset.
-func unlessReset(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Context().Err() != nil {
-			resets.Inc()
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
 }
 
 // meteredConn is an HTTP/2 connection whose frames are counted.
