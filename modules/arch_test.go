@@ -23,7 +23,7 @@ var foundations = []string{
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "forward", "audit", "alert", "link", "siem", "operators", "privacy", "stores/valkey", "certstore", "evidence"}
+var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "forward", "audit", "alert", "link", "siem", "operators", "privacy", "backup", "stores/valkey", "certstore", "evidence"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
@@ -104,6 +104,7 @@ var engines = map[string][]string{
 	"siem":          {"github.com/DeRuina/timberjack", "go.opentelemetry.io/proto/otlp/", "google.golang.org/protobuf/"},
 	"verify":        {"github.com/oschwald/maxminddb-golang/"},
 	"privacy":       {"filippo.io/age"},
+	"backup":        {"filippo.io/age"},
 	"stores/valkey": {"github.com/valkey-io/valkey-go"},
 	"certstore":     {"github.com/caddyserver/certmagic"},
 	"mfa":           {"github.com/go-webauthn/webauthn/", "github.com/boombuler/barcode/"},
@@ -231,10 +232,13 @@ func forbiddenInRoom(dir, name, imp string) string {
 	}
 	inner, isOurs := strings.CutPrefix(imp, module)
 	if !isOurs {
+		if owns(room, imp) {
+			return ""
+		}
 		for owner, libs := range engines {
 			for _, lib := range libs {
-				if owner != room && strings.HasPrefix(imp, lib) {
-					return "this library is " + owner + "'s engine; a third-party library has one owner"
+				if strings.HasPrefix(imp, lib) {
+					return "this library is " + owner + "'s engine; whose it is says the table"
 				}
 			}
 		}
@@ -247,6 +251,10 @@ func forbiddenInRoom(dir, name, imp string) string {
 		return ""
 	}
 	return "rooms never import each other: share a value on Request, an event, a store keyspace or an interface of the house"
+}
+
+func owns(room, imp string) bool {
+	return slices.ContainsFunc(engines[room], func(lib string) bool { return strings.HasPrefix(imp, lib) })
 }
 
 func roomOf(dir string) string {

@@ -81,6 +81,13 @@ var rules = []rule{
 	{name: "GatehouseRecordsLost", class: availability, severity: critical, by: "sink", window: 15 * time.Minute, least: 1,
 		summary: "The collector {subject} will never get {value} records.", count: []of{{metric: "gatehouse_siem_lost_records_total"}}},
 
+	{name: "GatehouseBackup", class: availability, severity: critical,
+		summary: "The last good backup is {value} seconds old, twice as old as it should ever be.", level: []of{{metric: "gatehouse_backup_age_seconds", share: "gatehouse_backup_every_seconds", limit: 2}}},
+	{name: "GatehouseBackup", class: availability, severity: critical, by: "kind", window: 15 * time.Minute, least: 1,
+		summary: "{subject}: a backup could not be made, or not be restored as a test.", count: []of{kinds("backup.failed", "backup.unfit")}},
+	{name: "GatehouseBackupUntested", class: availability, severity: warning,
+		summary: "No backup has been restored as a test for {value} seconds.", level: []of{{metric: "gatehouse_backup_verified_age_seconds", share: "gatehouse_backup_verify_within_seconds", limit: 1}}},
+
 	{name: "GatehouseErrors", class: errorRates, severity: warning, by: "site", after: 5 * time.Minute, window: 10 * time.Minute,
 		summary: "{subject}: {value} of the answers are errors, three times as many as usual.", least: 0.02, times: 3, usual: day,
 		count: []of{{metric: requests, label: "outcome", values: []string{"5xx"}}}, among: []of{{metric: requests}}},

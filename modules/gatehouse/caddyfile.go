@@ -62,6 +62,9 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseHouse) }
 //		privacy {
 //			...
 //		}
+//		backup {
+//			...
+//		}
 //		access_review <duration>
 //		operators {
 //			...
@@ -129,7 +132,7 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 			return app.parseRoom(d, word)
 		}
 		if _, err := caddy.GetModule("gatehouse.identity_providers." + word); err != nil {
-			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, mfa, roles, tenant, ban, client_limits, verify, audit, alert, siem, privacy, access_review, operators, insecure_http3, local, oidc, break_glass", word)
+			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, mfa, roles, tenant, ban, client_limits, verify, audit, alert, siem, privacy, backup, access_review, operators, insecure_http3, local, oidc, break_glass", word)
 		}
 		raw, err := guest(d, "gatehouse.identity_providers.", word, "provider")
 		if err != nil {

@@ -18,7 +18,7 @@ var happened = func() *prometheus.CounterVec {
 	for _, k := range []event.Kind{
 		event.AdminDone, event.AdminRefused, event.BreakGlassAsked, event.BreakGlassUsed, event.SupportGranted, event.UserChanged,
 		event.FactorsReset, event.UserCompromised, event.SessionsApart, event.ProtocolFlood, event.WAFCanaryFailed, event.WAFProverOff,
-		event.WAFFailedOpen, event.IncidentReport,
+		event.WAFFailedOpen, event.IncidentReport, event.BackupFailed, event.BackupUnfit,
 	} {
 		c.WithLabelValues(string(k))
 	}

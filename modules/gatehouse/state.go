@@ -1,6 +1,7 @@
 package gatehouse
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -37,6 +38,11 @@ type State struct {
 var states = caddy.NewUsagePool()
 
 type stateKey struct{ dir, keys, store string }
+
+func (k stateKey) keysFile() string { return cmp.Or(k.keys, filepath.Join(k.dir, "keys")) }
+
+// KeysPath is where the house's master keys are.
+func (app *App) KeysPath() string { return app.key.keysFile() }
 
 // Keep returns the value that was kept under name, making it at first use. It is destructed, in reverse order of
 // making, before the store closes. Names are "room.what"; make must not call Keep.
@@ -87,10 +93,7 @@ func openState(key stateKey, open StoreOpener) (_ *State, err error) {
 	if err := os.MkdirAll(key.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the state directory: %w", err)
 	}
-	keysFile := key.keys
-	if keysFile == "" {
-		keysFile = filepath.Join(key.dir, "keys")
-	}
+	keysFile := key.keysFile()
 	var keys *keyring.Ring
 	if key.keys == "" {
 		keys, _, err = keyring.LoadOrCreate(keysFile)

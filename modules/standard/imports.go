@@ -7,6 +7,7 @@ import (
 	// The rooms that no site has a word for; the others are imported by the directive.
 	_ "gatehouse.internal/modules/alert"
 	_ "gatehouse.internal/modules/audit"
+	_ "gatehouse.internal/modules/backup"
 	_ "gatehouse.internal/modules/certstore"
 	_ "gatehouse.internal/modules/evidence"
 	_ "gatehouse.internal/modules/idp/breakglass"

@@ -129,6 +129,11 @@ const (
 	PersonExported      Kind = "privacy.exported"         // what is kept of a person is handed out to User, as soon as this is on record
 	PayloadApproved     Kind = "payload.approved"         // somebody agrees that User reveals the matched data of a request
 	PayloadRevealed     Kind = "payload.revealed"         // it is handed out to User, as soon as this is on record; Detail says why
+	BackupMade          Kind = "backup.made"              // Attrs have its file, SHA-256, size and counts
+	BackupFailed        Kind = "backup.failed"            // Detail says why; the one before is still there
+	BackupVerified      Kind = "backup.verified"          // it was restored into a scratch directory, and all was there; Attrs as of backup.made
+	BackupUnfit         Kind = "backup.unfit"             // it could not be; Detail says why
+	BackupRestored      Kind = "backup.restored"          // this state was restored from one; Attrs say which
 	IncidentExported    Kind = "incident.exported"        // Attrs have the SHA-256 of the manifest, Detail says what it is for
 	EvidenceMade        Kind = "evidence.made"            // Attrs have the SHA-256 of the note that is signed next, Detail says how many controls came out how
 	AccessReviewed      Kind = "access_review.signed_off" // Attrs say who, and of what report

@@ -2,7 +2,8 @@
 //
 // # What
 //
-// [Replace], for small files of the state directory that one process writes and others may read meanwhile.
+// [Replace], for small files of the state directory that one process writes and others may read meanwhile, and [Write], for those
+// that should not be in memory at once.
 //
 // # Invariants
 //
@@ -16,6 +17,7 @@ package wholefile
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -23,12 +25,20 @@ import (
 // Replace puts the content into the file in one step, whether or not there is one already. Its directory must exist. It is
 // safe for concurrent use; the last to be done stays.
 func Replace(path string, content []byte) error {
+	return Write(path, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
+}
+
+// Write is Replace, of what fill writes. When fill fails the file is as it was.
+func Write(path string, fill func(io.Writer) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(tmp.Name()) // after the rename there is nothing left to remove
-	_, err = tmp.Write(content)
+	err = fill(tmp)
 	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
