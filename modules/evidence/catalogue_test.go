@@ -153,6 +153,7 @@ func TestSettings(t *testing.T) {
 		"admin_socket":        {nil, []string{"unix//run/admin.sock|0600", "localhost:2019"}},
 		"internal_upstreams":  {nil, []string{"127.0.0.1:8080", "203.0.113.7:8080"}},
 		"backups":             {roomWith(`"backup":{}`), nil},
+		"hourly_backups":      {roomWith(`"backup":{"every":3600000000000}`), roomWith(`"backup":{"every":86400000000000}`)},
 		"strict_mode":         {with(`"mode":"strict"`), with(`"mode":"hybrid"`)},
 		"modes":               {with(`"mode":"hybrid"`), nil},
 		"security_txt":        {roomWith(`"security_txt":{}`), nil},

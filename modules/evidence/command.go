@@ -100,6 +100,12 @@ func prepare(cmd *cobra.Command) (*Run, error) {
 	if r.Config, err = ReadConfig(told); err != nil {
 		return nil, err
 	}
+	if r.Config.House.Rooms["backup"] != nil {
+		r.Backup = new(Backup)
+		if err := gatehouse.AskAdmin(cmd, http.MethodGet, "/gatehouse/backup", nil, r.Backup); err != nil {
+			r.Backup.Trouble = err.Error()
+		}
+	}
 	if r.Roots, err = roots.Read(text("ca")); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -189,8 +190,8 @@ func house(t *testing.T, r *Run) {
 	must(os.WriteFile(socket, nil, 0o600))
 	r.Config.Admin.Listen = "unix/" + socket
 	r.Logs = []LogFile{{File: "/l", Keep: 30 * day, Oldest: time.Now().Add(-29 * day), Swept: time.Now()}}
-	r.Facts.Backup = &Backup{Made: time.Now().Add(-time.Hour), Restored: time.Now().Add(-day)}
-	r.Facts.Egress = &Egress{Denied: 3}
+	r.Backup = new(Backup)
+	must(json.Unmarshal(fmt.Appendf(nil, `{"every":"1h","made":{"time":%q},"verified":{"time":%q}}`, time.Now().Add(-time.Hour).Format(time.RFC3339), time.Now().Add(-day).Format(time.RFC3339)), r.Backup))
 
 	r.proc = filepath.Join(dir, "proc")
 	must(os.MkdirAll(filepath.Join(r.proc, "7", "fd"), 0o700))
@@ -203,5 +204,7 @@ func house(t *testing.T, r *Run) {
 // procTCP is a table of the kernel's with one socket that listens.
 func procTCP(port int) string {
 	return "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n" +
-		fmt.Sprintf("   0: 0100007F:%04X 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1\n", port)
+		fmt.Sprintf("   0: 0100007F:%04X 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1\n", port) +
+		fmt.Sprintf("   1: 0100007F:%04X 0771CB00:C001 01 00000000:00000000 00:00000000 00000000     0        0 4711 1\n", port) + // somebody who came
+		"   2: 0100007F:C002 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 4711 1\n" // the application
 }

@@ -163,6 +163,19 @@ func (s StatementReport) Counts() string {
 	return fmt.Sprintf("%d pass, %d fail, %d declared, %d not applicable", n[Pass], n[Fail], n[Declared], n[NotApplicable])
 }
 
+// inCode shows what stands between backquotes as code.
+func inCode(text string) template.HTML {
+	var b strings.Builder
+	for i, part := range strings.Split(text, "`") {
+		part = template.HTMLEscapeString(part)
+		if i%2 == 1 {
+			part = "<code>" + part + "</code>"
+		}
+		b.WriteString(part)
+	}
+	return template.HTML(b.String())
+}
+
 //go:embed report.html
 var reportHTML string
 
@@ -172,6 +185,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 		return map[Status]string{Pass: "✓", Fail: "✗", Declared: "○", NotApplicable: "–", Absent: "–"}[s]
 	},
 	"refs":  Refs.list,
+	"code":  inCode,
 	"day":   func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
 	"when":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") },
 	"count": func(r *Report, s string) int { return r.Summary[Status(s)] },

@@ -145,10 +145,13 @@ var weakened = map[string][]fake{
 		{run: func(r *Run) { r.Logs[0].Swept = time.Time{} }}, {run: func(r *Run) { r.Logs = nil }},
 	},
 	"backup": {
-		{run: func(r *Run) { r.Facts.Backup = nil }}, {run: func(r *Run) { r.Facts.Backup.Made = time.Now().Add(-26 * time.Hour) }},
-		{run: func(r *Run) { r.Facts.Backup.Restored = time.Time{} }}, {run: func(r *Run) { r.Facts.Backup.Problem = "the place is full" }},
+		{run: func(r *Run) { r.Backup = nil }}, {run: func(r *Run) { r.Backup.Made.Time = time.Now().Add(-26 * time.Hour) }}, {run: func(r *Run) { r.Backup.Made = nil }},
+		{run: func(r *Run) { r.Backup.Verified = nil }}, {run: func(r *Run) { r.Backup.Failed = "the place is full" }},
 	},
-	"egress":         {{run: func(r *Run) { r.Facts.Egress.Made = 1 }}, {run: func(r *Run) { r.Facts.Egress = nil }}},
+	"hourly_backup": {{run: func(r *Run) { r.Backup.Made.Time = time.Now().Add(-2 * time.Hour) }}, {run: func(r *Run) { r.Backup = nil }}},
+	"egress": {{run: func(r *Run) {
+		write(filepath.Join(r.proc, "7", "net", "udp"), procTCP(53)+"   3: 0100007F:C003 08080808:0035 01 00000000:00000000 00:00000000 00000000     0        0 4711 1\n")
+	}}},
 	"no_secret_told": {{run: func(r *Run) { r.Told = []byte("-----BEGIN PRIVATE KEY-----") }}, {run: func(r *Run) { r.Config.Literals = []string{"oidc client_secret"} }}},
 	"version":        {{run: func(r *Run) { r.Facts.Revision = "" }}, {run: func(r *Run) { r.Facts.Modified = true }}},
 	"healthy":        {{run: func(r *Run) { r.Facts.Problems = []string{"store: down"} }}},

@@ -79,6 +79,7 @@ var predicates = map[string]func(*Config) Setting{
 	"internal_upstreams":  internalUpstreams,
 	"certificates":        certificates,
 	"backups":             room("backup", "the state is backed up", "`backup { … }` in the global gatehouse option"),
+	"hourly_backups":      hourlyBackups,
 	"strict_mode":         strictMode,
 	"modes":               modes,
 	"security_txt":        securityTxt,

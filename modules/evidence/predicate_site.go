@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Predicates on sites, on who is shut out of them, and on what the gateway may dial.
@@ -146,4 +147,15 @@ func securityTxt(c *Config) Setting {
 		return yes("sites publish where to report vulnerabilities")
 	}
 	return off("`security_txt { … }`", "no security.txt is configured")
+}
+
+func hourlyBackups(c *Config) Setting {
+	var b struct {
+		Every time.Duration `json:"every"`
+	}
+	raw, ok := c.House.Rooms["backup"]
+	if !ok || json.Unmarshal(raw, &b) != nil || b.Every == 0 || b.Every > time.Hour {
+		return off("`every 1h` in `backup`", "the state is not backed up each hour")
+	}
+	return yes("the state is backed up every %v", b.Every)
 }

@@ -89,7 +89,8 @@ var probes = map[string]probe{
 	"audit_retention": {about: "looks how old the oldest record is", house: probeAuditRetention},
 	"log_retention":   {about: "looks how old the oldest log file is", house: probeLogRetention},
 	"backup":          {about: "reads the age of the last backup, and of the last that was restored", house: probeBackup},
-	"egress":          {about: "reads how many connections to elsewhere were made, and denied", house: probeEgress},
+	"hourly_backup":   {about: "reads whether a backup was made within the last hour", house: probeHourlyBackup},
+	"egress":          {about: "asks the kernel which connections the process has made to public addresses", house: probeEgress},
 	"no_secret_told":  {about: "looks for secrets in what the administration endpoint tells", house: probeNoSecretTold},
 	"version":         {about: "reads which version runs, and of which commit", house: probeVersion},
 	"healthy":         {about: "reads what the gateway says is wrong with it", house: probeHealthy},
@@ -109,21 +110,15 @@ type Facts struct {
 	Origin   string   `json:"origin"` // of the audit log
 	Key      string   `json:"key"`    // that reports are signed with
 	Problems []string `json:"problems,omitempty"`
-	Backup   *Backup  `json:"backup,omitempty"`
-	Egress   *Egress  `json:"egress,omitempty"`
 }
 
-// Backup is what the gateway says of the backups of its state.
+// Backup is what the gateway says of the backups of its state, at its own endpoint.
 type Backup struct {
-	Made     time.Time `json:"made,omitzero"`     // the last
-	Restored time.Time `json:"restored,omitzero"` // the last that was restored for trial
-	Problem  string    `json:"problem,omitempty"`
-}
-
-// Egress counts connections that the gateway made to elsewhere than declared applications, and those it denied.
-type Egress struct {
-	Made   int64 `json:"made"`
-	Denied int64 `json:"denied"`
+	Every    string                    `json:"every"`
+	Made     *struct{ Time time.Time } `json:"made"`     // the last
+	Verified *struct{ Time time.Time } `json:"verified"` // the last that was restored for trial
+	Failed   string                    `json:"failed"`   // why the last could not be made
+	Trouble  string                    `json:"trouble"`  // why they cannot be read
 }
 
 // LogFile is a log file that the gateway removes in time.
@@ -142,6 +137,8 @@ type Run struct {
 	Told  []byte
 	Facts Facts
 	Logs  []LogFile
+	// Backup is what is said of backups; nil: there are none.
+	Backup *Backup
 	// Connect is the address of the listener; "": as the configuration has it, on this machine.
 	Connect string
 	// HTTPPort is where plain HTTP would be answered. Default: 80.

@@ -162,25 +162,46 @@ func probeClock(_ context.Context, r *Run) Result {
 }
 
 func probeBackup(_ context.Context, r *Run) Result {
-	b := r.Facts.Backup
-	const fix = "gatehouse backup says why; look at its schedule and its place"
-	switch {
-	case b == nil:
-		return absent("`backup { … }` in the global gatehouse option", "the gateway makes no backups")
-	case b.Problem != "":
-		return failed(fix, "%s", b.Problem)
-	case time.Since(b.Made) > maxBackupAge:
-		return failed(fix, "the last backup is of %s", whenOf(b.Made))
-	case time.Since(b.Restored) > maxRestoreAge:
-		return failed("have backups restored for trial", "the last restore for trial is of %s", whenOf(b.Restored))
+	res, made := r.backedUp(maxBackupAge)
+	if res.Status != Pass {
+		return res
 	}
-	return passed("the last backup is of %s, the last restore for trial of %s", whenOf(b.Made), whenOf(b.Restored))
+	if v := r.Backup.Verified; v == nil || time.Since(v.Time) > maxRestoreAge {
+		return failed("gatehouse backup verify", "no backup was restored for trial within %s", inDays(maxRestoreAge))
+	}
+	return passed("the last backup is of %s, the last restore for trial of %s", whenOf(made), whenOf(r.Backup.Verified.Time))
 }
 
-// CAL-23: an RPO of 24 hours, and an hour for the run itself. CAL-22: "periodic", which is taken as weekly.
+func probeHourlyBackup(_ context.Context, r *Run) Result {
+	res, made := r.backedUp(maxHourlyAge)
+	if res.Status != Pass {
+		return res
+	}
+	return passed("the last backup is of %s", whenOf(made))
+}
+
+// backedUp says of when the last backup is, which passes if it is not older than that.
+func (r *Run) backedUp(most time.Duration) (Result, time.Time) {
+	const fix = "gatehouse backup says why; look at its schedule and its place"
+	switch b := r.Backup; {
+	case b == nil:
+		return absent("`backup { … }` in the global gatehouse option", "the gateway makes no backups"), time.Time{}
+	case b.Failed+b.Trouble != "":
+		return failed(fix, "%s", b.Failed+b.Trouble), time.Time{}
+	case b.Made == nil:
+		return failed(fix, "no backup was made yet"), time.Time{}
+	case time.Since(b.Made.Time) > most:
+		return failed(fix, "the last backup is of %s", whenOf(b.Made.Time)), time.Time{}
+	default:
+		return Result{Status: Pass}, b.Made.Time
+	}
+}
+
+// CAL-23: an RPO of 24 hours; BRF-15: hourly; both with time for the run itself. CAL-22: "periodic", which is taken as monthly.
 const (
 	maxBackupAge  = 25 * time.Hour
-	maxRestoreAge = 8 * day
+	maxHourlyAge  = 70 * time.Minute
+	maxRestoreAge = 31 * day
 )
 
 func whenOf(t time.Time) string {
@@ -188,17 +209,6 @@ func whenOf(t time.Time) string {
 		return "never"
 	}
 	return t.UTC().Format(time.RFC3339)
-}
-
-func probeEgress(_ context.Context, r *Run) Result {
-	e := r.Facts.Egress
-	switch {
-	case e == nil:
-		return absent("`mode strict` in the global gatehouse option", "nothing counts connections to elsewhere")
-	case e.Made > 0:
-		return failed("gatehouse posture says what asks for it", "%d connections to elsewhere were made", e.Made)
-	}
-	return passed("no connection to elsewhere was made; %d were denied", e.Denied)
 }
 
 func probeNoSecretTold(_ context.Context, r *Run) Result {

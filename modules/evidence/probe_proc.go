@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,8 +20,14 @@ import (
 // tcpListen is how /proc/net/tcp calls the state of a socket that listens.
 const tcpListen = "0A"
 
-// listening returns the TCP ports that a process listens on, sorted.
-func listening(proc string, pid int) (ports []int, err error) {
+// socket is one of a process's: addresses as the kernel has them, and its state.
+type socket struct {
+	local, remote netip.AddrPort
+	state         string
+}
+
+// sockets returns those of a process in the tables, such as tcp6.
+func sockets(proc string, pid int, tables ...string) (all []socket, err error) {
 	own := map[string]bool{}
 	fds, err := filepath.Glob(filepath.Join(proc, strconv.Itoa(pid), "fd", "*"))
 	if err != nil {
@@ -33,25 +41,86 @@ func listening(proc string, pid int) (ports []int, err error) {
 	if len(own) == 0 {
 		return nil, fmt.Errorf("the sockets of process %d cannot be read", pid)
 	}
-	for _, table := range []string{"tcp", "tcp6"} {
+	for _, table := range tables {
 		f, err := os.Open(filepath.Join(proc, strconv.Itoa(pid), "net", table))
 		if err != nil {
 			continue // a kernel without IPv6
 		}
 		for lines := bufio.NewScanner(f); lines.Scan(); {
 			fields := strings.Fields(lines.Text())
-			if len(fields) < 10 || fields[3] != tcpListen || !own[fields[9]] {
+			if len(fields) < 10 || !own[fields[9]] {
 				continue
 			}
-			_, hex, _ := strings.Cut(fields[1], ":")
-			if port, err := strconv.ParseUint(hex, 16, 16); err == nil {
-				ports = append(ports, int(port))
+			local, errLocal := kernelAddress(fields[1])
+			remote, errRemote := kernelAddress(fields[2])
+			if errLocal == nil && errRemote == nil {
+				all = append(all, socket{local, remote, fields[3]})
 			}
 		}
 		_ = f.Close() // it was only read
 	}
+	return all, nil
+}
+
+// kernelAddress reads an address as /proc/net/tcp has it: words of 32 bits in the machine's order, which is little-endian wherever
+// Go's gateways run, and the port.
+func kernelAddress(text string) (netip.AddrPort, error) {
+	address, port, _ := strings.Cut(text, ":")
+	b, err := hex.DecodeString(address)
+	if err != nil || len(b)%4 != 0 {
+		return netip.AddrPort{}, fmt.Errorf("no address of the kernel's: %q", text)
+	}
+	for i := 0; i < len(b); i += 4 {
+		slices.Reverse(b[i : i+4])
+	}
+	ip, ok := netip.AddrFromSlice(b)
+	n, err := strconv.ParseUint(port, 16, 16)
+	if err != nil || !ok {
+		return netip.AddrPort{}, fmt.Errorf("no address of the kernel's: %q", text)
+	}
+	return netip.AddrPortFrom(ip.Unmap(), uint16(n)), nil
+}
+
+// listening returns the TCP ports that a process listens on, sorted.
+func listening(proc string, pid int) (ports []int, err error) {
+	all, err := sockets(proc, pid, "tcp", "tcp6")
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		if s.state == tcpListen {
+			ports = append(ports, int(s.local.Port()))
+		}
+	}
 	slices.Sort(ports)
 	return slices.Compact(ports), nil
+}
+
+// probeEgress looks whom the process speaks to that has not come by itself. It sees what is open at that moment.
+func probeEgress(_ context.Context, r *Run) Result {
+	proc := cmp.Or(r.proc, "/proc")
+	in, err := listening(proc, r.Facts.PID)
+	if err != nil {
+		return declared("%v from here", err)
+	}
+	all, _ := sockets(proc, r.Facts.PID, "tcp", "tcp6", "udp", "udp6") // they could be read just now
+	var out []string
+	for _, s := range all {
+		ip := s.remote.Addr()
+		if s.remote.Port() == 0 || slices.Contains(in, int(s.local.Port())) || ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || r.Config.declares(s.remote) {
+			continue
+		}
+		out = append(out, s.remote.String())
+	}
+	if len(out) > 0 {
+		return failed("find out what asks for it: providers, lists, collectors, ACME", "the process has connections to %s", strings.Join(out, ", "))
+	}
+	return passed("the process has no connection to a public address, but to declared applications, at this moment")
+}
+
+// declares reports whether an application is at the address.
+func (c *Config) declares(to netip.AddrPort) bool {
+	return slices.ContainsFunc(c.Sites, func(s Site) bool { return slices.Contains(s.Upstreams, to.String()) })
 }
 
 // ports are those of listeners as the configuration writes them.
