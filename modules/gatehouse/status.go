@@ -49,12 +49,7 @@ type StatusNode struct {
 func (app *App) Status(ctx context.Context) (s Status) {
 	s.Host, _ = os.Hostname() // a name is welcome, and nothing depends on it
 	s.Version, _ = caddy.Version()
-	s.Store.Engine = "embedded"
-	if app.StoreRaw != nil {
-		var named struct{ Engine string }
-		_ = json.Unmarshal(app.StoreRaw, &named) // it was loaded by that name
-		s.Store.Engine = named.Engine
-	}
+	s.Store.Engine = engineOf(app.StoreRaw)
 	if err := app.ready(ctx); err != nil {
 		s.NotReady = err.Error()
 	}

@@ -1,6 +1,7 @@
 package gatehouse
 
 import (
+	"cmp"
 	"errors"
 	"path/filepath"
 
@@ -39,11 +40,12 @@ func (s *EmbeddedStore) StoreKey() string { return "embedded:" + s.Path }
 
 // OpenStore implements [StoreOpener].
 func (s *EmbeddedStore) OpenStore(dir string, _ *keyring.Ring, _ *event.Bus) (store.Store, error) {
-	path := s.Path
-	if path == "" {
-		path = filepath.Join(dir, "store.db")
-	}
-	return store.OpenEmbedded(path, store.EmbeddedOptions{})
+	return store.OpenEmbedded(s.file(dir), store.EmbeddedOptions{})
+}
+
+// file is where the store is, of a house with that state directory.
+func (s *EmbeddedStore) file(dir string) string {
+	return cmp.Or(s.Path, filepath.Join(dir, "store.db"))
 }
 
 // UnmarshalCaddyfile reads
@@ -61,6 +63,6 @@ func (s *EmbeddedStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 var (
-	_ StoreOpener           = (*EmbeddedStore)(nil)
+	_ StoreMover            = (*EmbeddedStore)(nil)
 	_ caddyfile.Unmarshaler = (*EmbeddedStore)(nil)
 )

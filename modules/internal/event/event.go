@@ -59,6 +59,7 @@ const (
 	StoreJoined       Kind = "store.joined"        // everything is read anew
 	StoreAlone        Kind = "store.alone"         // it has been away for longer than the grace: what this gateway knows counts no more
 	StoreEmptied      Kind = "store.emptied"       // a server that the state was on has lost it; Detail says what that means
+	StoreRefused      Kind = "store.refused"       // it is of another version's, or is being moved: this gateway may not write to it
 	JailLogUnread     Kind = "jail_log.unreadable" // Detail says which file, and why; it is waited for
 	FactorEnrolled    Kind = "factor.enrolled"
 	FactorUsed        Kind = "factor.used"
@@ -175,7 +176,7 @@ func (k Kind) Stream() Stream {
 	case WAFDetected, WAFFailedOpen, WAFCanaryFailed, WAFProverOff:
 		return WAF
 	case AuditFailed, AuditResumed, AuditCopyFailed, AuditCopied, SIEMDown, SIEMResumed, SIEMLost, SIEMLeft, BlocklistRejected, BlocklistStale, JailLogUnread, BreachedUnread, ClockRolledBack,
-		StoreCut, StoreJoined, StoreAlone, StoreEmptied, ProtocolFlood, MessageFailed, GeoTrouble, GeoMended, AlertRaised, AlertResolved, AlertUndelivered, AlertDelivered:
+		StoreCut, StoreJoined, StoreAlone, StoreEmptied, StoreRefused, ProtocolFlood, MessageFailed, GeoTrouble, GeoMended, AlertRaised, AlertResolved, AlertUndelivered, AlertDelivered:
 		return System
 	}
 	return Audit

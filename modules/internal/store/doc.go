@@ -20,6 +20,7 @@
 //   - A broken or closed engine, and behind [Bounded] one that does not answer, is ErrDown; it never answers "not there".
 //   - Values and IDs are stored as given: callers seal what is secret, and hash what must not be readable as a key.
 //   - Errors name the bucket, never the ID or the value.
+//   - A state moves to another engine whole (move.go): compared by counts and hashes, with nobody else on either side.
 //
 // # Cost
 //

@@ -117,11 +117,7 @@ func prepareFile(path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return syncDir(dir)
 }
 
 func (e *embedded) closed() bool {

@@ -22,13 +22,15 @@
 // failover here, not for size. Store time is the server's, and never goes back, not over a failover either; wall clocks of
 // gateways do not matter. The feed is complete or says Resync: messages are numbered, a beat each second finds a feed that lies
 // behind. A value that was changed on the server, or put in the place of another, is ErrCorrupt. What the server can do
-// unseen is to forget, and to bring back what was there before. A write that may have happened is never repeated.
+// unseen is to forget, and to bring back what was there before. A write that may have happened is never repeated. Nobody writes to a
+// store of another schema, or to one that is being moved: each script looks (move.go).
 //
 // # Fails
 //
 // No server at the start, or one whose store belongs to other master keys: the gateway does not start. A server that goes
 // away: ErrDown, at once or within store.Bounds; the events store.cut and, when the feed is there again, store.joined. When it
 // is away for longer than the grace, store.alone, and a Resync, so that nobody goes on being let in by what was known. A
+// store of another schema, or that is moved: store.refused, and ErrDown. A
 // server that lost what it held: store.emptied; everybody logs in anew, and bans are lost. How durable a write is that was
 // acknowledged is the server's matter (appendfsync, replicas): a gateway cannot make it more.
 //

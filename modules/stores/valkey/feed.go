@@ -3,6 +3,7 @@ package valkey
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -215,6 +216,7 @@ func (s *remote) heartLoop() {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	var expected uint64 // what the feed should have come to by this beat
+	refused := false    // and somebody was told
 	for {
 		select {
 		case <-s.done.Done():
@@ -227,6 +229,10 @@ func (s *remote) heartLoop() {
 		switch {
 		case err != nil:
 			s.down.Store(&err)
+			if no := errors.Is(err, store.ErrSchema) || errors.Is(err, store.ErrMoving); no && !refused {
+				refused = true
+				s.opts.Tell(Refused)
+			}
 			if cut := s.cut.Load(); s.feeding.Load() && cut != nil { // what does not answer feeds nobody either
 				(*cut)()
 			}
@@ -237,6 +243,7 @@ func (s *remote) heartLoop() {
 			continue
 		}
 		s.down.Store(nil)
+		refused = false
 		switch cut := s.cut.Load(); {
 		case p.epoch != s.epoch:
 			s.epoch = p.epoch

@@ -153,11 +153,20 @@ func (s *Store) StoreKey() string {
 func (s *Store) OpenStore(_ string, keys *keyring.Ring, bus *event.Bus) (store.Store, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	o := Options{Addresses: s.Addresses, Sentinel: s.Sentinel, Name: s.Name, TLS: s.tls, User: s.User, Password: s.password, Keys: keys, Grace: time.Duration(s.Grace)}
+	o := s.options(keys)
 	if bus != nil {
 		o.Node, o.Tell = says(), func(n Notice) { tell(bus, n) }
 	}
 	return Open(ctx, o)
+}
+
+// OpenToMove implements gatehouse.StoreMover.
+func (s *Store) OpenToMove(ctx context.Context, _ string, keys *keyring.Ring, as store.Role, dry bool) (store.Moving, error) {
+	return OpenToMove(ctx, s.options(keys), as, dry)
+}
+
+func (s *Store) options(keys *keyring.Ring) Options {
+	return Options{Addresses: s.Addresses, Sentinel: s.Sentinel, Name: s.Name, TLS: s.tls, User: s.User, Password: s.password, Keys: keys, Grace: time.Duration(s.Grace)}
 }
 
 // says is what this gateway says of itself to the others.
@@ -178,13 +187,15 @@ func tell(bus *event.Bus, n Notice) {
 		bus.Publish(event.Event{Kind: event.StoreAlone, Detail: "nothing was heard of other gateways for the grace: whom this gateway knows is let in no more until the store answers"})
 	case Joined:
 		bus.Publish(event.Event{Kind: event.StoreJoined, Detail: "the feed of changes is back, and everything is read anew"})
+	case Refused:
+		bus.Publish(event.Event{Kind: event.StoreRefused, Detail: "the store is of another version's, or is being moved: this gateway writes nothing to it; `gatehouse status` says which"})
 	case Emptied:
 		bus.Publish(event.Event{Kind: event.StoreEmptied, Detail: "the server has lost what it held: everybody logs in anew, and bans are lost"})
 	}
 }
 
 var (
-	_ gatehouse.StoreOpener = (*Store)(nil)
+	_ gatehouse.StoreMover  = (*Store)(nil)
 	_ caddy.Provisioner     = (*Store)(nil)
 	_ caddyfile.Unmarshaler = (*Store)(nil)
 )

@@ -35,6 +35,16 @@ var (
 	sweepText string
 	//go:embed lua/beat.lua
 	beatText string
+	//go:embed lua/claim.lua
+	claimText string
+	//go:embed lua/release.lua
+	releaseText string
+	//go:embed lua/keys.lua
+	keysText string
+	//go:embed lua/counters.lua
+	countersText string
+	//go:embed lua/restore.lua
+	restoreText string
 )
 
 // The scripts. Each is one atomic step.
@@ -49,9 +59,19 @@ var (
 	pageScript          = script(pageText)
 	sweepScript         = script(sweepText)
 	beatScript          = script(beatText)
+	claimScript         = script(claimText)
+	releaseScript       = script(releaseText)
+	keysScript          = script(keysText)
+	countersScript      = script(countersText)
+	restoreScript       = script(restoreText)
 )
 
-func script(text string) *driver.Lua { return driver.NewLuaScript(prelude + text) }
+// schema is the form of what lies on the server, as prelude.lua tells it. Programs that know another one are kept apart from it.
+const schema = "1"
+
+func script(text string) *driver.Lua {
+	return driver.NewLuaScript("local SCHEMA = '" + schema + "'\n" + prelude + text)
+}
 
 // run runs a script and returns what it answers beyond the time, which the clock hears, and the events, which the watchers
 // of this node are fed before run returns.

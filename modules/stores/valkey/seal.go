@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,7 +88,36 @@ func (s *sealer) indexes(b store.Bucket, entries []string) string {
 	return strings.Join(slices.Compact(names), " ")
 }
 
-// seal seals plain as what of the bucket: an 'i' is an ID, and bound to nothing else; a 'v' a value, bound to its item's name.
+// sealIndexes seals what index entries are called, sorted and each once, so that an item can be moved; nothing for none.
+func (s *sealer) sealIndexes(b store.Bucket, name string, entries []string) string {
+	if len(entries) == 0 {
+		return ""
+	}
+	var plain []byte
+	for _, e := range slices.Compact(slices.Sorted(slices.Values(entries))) {
+		plain = append(binary.BigEndian.AppendUint16(plain, uint16(len(e))), e...) // store.MaxIndex
+	}
+	return s.seal('s', b, name, plain)
+}
+
+// openIndexes opens what sealIndexes made of the same.
+func (s *sealer) openIndexes(b store.Bucket, name, sealed string) (entries []string, err error) {
+	if sealed == "" {
+		return nil, nil
+	}
+	plain, err := s.open('s', b, name, sealed)
+	for err == nil && len(plain) > 0 {
+		if len(plain) < 2 || len(plain)-2 < int(binary.BigEndian.Uint16(plain)) {
+			return nil, fmt.Errorf("%w in bucket %q: indexes", store.ErrCorrupt, b)
+		}
+		n := 2 + int(binary.BigEndian.Uint16(plain))
+		entries, plain = append(entries, string(plain[2:n])), plain[n:]
+	}
+	return entries, err
+}
+
+// seal seals plain as what of the bucket: an 'i' is an ID, and bound to nothing else; a 'v' a value and an 's' the names of indexes,
+// bound to their item's name.
 func (s *sealer) seal(what byte, b store.Bucket, name string, plain []byte) string {
 	nonce := make([]byte, chacha20poly1305.NonceSizeX, chacha20poly1305.NonceSizeX+len(plain)+chacha20poly1305.Overhead)
 	_, _ = rand.Read(nonce) // never fails

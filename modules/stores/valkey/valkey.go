@@ -42,6 +42,8 @@ type Options struct {
 	Keys *keyring.Ring
 	// Tell is told what an operator should know; it may be nil. It must not call the store.
 	Tell func(Notice)
+
+	mover bool // the store is opened to be moved
 }
 
 // Notice is something about the store that an operator should know.
@@ -57,6 +59,8 @@ const (
 	Joined Notice = "joined"
 	// Emptied: the server has lost what it held. Everybody logs in anew; bans are lost.
 	Emptied Notice = "emptied"
+	// Refused: what is on the server is of another schema, or is being moved: this node may not write to it.
+	Refused Notice = "refused"
 )
 
 // DefaultGrace is as long as sessions go on that their provider does not renew.
@@ -118,6 +122,9 @@ func Open(ctx context.Context, o Options) (store.Store, error) {
 		Feed: store.NewFeed(), client: client, opts: o, clock: newClock(),
 		prefix: []string{"{gatehouse:" + o.Name + "}:"}, node: rand.Text(),
 		kick: make(chan struct{}, 1),
+	}
+	if o.mover {
+		s.node = mover + s.node
 	}
 	s.done, s.end = context.WithCancel(context.Background())
 	if err := s.begin(ctx); err != nil {
@@ -243,9 +250,20 @@ func (s *remote) Close() error {
 	s.mu.Unlock()
 	s.end()
 	s.running.Wait()
+	s.unlist()
 	s.client.Close()
 	s.Feed.Shut()
 	return nil
+}
+
+// unlist has the others know at once that this node is gone. If that fails, they know once it has been silent for long enough.
+func (s *remote) unlist() {
+	if s.opts.Node == "" || s.down.Load() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s.client.Do(ctx, s.client.B().Hdel().Key(s.prefix[0]+"nodes").Field(s.node).Build())
 }
 
 // failure tells what an error of the driver means to a caller.
@@ -258,8 +276,16 @@ func (s *remote) failure(ctx context.Context, err error) error {
 	case errors.Is(err, driver.ErrClosing):
 		return store.ErrClosed
 	}
-	if answer, ok := driver.IsValkeyErr(err); ok && strings.HasPrefix(answer.Error(), "OOM") {
-		return fmt.Errorf("%w: the server is out of memory", store.ErrFull)
+	if answer, ok := driver.IsValkeyErr(err); ok {
+		switch what, rest, _ := strings.Cut(answer.Error(), " "); what {
+		case "OOM":
+			return fmt.Errorf("%w: the server is out of memory", store.ErrFull)
+		case "MOVING":
+			return store.ErrMoving
+		case "SCHEMA":
+			other, _, _ := strings.Cut(rest, " ")
+			return fmt.Errorf("%w: %w: what lies on the server has schema %s, this program's is %s: run the same version everywhere", store.ErrDown, store.ErrSchema, other, schema)
+		}
 	}
 	return fmt.Errorf("%w: %w", store.ErrDown, err)
 }

@@ -315,17 +315,25 @@ func TestServersClock(t *testing.T) {
 	}
 }
 
-// TestNodes: who uses the store is known to all who do, until they are silent.
+// TestNodes: who uses the store is known to all who do, until they leave, or are silent.
 func TestNodes(t *testing.T) {
 	s := startServer(t)
-	s.open(t, "x", func(o *Options) { o.Node = "one" })
-	st := s.open(t, "x", func(o *Options) { o.Node = "two" })
-	var says []string
-	for _, n := range st.(*remote).Nodes() {
-		says = append(says, n.Says)
+	one, err := Open(ctx, Options{Addresses: []string{"unix/" + s.socket()}, Name: "x", Keys: testKeys, Node: "one"})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(says) != 2 {
-		t.Errorf("nodes %q", says)
+	st := s.open(t, "x", func(o *Options) { o.Node = "two" }).(*remote)
+	if n := st.Nodes(); len(n) != 2 {
+		t.Errorf("nodes %+v", n)
+	}
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.beat(ctx, st.key); err != nil {
+		t.Fatal(err)
+	}
+	if n := st.Nodes(); len(n) != 1 || n[0].Says != "two" {
+		t.Errorf("after one has left: %+v", n)
 	}
 }
 

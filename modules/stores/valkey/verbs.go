@@ -86,7 +86,8 @@ func (s *remote) Put(ctx context.Context, k store.Key, value []byte, o store.Put
 	name := s.sealer.key(k)
 	match := [...]string{store.Always: "a", store.Absent: "n", store.Version: "v"}[o.Match]
 	answer, err := s.run(ctx, putScript, string(k.Bucket), name, s.sealer.seal('i', k.Bucket, "", []byte(k.ID)),
-		s.sealer.seal('v', k.Bucket, name, value), micros(o.TTL), match, strconv.FormatUint(o.Version, 10), s.sealer.indexes(k.Bucket, o.Index))
+		s.sealer.seal('v', k.Bucket, name, value), micros(o.TTL), match, strconv.FormatUint(o.Version, 10), s.sealer.indexes(k.Bucket, o.Index),
+		s.sealer.sealIndexes(k.Bucket, name, o.Index))
 	if err != nil {
 		return 0, err
 	}
@@ -229,7 +230,8 @@ func (s *remote) Incr(ctx context.Context, k store.Key, n int64, ttl time.Durati
 		return 0, err
 	}
 	defer leave()
-	answer, err := s.run(ctx, incrScript, string(k.Bucket), s.sealer.key(k), strconv.FormatInt(n, 10), micros(ttl))
+	answer, err := s.run(ctx, incrScript, string(k.Bucket), s.sealer.key(k), strconv.FormatInt(n, 10), micros(ttl),
+		s.sealer.seal('i', k.Bucket, "", []byte(k.ID)))
 	if err != nil {
 		return 0, err
 	}
@@ -278,11 +280,11 @@ func (s *remote) Scan(ctx context.Context, b store.Bucket, index string) iter.Se
 			return
 		}
 		for after, more := "", true; more; {
-			var items []store.Item
+			var items []listed
 			var err error
 			items, after, more, err = s.page(ctx, b, index, after)
 			for _, it := range items {
-				if !yield(it, nil) {
+				if !yield(it.Item, nil) {
 					return
 				}
 			}
@@ -294,7 +296,7 @@ func (s *remote) Scan(ctx context.Context, b store.Bucket, index string) iter.Se
 	}
 }
 
-func (s *remote) page(ctx context.Context, b store.Bucket, index, after string) (items []store.Item, last string, more bool, err error) {
+func (s *remote) page(ctx context.Context, b store.Bucket, index, after string) (items []listed, last string, more bool, err error) {
 	leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, "", false, err
@@ -314,7 +316,7 @@ func (s *remote) page(ctx context.Context, b store.Bucket, index, after string) 
 		return nil, "", false, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
 	}
 	for _, m := range list {
-		it, err := s.listed(b, m)
+		it, err := s.list(b, m)
 		if err != nil {
 			return items, last, false, err
 		}
@@ -323,27 +325,41 @@ func (s *remote) page(ctx context.Context, b store.Bucket, index, after string) 
 	return items, last, mark == "1", nil
 }
 
-// listed reads one item of a page: its name, and v, n, d, e, x.
-func (s *remote) listed(b store.Bucket, m driver.ValkeyMessage) (store.Item, error) {
+// listed is one item of a page.
+type listed struct {
+	store.Item
+	name    string
+	indexes string // their names in the store
+	sealed  string // what they are called; nothing if it was not kept
+}
+
+// list reads one item of a page: its name, and v, n, d, e, x, s.
+func (s *remote) list(b store.Bucket, m driver.ValkeyMessage) (it listed, err error) {
 	pair, err := m.ToArray()
 	if err != nil || len(pair) != 2 {
-		return store.Item{}, fmt.Errorf("%w in bucket %q", store.ErrCorrupt, b)
+		return it, fmt.Errorf("%w in bucket %q", store.ErrCorrupt, b)
 	}
-	name, err := pair[0].ToString()
-	if err != nil {
-		return store.Item{}, fmt.Errorf("%w in bucket %q", store.ErrCorrupt, b)
+	if it.name, err = pair[0].ToString(); err != nil {
+		return it, fmt.Errorf("%w in bucket %q", store.ErrCorrupt, b)
 	}
-	fields, err := texts(pair[1], 5)
-	if err != nil {
-		return store.Item{}, err
+	values, err := pair[1].ToArray()
+	if err != nil || len(values) != 6 {
+		return it, fmt.Errorf("%w in bucket %q", store.ErrCorrupt, b)
 	}
+	var fields [6]string
+	for i, v := range values {
+		if fields[i], err = v.ToString(); err != nil && i < 5 {
+			return it, fmt.Errorf("%w in bucket %q", store.ErrCorrupt, b)
+		}
+	}
+	it.indexes, it.sealed = fields[4], fields[5]
 	k, err := s.sealer.id(b, fields[1])
 	if err != nil {
-		return store.Item{}, err
+		return it, err
 	}
-	if s.sealer.key(k) != name { // an ID that was put in the place of another
-		return store.Item{}, fmt.Errorf("%w in bucket %q: an ID of another item", store.ErrCorrupt, b)
+	if s.sealer.key(k) != it.name { // an ID that was put in the place of another
+		return it, fmt.Errorf("%w in bucket %q: an ID of another item", store.ErrCorrupt, b)
 	}
-	it, _, err := s.item(k, name, fields[0], fields[2], fields[3])
+	it.Item, _, err = s.item(k, it.name, fields[0], fields[2], fields[3])
 	return it, err
 }

@@ -54,6 +54,7 @@ func (s Suite) Run(t *testing.T) {
 		{"watch resyncs when slow", false, testWatchSlow},
 		{"watch ends", false, testWatchEnds},
 		{"limits", false, testLimits},
+		{"moves", false, testMove},
 		{"cancelled", false, testCancelled},
 		{"health", false, testHealth},
 		{"closed", false, testClosed},

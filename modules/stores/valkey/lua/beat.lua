@@ -1,9 +1,15 @@
 -- ARGV: what the node says of itself, how long it may be silent (microseconds), the sealed key of the store for when there is
 -- none, and a name for it. Returns how far the feed has come, the store's key and name, and all nodes that are not silent.
 local t = now()
+redis.call('SETNX', P .. 'schema', SCHEMA)
 redis.call('SETNX', P .. 'key', ARGV[5])
 redis.call('SETNX', P .. 'epoch', ARGV[6])
 if ARGV[3] ~= '' then redis.call('HSET', P .. 'nodes', ARGV[2], text(t) .. ' ' .. ARGV[3]) end
+local moving = redis.call('GET', P .. 'moving')
+if moving and string.sub(moving, 1, #ARGV[2]) == ARGV[2] then -- it is this node that moves it, and goes on
+  redis.call('SET', P .. 'moving', ARGV[2] .. ' ' .. text(t) .. string.match(moving, ' %a+$'), 'KEEPTTL')
+  if string.match(moving, ' from$') then redis.call('PEXPIRE', P .. 'moving', 30000) end
+end
 local nodes = redis.call('HGETALL', P .. 'nodes')
 local said = {}
 for i = 1, #nodes, 2 do

@@ -1,4 +1,4 @@
--- ARGV: bucket, name, by how much, TTL (0: never). Sums are of 64 bits, which only the server's own arithmetic has.
+-- ARGV: bucket, name, by how much, TTL (0: never), sealed ID. Sums are of 64 bits, which only the server's own arithmetic has.
 local t = now()
 local k = P .. 'c:' .. ARGV[3] .. ':' .. ARGV[4]
 local e = redis.call('HGET', k, 'e')
@@ -14,7 +14,7 @@ if type(sum) == 'table' and sum.err then
 end
 if not e then
   local until_ = after(t, tonumber(ARGV[6]))
-  redis.call('HSET', k, 'e', text(until_))
+  redis.call('HSET', k, 'e', text(until_), 'i', ARGV[7])
   -- The server forgets it a second later by its own clock: expiry itself is judged by store time.
   if until_ > 0 then redis.call('PEXPIREAT', k, text(until_ / 1000 + 1000)) end
 end

@@ -12,7 +12,7 @@ for i, h in ipairs(names) do
     break
   end
   last = h
-  local r = redis.call('HMGET', item(b, h), 'v', 'n', 'd', 'e', 'x')
+  local r = redis.call('HMGET', item(b, h), 'v', 'n', 'd', 'e', 'x', 's')
   if r[1] and not dead(r[4], t) then
     items[#items + 1] = {h, r}
     size = size + #r[3]

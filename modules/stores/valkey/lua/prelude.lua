@@ -2,18 +2,24 @@
 -- script is one atomic step. KEYS[1] is that prefix. ARGV[1] is what the caller thinks store time is, in microseconds,
 -- ARGV[2] the caller's node.
 --
--- P..i:BUCKET:NAME  an item: hash of n (its sealed ID), d (its sealed value), v (version), e (expiry, 0 is never), x (indexes)
--- P..c:BUCKET:NAME  a counter: hash of n, e      P..l:BUCKET:NAME  a lease: when its bucket is full again
+-- P..i:BUCKET:NAME  an item: hash of n (its sealed ID), d (its sealed value), v (version), e (expiry, 0 is never), x (indexes),
+--                   s (what they are called, sealed)
+-- P..c:BUCKET:NAME  a counter: hash of n, e, i (its sealed ID)      P..l:BUCKET:NAME  a lease: when its bucket is full again
 -- P..b:BUCKET       names of a bucket's items, P..x:BUCKET:INDEX those with an index, P..e all by expiry
 -- P..version P..clock P..feed  numbers that only grow; P..feed is the channel too
+-- P..schema         which of these forms the store has        P..moving  who moves it: node, time, role (move.go)
 local P = KEYS[1]
 
 -- now is the server's time, but never goes back: not when the server's clock is set back, for which callers' estimates,
 -- which go on at the pace of monotonic clocks, stand in, and not when another server takes over.
+-- Every script that writes asks it first: so nobody writes to a store of another schema, or to one that is being moved.
 local function now()
+  local kept = redis.call('MGET', P .. 'clock', P .. 'schema', P .. 'moving')
+  if kept[2] and kept[2] ~= SCHEMA then error({err = 'SCHEMA ' .. kept[2]}) end
+  if kept[3] and string.sub(ARGV[2], 1, 6) ~= 'mover-' then error({err = 'MOVING ' .. kept[3]}) end
   local t = redis.call('TIME')
   local n = t[1] * 1000000 + t[2]
-  local last = tonumber(redis.call('GET', P .. 'clock') or '0')
+  local last = tonumber(kept[1] or '0')
   local told = tonumber(ARGV[1])
   if told > n + 1000000 then n = told end
   if n > last then
