@@ -60,6 +60,9 @@ const (
 	StoreAlone        Kind = "store.alone"         // it has been away for longer than the grace: what this gateway knows counts no more
 	StoreEmptied      Kind = "store.emptied"       // a server that the state was on has lost it; Detail says what that means
 	StoreRefused      Kind = "store.refused"       // it is of another version's, or is being moved: this gateway may not write to it
+	StoreSlow         Kind = "store.slow"          // it takes long to answer, until store.brisk
+	StoreBrisk        Kind = "store.brisk"         // it answers soon again
+	StoreSkewed       Kind = "store.skewed"        // its clock and this gateway's are more than a minute apart
 	JailLogUnread     Kind = "jail_log.unreadable" // Detail says which file, and why; it is waited for
 	FactorEnrolled    Kind = "factor.enrolled"
 	FactorUsed        Kind = "factor.used"
@@ -176,7 +179,7 @@ func (k Kind) Stream() Stream {
 	case WAFDetected, WAFFailedOpen, WAFCanaryFailed, WAFProverOff:
 		return WAF
 	case AuditFailed, AuditResumed, AuditCopyFailed, AuditCopied, SIEMDown, SIEMResumed, SIEMLost, SIEMLeft, BlocklistRejected, BlocklistStale, JailLogUnread, BreachedUnread, ClockRolledBack,
-		StoreCut, StoreJoined, StoreAlone, StoreEmptied, StoreRefused, ProtocolFlood, MessageFailed, GeoTrouble, GeoMended, AlertRaised, AlertResolved, AlertUndelivered, AlertDelivered:
+		StoreCut, StoreJoined, StoreAlone, StoreEmptied, StoreRefused, StoreSlow, StoreBrisk, StoreSkewed, ProtocolFlood, MessageFailed, GeoTrouble, GeoMended, AlertRaised, AlertResolved, AlertUndelivered, AlertDelivered:
 		return System
 	}
 	return Audit

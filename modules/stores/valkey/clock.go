@@ -9,11 +9,12 @@ import (
 // since. It lies behind the server by what answers take to come, never ahead, and never goes back. What this node's wall
 // clock says does not matter to it.
 type clock struct {
-	start  time.Time    // carries the monotonic reading
+	start  time.Time // carries the monotonic reading
+	wallIs func() time.Time
 	offset atomic.Int64 // store time at start; only grows
 }
 
-func newClock() *clock { return &clock{start: time.Now()} }
+func newClock() *clock { return &clock{start: time.Now(), wallIs: time.Now} }
 
 // heard takes in what the server said.
 func (c *clock) heard(server int64) {
@@ -44,7 +45,7 @@ func (c *clock) ahead() int64 {
 	if now == 0 {
 		return 0
 	}
-	if d := now - time.Now().UnixMicro(); d <= -jitter || d >= jitter {
+	if d := now - c.wallIs().UnixMicro(); d <= -jitter || d >= jitter {
 		return d
 	}
 	return 0

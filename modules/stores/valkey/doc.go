@@ -30,7 +30,8 @@
 // No server at the start, or one whose store belongs to other master keys: the gateway does not start. A server that goes
 // away: ErrDown, at once or within store.Bounds; the events store.cut and, when the feed is there again, store.joined. When it
 // is away for longer than the grace, store.alone, and a Resync, so that nobody goes on being let in by what was known. A
-// store of another schema, or that is moved: store.refused, and ErrDown. A
+// store of another schema, or that is moved: store.refused, and ErrDown. One that takes more than 50 ms: store.slow, until store.brisk.
+// Clocks that are a minute apart: store.skewed. A
 // server that lost what it held: store.emptied; everybody logs in anew, and bans are lost. How durable a write is that was
 // acknowledged is the server's matter (appendfsync, replicas): a gateway cannot make it more.
 //

@@ -23,6 +23,10 @@ const (
 	silent    = 10 * time.Second // how long a node may say nothing and still be listed
 	sweepStep = 256
 
+	slowAnswer = 50 * time.Millisecond // a server in the same place takes one
+	slowBeats  = 3
+	skewWarn   = time.Minute
+
 	firstPause   = 50 * time.Millisecond // before the feed is begun anew
 	longestPause = 2 * time.Second
 )
@@ -217,6 +221,7 @@ func (s *remote) heartLoop() {
 	defer tick.Stop()
 	var expected uint64 // what the feed should have come to by this beat
 	refused := false    // and somebody was told
+	slow, skewed := 0, false
 	for {
 		select {
 		case <-s.done.Done():
@@ -224,7 +229,9 @@ func (s *remote) heartLoop() {
 		case <-tick.C:
 		}
 		ctx, cancel := context.WithTimeout(s.done, answerTimeout)
+		begun := time.Now()
 		p, err := s.beat(ctx, s.key)
+		took := time.Since(begun)
 		cancel()
 		switch {
 		case err != nil:
@@ -244,6 +251,8 @@ func (s *remote) heartLoop() {
 		}
 		s.down.Store(nil)
 		refused = false
+		s.took.Store(int64(took))
+		slow, skewed = s.measure(took, slow, skewed)
 		switch cut := s.cut.Load(); {
 		case p.epoch != s.epoch:
 			s.epoch = p.epoch
@@ -259,6 +268,29 @@ func (s *remote) heartLoop() {
 		expected = p.feed
 	}
 }
+
+// measure tells of a server that is slow, and of clocks that are apart. slow counts beats, skewed says that it was told.
+func (s *remote) measure(took time.Duration, slow int, skewed bool) (int, bool) {
+	switch {
+	case took > slowAnswer:
+		if slow++; slow == slowBeats {
+			s.opts.Tell(Slow)
+		}
+	case slow >= slowBeats:
+		s.opts.Tell(Brisk)
+		fallthrough
+	default:
+		slow = 0
+	}
+	apart := s.skew().Abs() > skewWarn
+	if apart && !skewed {
+		s.opts.Tell(Skewed)
+	}
+	return slow, apart
+}
+
+// skew is by how much store time is ahead of this node's wall clock.
+func (s *remote) skew() time.Duration { return time.Duration(s.clock.ahead()) * time.Microsecond }
 
 func (s *remote) hurrySweep() {
 	select {

@@ -66,6 +66,9 @@ func (s *Store) Provision(ctx caddy.Context) error {
 	if err := s.check(); err != nil {
 		return fmt.Errorf("store valkey: %w", err)
 	}
+	if err := gatehouse.RegisterMetrics(ctx, gauges()...); err != nil {
+		return err
+	}
 	password, err := caddy.NewReplacer().ReplaceOrErr(s.Password, true, true)
 	if err != nil {
 		return fmt.Errorf("store valkey: password: %w", err)
@@ -157,7 +160,11 @@ func (s *Store) OpenStore(_ string, keys *keyring.Ring, bus *event.Bus) (store.S
 	if bus != nil {
 		o.Node, o.Tell = says(), func(n Notice) { tell(bus, n) }
 	}
-	return Open(ctx, o)
+	st, err := Open(ctx, o)
+	if err == nil && bus != nil {
+		opened.Store(st.(*remote))
+	}
+	return st, err
 }
 
 // OpenToMove implements gatehouse.StoreMover.
@@ -187,6 +194,12 @@ func tell(bus *event.Bus, n Notice) {
 		bus.Publish(event.Event{Kind: event.StoreAlone, Detail: "nothing was heard of other gateways for the grace: whom this gateway knows is let in no more until the store answers"})
 	case Joined:
 		bus.Publish(event.Event{Kind: event.StoreJoined, Detail: "the feed of changes is back, and everything is read anew"})
+	case Slow:
+		bus.Publish(event.Event{Kind: event.StoreSlow, Detail: "the server takes more than 50 ms to answer: logins and other changes wait for it"})
+	case Brisk:
+		bus.Publish(event.Event{Kind: event.StoreBrisk, Detail: "the server answers soon again"})
+	case Skewed:
+		bus.Publish(event.Event{Kind: event.StoreSkewed, Detail: "this gateway's clock and the store's are more than a minute apart: lengths of time are kept, but what is compared with other clocks is wrong"})
 	case Refused:
 		bus.Publish(event.Event{Kind: event.StoreRefused, Detail: "the store is of another version's, or is being moved: this gateway writes nothing to it; `gatehouse status` says which"})
 	case Emptied:

@@ -43,7 +43,8 @@ type Options struct {
 	// Tell is told what an operator should know; it may be nil. It must not call the store.
 	Tell func(Notice)
 
-	mover bool // the store is opened to be moved
+	mover bool             // the store is opened to be moved
+	wall  func() time.Time // this node's wall clock; nil: the machine's
 }
 
 // Notice is something about the store that an operator should know.
@@ -59,6 +60,12 @@ const (
 	Joined Notice = "joined"
 	// Emptied: the server has lost what it held. Everybody logs in anew; bans are lost.
 	Emptied Notice = "emptied"
+	// Slow: the server has taken longer than slowAnswer for each of the last slowBeats beats. Until Brisk.
+	Slow Notice = "slow"
+	// Brisk: it answers soon again.
+	Brisk Notice = "brisk"
+	// Skewed: store time and this node's wall clock are more than a minute apart; told again when they were not meanwhile.
+	Skewed Notice = "skewed"
 	// Refused: what is on the server is of another schema, or is being moved: this node may not write to it.
 	Refused Notice = "refused"
 )
@@ -92,6 +99,7 @@ type remote struct {
 	cut     atomic.Pointer[func()]       // cuts the feed, so that it begins anew
 	down    atomic.Pointer[error]        // what the heart met last; nil: it went well
 	beaten  atomic.Pointer[time.Time]    // when the server last answered a beat
+	took    atomic.Int64                 // nanoseconds that the last answer to a beat took
 	nodes   atomic.Pointer[[]store.Node] // as of the last beat
 	kick    chan struct{}                // capacity 1: a reader met an expired item
 	done    context.Context              // ends with Close
@@ -122,6 +130,9 @@ func Open(ctx context.Context, o Options) (store.Store, error) {
 		Feed: store.NewFeed(), client: client, opts: o, clock: newClock(),
 		prefix: []string{"{gatehouse:" + o.Name + "}:"}, node: rand.Text(),
 		kick: make(chan struct{}, 1),
+	}
+	if o.wall != nil {
+		s.clock.wallIs = o.wall
 	}
 	if o.mover {
 		s.node = mover + s.node
@@ -232,7 +243,7 @@ func (s *remote) Health(ctx context.Context) error {
 	if !s.feeding.Load() {
 		return fmt.Errorf("%w: no feed of changes", store.ErrDown)
 	}
-	if d := time.Duration(s.clock.ahead()) * time.Microsecond; d.Abs() > time.Minute {
+	if d := s.skew(); d.Abs() > skewWarn {
 		return fmt.Errorf("%w: this node's differs from the store's by %v", store.ErrClock, d.Round(time.Second))
 	}
 	return nil
