@@ -20,10 +20,11 @@ import (
 type redis struct {
 	t    testing.TB
 	dir  string
+	also []string // further arguments
 	proc *process
 }
 
-func startRedis(t testing.TB) *redis {
+func startRedis(t testing.TB, also ...string) *redis {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatal("redis-server is missing: run testenv/install.sh")
@@ -32,7 +33,7 @@ func startRedis(t testing.TB) *redis {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &redis{t: t, dir: dir}
+	r := &redis{t: t, dir: dir, also: also}
 	t.Cleanup(func() {
 		r.kill9()
 		_ = os.RemoveAll(dir)
@@ -46,7 +47,7 @@ func (r *redis) socket() string { return filepath.Join(r.dir, "s") }
 func (r *redis) start() {
 	r.t.Helper()
 	args := []string{"--port", "0", "--unixsocket", r.socket(), "--dir", r.dir, "--save", "", "--appendonly", "yes", "--appendfsync", "always"}
-	p, err := startProcess("redis-server", args, []string{"PATH=" + os.Getenv("PATH")}, r.dir, filepath.Join(r.dir, "out"), filepath.Join(r.dir, "err"))
+	p, err := startProcess("redis-server", append(args, r.also...), []string{"PATH=" + os.Getenv("PATH")}, r.dir, filepath.Join(r.dir, "out"), filepath.Join(r.dir, "err"))
 	if err != nil {
 		r.t.Fatal(err)
 	}
