@@ -12,7 +12,7 @@ export GOFLAGS := $(shell $(GO) env GOFLAGS) -tags=no_fs_access
 LDFLAGS   = -s -w -X main.version=$(VERSION)
 DIST      = linux/amd64 linux/arm64
 
-.PHONY: help run build test race fuzz bench lint vet rules golden e2e crs attack soak dist clean FORCE
+.PHONY: help run build test race fuzz bench sim lint vet rules golden e2e crs attack soak dist clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -62,6 +62,10 @@ fuzz: ## every fuzz test for FUZZTIME (20s)
 bench: ## every benchmark whose name matches BENCH, and tables of what the WAF's prover saves
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 	$(GO) test -count=1 -timeout 30m -v -run '^Test(Ratios|ParsingAlone|HostileCost|ColdAutomata)$$' ./modules/waf -ratios
+
+sim: ## a thousand gateways that share limits, and what they and ten million sessions ask of one server: two minutes
+	$(GO) test -count=1 -timeout 20m -v -run '^TestManyGateways$$' ./modules/ratelimit -nodes 1000
+	$(GO) test -count=1 -timeout 20m -v -run '^TestScale$$' ./modules/stores/valkey -nodes 1000 -sessions 20000
 
 crs: ## CRS's own regression tests through the gateway; the last line counts
 	@log=$$(mktemp); code=0; $(GO) test -count=1 -v -timeout 20m -run '^TestCRS$$' ./testenv >$$log 2>&1 || code=$$?; \

@@ -20,6 +20,7 @@ type balancer struct {
 	ln      net.Listener
 	members []*member
 	turn    atomic.Uint64
+	every   time.Duration // between questions
 	end     chan struct{}
 	running sync.WaitGroup
 }
@@ -29,14 +30,12 @@ type member struct {
 	ready   atomic.Bool
 }
 
-const balancerAsks = 100 * time.Millisecond
-
 // startBalancer listens at 127.0.0.1, on the port that all gateways have on addresses of their own. It returns the gateway that its
 // clients see.
-func startBalancer(t *testing.T, gateways []*gateway) (*balancer, *gateway) {
+func startBalancer(t *testing.T, every time.Duration, gateways []*gateway) (*balancer, *gateway) {
 	t.Helper()
 	front := &gateway{ip: "127.0.0.1", port: gateways[0].port, env: gateways[0].env, secrets: map[string]bool{}}
-	b := &balancer{end: make(chan struct{})}
+	b := &balancer{every: every, end: make(chan struct{})}
 	for _, g := range gateways {
 		b.members = append(b.members, &member{address: g.addr()})
 	}
@@ -91,7 +90,7 @@ func (b *balancer) ask(m *member) {
 		select {
 		case <-b.end:
 			return
-		case <-time.After(balancerAsks):
+		case <-time.After(b.every):
 		}
 	}
 }
@@ -128,7 +127,8 @@ func TestClusterRolls(t *testing.T) {
 	t.Parallel()
 	be, r := startBackend(t), startRedis(t)
 	g := startClusterWith(t, 3, r, config{Backend: be.Listen, Global: "\tshutdown_delay 3s\n"})
-	_, front := startBalancer(t, g)
+	const every = 100 * time.Millisecond
+	_, front := startBalancer(t, every, g)
 	const user, password = "alice", "two cranes over a tin roof"
 	alice := g[2].newUser(t, user, password) // the one that started last has the set-up link
 	out := front.stranger(t)
@@ -149,7 +149,7 @@ func TestClusterRolls(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("gateway %d stopped in %v and was back in %v", i, stopped, time.Since(begin)-stopped)
-		time.Sleep(5 * balancerAsks) // as whoever rolls waits until the balancer has it again
+		time.Sleep(5 * every) // as whoever rolls waits until the balancer has it again
 	}
 	during.end()
 	during.report(t, "while all gateways were restarted, one after the other")

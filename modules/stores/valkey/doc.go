@@ -37,6 +37,6 @@
 //
 // # Cost
 //
-// Get: one round trip. A write: one round trip and some 30 µs of the server. Each node: two connections for the feed and
-// the rest, and one beat a second.
+// Get: one round trip. A write: one round trip, 0.17 ms of the server's thread on a busy machine, and 6.5 µs for each node that listens. Each
+// node: two connections for the feed and the rest, and one beat a second (decisions/0026 has what a thousand come to).
 package valkey

@@ -99,6 +99,7 @@ type remote struct {
 	cut     atomic.Pointer[func()]       // cuts the feed, so that it begins anew
 	down    atomic.Pointer[error]        // what the heart met last; nil: it went well
 	beaten  atomic.Pointer[time.Time]    // when the server last answered a beat
+	beats   atomic.Uint64                // that might have asked who is there
 	took    atomic.Int64                 // nanoseconds that the last answer to a beat took
 	nodes   atomic.Pointer[[]store.Node] // as of the last beat
 	kick    chan struct{}                // capacity 1: a reader met an expired item

@@ -1,5 +1,6 @@
 -- ARGV: what the node says of itself, how long it may be silent (microseconds), the sealed key of the store for when there is
--- none, and a name for it. Returns how far the feed has come, the store's key and name, and all nodes that are not silent.
+-- none, a name for it, and whether to say who is there. Returns how far the feed has come, the store's key and name, and all nodes that
+-- are not silent.
 local t = now()
 redis.call('SETNX', P .. 'schema', SCHEMA)
 redis.call('SETNX', P .. 'key', ARGV[5])
@@ -10,8 +11,8 @@ if moving and string.sub(moving, 1, #ARGV[2]) == ARGV[2] then -- it is this node
   redis.call('SET', P .. 'moving', ARGV[2] .. ' ' .. text(t) .. string.match(moving, ' %a+$'), 'KEEPTTL')
   if string.match(moving, ' from$') then redis.call('PEXPIRE', P .. 'moving', 30000) end
 end
-local nodes = redis.call('HGETALL', P .. 'nodes')
-local said = {}
+local said, nodes = {}, {}
+if ARGV[7] == '1' then nodes = redis.call('HGETALL', P .. 'nodes') end
 for i = 1, #nodes, 2 do
   if tonumber(string.match(nodes[i + 1], '^%d+')) < t - tonumber(ARGV[4]) then
     redis.call('HDEL', P .. 'nodes', nodes[i])
