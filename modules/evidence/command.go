@@ -33,6 +33,12 @@ Run it on the gateway's machine, as its user or root: what it may not read there
 		CobraFunc: evidenceCommand,
 	})
 	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:      "doctor",
+		Usage:     "[--ca <file>] [--json]",
+		Short:     "Looks for what is commonly set up wrong with the running gateway; fails when something is",
+		CobraFunc: doctorCommand,
+	})
+	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:      "tls",
 		Usage:     "check <host[:port]>",
 		Short:     "Grades a listener of TLS; fails below A",
@@ -41,13 +47,9 @@ Run it on the gateway's machine, as its user or root: what it may not read there
 }
 
 func evidenceCommand(cmd *cobra.Command) {
-	gatehouse.AdminFlags(cmd)
+	probeFlags(cmd)
 	f := cmd.Flags()
-	f.String("connect", "", "host:port of the listener, if not as the configuration has it, on this machine")
-	f.String("http-port", "80", "The port at which plain HTTP must be refused")
-	f.String("ca", "", "A file with the authorities that clients trust, if not the system's")
 	f.String("echo", "", "A public path at which the application tells the headers it got")
-	f.StringArray("site", nil, "A host name of a site to probe, if not all; may be given again")
 	f.StringArray("statement", nil, "A statement that must hold whole ("+strings.Join(Statements, ", ")+"); may be given again")
 	f.String("format", "table", "How to write it: "+formatNames())
 	f.String("out", "", "The folder to make for a bundle, which the gateway signs")
@@ -208,4 +210,50 @@ func check(cmd *cobra.Command, dir string) error {
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "signed by %s at %s: %s\n%s: as they were\n", c.Origin, c.Made.Format("2006-01-02T15:04:05Z07:00"), c.Summary, strings.Join(c.Files, ", "))
 	return nil
+}
+
+// probeFlags say which listener is probed.
+func probeFlags(cmd *cobra.Command) {
+	gatehouse.AdminFlags(cmd)
+	f := cmd.Flags()
+	f.String("connect", "", "host:port of the listener, if not as the configuration has it, on this machine")
+	f.String("http-port", "80", "The port at which plain HTTP must be refused")
+	f.String("ca", "", "A file with the authorities that clients trust, if not the system's")
+	f.StringArray("site", nil, "A host name of a site to probe, if not all; may be given again")
+}
+
+func doctorCommand(cmd *cobra.Command) {
+	probeFlags(cmd)
+	asJSON := cmd.Flags().Bool("json", false, "Write it as JSON")
+	cmd.Args, cmd.SilenceUsage = cobra.NoArgs, true
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		r, err := prepare(cmd)
+		if err != nil {
+			return err
+		}
+		ctx := cmd.Context()
+		if ctx == nil {
+			ctx = context.Background()
+		}
+		advice, out, wrong := r.Diagnose(ctx), cmd.OutOrStdout(), 0
+		for _, a := range advice {
+			sign := "look at"
+			if a.Wrong {
+				wrong++
+				sign = "WRONG"
+			}
+			if !*asJSON {
+				fmt.Fprintf(out, "%s: %s\n  fix: %s\n", sign, a.What, a.Fix)
+			}
+		}
+		if *asJSON {
+			err = json.NewEncoder(out).Encode(advice)
+		} else if len(advice) == 0 {
+			fmt.Fprintln(out, "nothing found")
+		}
+		if err == nil && wrong > 0 {
+			err = fmt.Errorf("%d things are wrong", wrong)
+		}
+		return err
+	}
 }

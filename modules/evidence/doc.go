@@ -6,7 +6,7 @@
 // setting that it asks for, the probe that tries it from outside, the kinds of events that tell of it, and what frameworks call it.
 // gatehouse evidence reads the running configuration, probes the listener as a stranger would, counts what the audit log has, and writes a
 // report as a table, JSON, Markdown, a page, or rows of a questionnaire, in a folder that the gateway signs. gatehouse tls check grades any
-// listener of TLS.
+// listener of TLS. gatehouse doctor looks for what is commonly set up wrong.
 //
 // # Place
 //

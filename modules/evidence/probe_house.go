@@ -22,6 +22,8 @@ type record struct {
 	err    error
 	kinds  map[string]Count
 	idle   int // sessions that ended because nobody used them
+	// clients are the addresses that sessions began from; no more than two are kept.
+	clients map[string]bool
 }
 
 // Count says how many records of a kind there are, and of when the last is.
@@ -37,12 +39,15 @@ func (r *Run) log() *record {
 	if r.record != nil {
 		return r.record
 	}
-	found := &record{kinds: map[string]Count{}}
+	found := &record{kinds: map[string]Count{}, clients: map[string]bool{}}
 	found.report, found.err = chain.Verify(r.Facts.Audit, chain.VerifyOptions{Each: func(rec *chain.Record) error {
 		k := found.kinds[rec.Kind]
 		found.kinds[rec.Kind] = Count{k.Records + 1, rec.When()}
 		if rec.Kind == string(event.SessionEnded) && strings.HasPrefix(detailOf(rec), endedIdle) {
 			found.idle++
+		}
+		if rec.Kind == string(event.SessionCreated) && rec.Personal != nil && rec.Personal.Client != "" && len(found.clients) < 2 {
+			found.clients[rec.Personal.Client] = true
 		}
 		return nil
 	}})

@@ -42,24 +42,30 @@ func sockets(proc string, pid int, tables ...string) (all []socket, err error) {
 		return nil, fmt.Errorf("the sockets of process %d cannot be read", pid)
 	}
 	for _, table := range tables {
-		f, err := os.Open(filepath.Join(proc, strconv.Itoa(pid), "net", table))
-		if err != nil {
-			continue // a kernel without IPv6
-		}
-		for lines := bufio.NewScanner(f); lines.Scan(); {
-			fields := strings.Fields(lines.Text())
-			if len(fields) < 10 || !own[fields[9]] {
-				continue
-			}
-			local, errLocal := kernelAddress(fields[1])
-			remote, errRemote := kernelAddress(fields[2])
-			if errLocal == nil && errRemote == nil {
-				all = append(all, socket{local, remote, fields[3]})
-			}
-		}
-		_ = f.Close() // it was only read
+		all = append(all, readSockets(filepath.Join(proc, strconv.Itoa(pid), "net", table), own)...)
 	}
 	return all, nil
+}
+
+// readSockets returns those of a table of the kernel's, by the inodes that are meant; nil: all. There is none for a kernel without IPv6.
+func readSockets(table string, inodes map[string]bool) (all []socket) {
+	f, err := os.Open(table)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 10 || inodes != nil && !inodes[fields[9]] {
+			continue
+		}
+		local, errLocal := kernelAddress(fields[1])
+		remote, errRemote := kernelAddress(fields[2])
+		if errLocal == nil && errRemote == nil {
+			all = append(all, socket{local, remote, fields[3]})
+		}
+	}
+	return all
 }
 
 // kernelAddress reads an address as /proc/net/tcp has it: words of 32 bits in the machine's order, which is little-endian wherever
