@@ -92,6 +92,8 @@ var doors = map[string]string{
 
 	"evidence/tlscommand.go": "grades listeners on the command line",
 
+	"admit/contact.go": "serves security.txt, and tells before it expires",
+
 	"authn/flow.go": "knows the portal's prefix, which the house owns",
 }
 

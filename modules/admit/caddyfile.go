@@ -28,6 +28,14 @@ import (
 //	}
 //	cors backend
 //	cross_site <path...>
+//	security_txt [<file>] {
+//		contact         <address...>
+//		expires         <day>
+//		policy          <address>
+//		encryption      <address>
+//		acknowledgments <address>
+//		languages       <language...>
+//	}
 //
 // A path is exact (/callback) or a subtree (/saml/*).
 func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
@@ -69,6 +77,8 @@ func (h *Handler) Option(d *caddyfile.Dispenser) (bool, error) {
 		return true, h.corsOption(d)
 	case "cross_site":
 		return true, h.crossSiteOption(d)
+	case "security_txt":
+		return true, h.securityOption(d)
 	default:
 		return false, nil
 	}
@@ -138,6 +148,39 @@ func (h *Handler) crossSiteOption(d *caddyfile.Dispenser) error {
 			return d.Errf("cross_site: %v", err)
 		}
 		h.CrossSite = append(h.CrossSite, p)
+	}
+	return nil
+}
+
+func (h *Handler) securityOption(d *caddyfile.Dispenser) error {
+	if h.SecurityTxt != nil {
+		return d.Err("security_txt: it stands here twice: put everything into one")
+	}
+	h.SecurityTxt = new(SecurityTxt)
+	s := h.SecurityTxt
+	if d.NextArg() {
+		s.File = d.Val()
+	}
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		word, args := d.Val(), d.RemainingArgs()
+		list, one := map[string]*[]string{"contact": &s.Contact, "languages": &s.Languages}[word],
+			map[string]*string{"expires": &s.Expires, "policy": &s.Policy, "encryption": &s.Encryption, "acknowledgments": &s.Acknowledgments}[word]
+		switch {
+		case list == nil && one == nil:
+			return d.Errf("unknown word %q in security_txt: the words are contact, expires, policy, encryption, acknowledgments, languages", word)
+		case len(args) == 0 || one != nil && len(args) > 1:
+			return d.ArgErr()
+		case one != nil:
+			*one = args[0]
+		default:
+			*list = append(*list, args...)
+		}
+	}
+	if s.File == "" && len(s.Contact) == 0 && s.Expires == "" {
+		return d.Err("security_txt: write `security_txt <file>`, or a block with contact and expires")
 	}
 	return nil
 }

@@ -6,7 +6,8 @@
 // One request id, one client address, one path; a request head cleaned of whatever could pass for the gateway's own
 // word; HSTS on every answer. Afterwards it renders what a room decided, as the only one that does, and writes the
 // access-log line, the event and the metric. It answers preflights for the site, lets scripts of named origins read
-// answers (cors.go), and keeps pages of other sites from acting in a person's name (shield.go).
+// answers (cors.go), and keeps pages of other sites from acting in a person's name (shield.go). Where the site says so it serves
+// security.txt, to everybody (RFC 9116).
 //
 // # Place
 //

@@ -52,6 +52,8 @@ type Handler struct {
 	CORSBackend bool `json:"cors_backend,omitempty"`
 	// Paths that pages of other sites may send forms to: payment callbacks, SAML consumers.
 	CrossSite []reqpath.Pattern `json:"cross_site,omitempty"`
+	// Whom to tell of vulnerabilities, at /.well-known/security.txt. Default: the application answers there.
+	SecurityTxt *SecurityTxt `json:"security_txt,omitempty"`
 	// Where the site's directive stands, for error messages: file:line.
 	Source string `json:"source,omitempty"`
 	// Version of the site's configuration, for the record: the Caddyfile's directive fills it in.
@@ -64,6 +66,9 @@ type Handler struct {
 	named  origins
 	allow  string
 	log    accessLog
+
+	contact []byte      // security.txt; nil: it is the application's
+	expiry  *time.Timer // tells before contact expires; nil: there is none
 }
 
 // CaddyModule returns the Caddy module information.
@@ -124,7 +129,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.paths = reqpath.Options{AllowEncodedSlash: h.EncodedSlashes, AllowEmptySegments: h.EmptySegments}
 	h.allow = strings.Join(append(slices.Clone(methods), h.Methods...), ", ")
 	h.log = newAccessLog(house, h.site.Name)
-	return nil
+	return h.openSecurityTxt(house, where)
 }
 
 // Gates implements [gatehouse.Gate].
@@ -224,6 +229,9 @@ func (h *Handler) run(w *writer, r *http.Request, req *gatehouse.Request, next c
 	}
 	if gatehouse.IsPreflight(r) && !h.CORSBackend {
 		return h.preflight(w, r, req)
+	}
+	if h.contact != nil && req.Path.Decoded == securityPath {
+		return h.showSecurityTxt(w, r, req)
 	}
 	return next.ServeHTTP(w, r)
 }

@@ -37,7 +37,7 @@ func init() {
 // words are the site directive's options, for the error that names them.
 var words = []string{
 	"allow", "deny", "public", "route", "forward", "waf", "insecure_waf_off", "insecure_waf_fail_open", "name", "encoded_slashes", "empty_segments", "methods", "keep_header", "max_headers",
-	"cors", "cross_site", "session", "background", "api", "api_key_header", "api_key_forward", "device_pairing", "client_certificates", "tenant", "mfa", "rate_limit", "max_concurrent", "policy_tests", "policy_shadow",
+	"cors", "cross_site", "security_txt", "session", "background", "api", "api_key_header", "api_key_forward", "device_pairing", "client_certificates", "tenant", "mfa", "rate_limit", "max_concurrent", "policy_tests", "policy_shadow",
 }
 
 // site is the directive while it is read: one configuration for each room of the row.
@@ -98,6 +98,11 @@ type site struct {
 //		}
 //		cors backend
 //		cross_site <path...>
+//		security_txt [<file>] {
+//			contact <address...>
+//			expires <day>
+//			...
+//		}
 //		session {
 //			idle <duration>
 //			...

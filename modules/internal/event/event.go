@@ -133,6 +133,7 @@ const (
 	PersonExported      Kind = "privacy.exported"         // what is kept of a person is handed out to User, as soon as this is on record
 	PayloadApproved     Kind = "payload.approved"         // somebody agrees that User reveals the matched data of a request
 	PayloadRevealed     Kind = "payload.revealed"         // it is handed out to User, as soon as this is on record; Detail says why
+	SecurityTxtOld      Kind = "security_txt.expiring"    // Detail says whose, and when it expires
 	BackupMade          Kind = "backup.made"              // Attrs have its file, SHA-256, size and counts
 	BackupFailed        Kind = "backup.failed"            // Detail says why; the one before is still there
 	BackupVerified      Kind = "backup.verified"          // it was restored into a scratch directory, and all was there; Attrs as of backup.made
