@@ -362,7 +362,7 @@ func TestWhoMintsCapabilities(t *testing.T) {
 var writers = map[string]string{
 	"ID": "modules/admit", "Run": "modules/admit", "ClientIP": "modules/admit", "Path": "modules/admit", "Site": "modules/admit",
 	"Start": "modules/admit", "Navigation": "modules/admit", "Connection": "modules/admit", "Certificate": "modules/clientcert", "WAF": "modules/waf", "Inspected": "modules/waf",
-	"Identity": "modules/authn", "Challenger": "modules/authn", "Device": "modules/verify", "Grant": "modules/authz", "Granted": "modules/authz",
+	"Identity": "modules/authn", "Challenger": "modules/authn", "Device": "modules/verify", "Grant": "modules/authz", "Granted": "modules/authz", "Audited": "modules/authz",
 }
 
 func TestOneWriterPerField(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 // ownDisk is a gateway whose audit log is on a file system of its own, which mount mounts.
 func ownDisk(t *testing.T, be string, mount func(*gateway) error) *gateway {
 	t.Helper()
-	g, err := newGateway(gatehouseBin(t), config{Backend: be})
+	g, err := newGateway(gatehouseBin(t), config{Backend: be, Site: auditedSite})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +109,9 @@ func (b *bans) down(t *testing.T, user *client) {
 			t.Errorf("who is logged in is not served: status %d", a.Status)
 		}
 	}
+	if a := user.get(t, "/slow?ms=0"); a.refusedAs("unavailable", http.StatusServiceUnavailable) != nil {
+		t.Errorf("a request that must be on record first: status %d %s", a.Status, a.Body)
+	}
 	if a := b.g.stranger(t).get(t, "/whoami"); a.Status == http.StatusOK {
 		t.Error("a stranger is served what staff may see")
 	}
@@ -128,6 +131,9 @@ func (b *bans) down(t *testing.T, user *client) {
 func (b *bans) upAgain(t *testing.T, user *client) {
 	t.Helper()
 	eventually(t, readyIn, "administrators may act again", func() bool { return b.one(t) == http.StatusOK })
+	if a := user.get(t, "/slow?ms=0"); a.Status != http.StatusOK {
+		t.Errorf("a request that goes on record first: status %d", a.Status)
+	}
 	eventually(t, logSoonIn, "the event audit.resumed", func() bool {
 		lines, err := b.g.lines(`"audit.resumed"`)
 		return err == nil && len(lines) > 0

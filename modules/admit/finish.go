@@ -44,77 +44,78 @@ func (l accessLog) write(w *writer, r *http.Request, req *gatehouse.Request, v v
 	if v.Given() && !w.told {
 		l.publish(event.RequestRefused, req, r, v, status)
 	}
-	if kind := req.Watched(); kind != "" {
+	for _, kind := range req.Watched() {
 		l.publish(kind, req, r, v, status)
 	}
-	l.tell(w, r, req, v, status, took)
-	line := l.logger.Check(zapcore.InfoLevel, "request")
-	if line == nil {
+	told, line := l.house.Ended(), l.logger.Check(zapcore.InfoLevel, "request")
+	if told == nil && line == nil {
 		return
 	}
+	e := ended(w, r, req, v, status, took)
+	if told != nil {
+		told(e)
+	}
+	if line != nil {
+		l.say(line, &e)
+	}
+}
+
+// say writes the line, which names nobody where the house wants that.
+func (l accessLog) say(line *zapcore.CheckedEntry, e *event.Ended) {
+	client, veiled := l.house.Veil(e)
 	fields := make([]zap.Field, 0, 28)
 	fields = append(fields,
-		zap.String("request_id", req.ID),
+		zap.String("request_id", e.RequestID),
 		zap.String("site", l.site),
-		zap.String("host", event.Clip(r.Host, 255)),
-		zap.Stringer("client_ip", req.ClientIP),
-		zap.String("proto", r.Proto),
-		zap.String("method", event.Clip(r.Method, 32)),
-		zap.String("path", loggedPath(r, req)),
-		zap.Int("status", status),
-		zap.Int64("bytes", w.bytes),
-		zap.Float64("duration_ms", milliseconds(took)),
+		zap.String("host", e.Host),
 	)
-	if req.Inspected > 0 {
-		fields = append(fields, zap.Float64("waf_ms", milliseconds(req.Inspected)))
+	fields = gatehouse.AppendClient(fields, e.ClientIP, client, veiled)
+	fields = append(fields,
+		zap.String("proto", e.Proto),
+		zap.String("method", e.Method),
+		zap.String("path", e.Path),
+		zap.Int("status", e.Status),
+		zap.Int64("bytes", e.Bytes),
+		zap.Float64("duration_ms", milliseconds(e.Duration)),
+	)
+	if e.WAF > 0 {
+		fields = append(fields, zap.Float64("waf_ms", milliseconds(e.WAF)))
 	}
-	if upstream, ok := upstreamTime(r); ok {
-		fields = append(fields, zap.Float64("upstream_ms", upstream))
+	if e.Upstream > 0 {
+		fields = append(fields, zap.Float64("upstream_ms", milliseconds(e.Upstream)))
 	}
-	if user := req.Identity.Name(); user != "" {
-		fields = append(fields, zap.String("user", user), zap.String("session", req.Identity.Session()))
-	}
-	if rule := req.Grant.Rule(); rule != "" {
-		fields = append(fields, zap.String("grant", rule))
-	}
-	if req.Site != nil && req.Site.Version != "" {
-		fields = append(fields, zap.String("policy", req.Site.Version))
-	}
-	if trace := traceID(r.Header["Traceparent"]); trace != "" {
-		fields = append(fields, zap.String("trace_id", trace))
-	}
-	if v.Given() {
-		fields = append(fields, zap.String("reason", string(v.Reason)))
-		if v.Detail != "" {
-			fields = append(fields, zap.String("detail", event.Clip(v.Detail, 512)))
+	text := func(key, value string) {
+		if value != "" {
+			fields = append(fields, zap.String(key, value))
 		}
 	}
-	for _, a := range req.Notes() {
+	text("user", e.User)
+	if e.User != "" {
+		fields = append(fields, zap.String("session", e.Session))
+	}
+	text("grant", e.Grant)
+	text("policy", e.Policy)
+	text("trace_id", e.TraceID)
+	text("reason", string(e.Reason))
+	text("detail", e.Detail)
+	for _, a := range e.Attrs {
 		fields = append(fields, zap.String(a.Key, a.Value))
 	}
-	if agent := r.UserAgent(); agent != "" {
-		fields = append(fields, zap.String("user_agent", event.Clip(agent, 256)))
-	}
+	text("user_agent", e.Agent)
 	line.Write(fields...)
 }
 
-// tell says to whom it may concern that the request has ended.
-func (l accessLog) tell(w *writer, r *http.Request, req *gatehouse.Request, v verdict.Verdict, status int, took time.Duration) {
-	told := l.house.Ended()
-	if told == nil {
-		return
-	}
-	a := event.Ended{
+// ended is what is known of the request.
+func ended(w *writer, r *http.Request, req *gatehouse.Request, v verdict.Verdict, status int, took time.Duration) event.Ended {
+	e := event.Ended{
 		Event: eventOf("", req, r, v, status), TraceID: traceID(r.Header["Traceparent"]), Host: event.Clip(r.Host, 255), Proto: r.Proto,
 		Agent: event.Clip(r.UserAgent(), 256), Grant: req.Grant.Rule(), Bytes: w.bytes, Duration: took, WAF: req.Inspected,
 	}
 	if req.Site != nil {
-		a.Policy = req.Site.Version
+		e.Policy = req.Site.Version
 	}
-	if ms, ok := upstreamTime(r); ok {
-		a.Upstream = time.Duration(ms * float64(time.Millisecond))
-	}
-	told(a)
+	e.Upstream = upstreamTime(r)
+	return e
 }
 
 func eventOf(kind event.Kind, req *gatehouse.Request, r *http.Request, v verdict.Verdict, status int) event.Event {
@@ -130,6 +131,9 @@ func (l accessLog) publish(kind event.Kind, req *gatehouse.Request, r *http.Requ
 		return // the access log still says it
 	}
 	e := eventOf(kind, req, r, v, status)
+	if kind == event.RouteAnswered {
+		e.Attrs = append(slices.Clone(e.Attrs), event.Attr{Key: "route", Value: req.Audited})
+	}
 	if rule := req.Grant.Rule(); rule != "" {
 		e.Attrs = append(slices.Clone(e.Attrs), event.Attr{Key: "grant", Value: rule})
 	}
@@ -147,15 +151,15 @@ func loggedPath(r *http.Request, req *gatehouse.Request) string {
 	return event.Clip(path, 1024)
 }
 
-// upstreamTime is how long the backend took to begin its answer.
-func upstreamTime(r *http.Request) (float64, bool) {
+// upstreamTime is how long the backend took to begin its answer; 0 if it was not asked.
+func upstreamTime(r *http.Request) time.Duration {
 	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
-		return 0, false
+		return 0
 	}
 	v, _ := repl.Get("http.reverse_proxy.upstream.latency")
-	d, ok := v.(time.Duration)
-	return milliseconds(d), ok
+	d, _ := v.(time.Duration)
+	return d
 }
 
 // traceID is the trace that the client says the request is part of (W3C Trace Context), or "".

@@ -90,6 +90,7 @@ func (q Query) MatchesLine(text []byte) bool {
 	var line struct {
 		TS      any    `json:"ts"`
 		Client  string `json:"client_ip"`
+		Key     string `json:"client_key"` // in its place, where lines name nobody
 		User    string `json:"user"`
 		Session string `json:"session"`
 		Request string `json:"request_id"`
@@ -104,7 +105,7 @@ func (q Query) MatchesLine(text []byte) bool {
 	case string:
 		when, _ = time.Parse("2006-01-02T15:04:05.999999999Z07:00", ts)
 	}
-	return (when.IsZero() || q.during(when)) && (q.User == "" || line.User == q.User) && (q.Client == "" || line.Client == q.Client) &&
+	return (when.IsZero() || q.during(when)) && (q.User == "" || line.User == q.User) && (q.Client == "" || line.Client == q.Client || line.Key == q.Client) &&
 		(q.Session == "" || line.Session == q.Session) && (q.Request == "" || line.Request == q.Request)
 }
 

@@ -103,6 +103,22 @@ func (s *Settings) StartRoom(_ *gatehouse.App, state *gatehouse.State) error {
 	return nil
 }
 
+// Remains implements gatehouse.Remainer.
+func (s *Settings) Remains(app *gatehouse.App, tenant string, now time.Time) (all []string) {
+	for _, l := range s.Logs {
+		files, err := retain.Family{File: l.File}.Files()
+		if err == nil && len(files) == 0 {
+			continue
+		}
+		days := int(time.Duration(l.Keep).Hours() / 24)
+		all = append(all, fmt.Sprintf("lines of %s, %s, until %d days after the file that is written now is rolled", l.File, app.LocalLogsAs(tenant), days))
+	}
+	if len(s.Logs) == 0 {
+		all = append(all, app.OtherLogs(tenant))
+	}
+	return all
+}
+
 // within reports whether the path is the directory, or in it.
 func within(dir, path string) bool {
 	rel, err := filepath.Rel(dir, path)
@@ -112,6 +128,7 @@ func within(dir, path string) bool {
 var (
 	_ caddy.Provisioner     = (*Settings)(nil)
 	_ gatehouse.RoomStarter = (*Settings)(nil)
+	_ gatehouse.Remainer    = (*Settings)(nil)
 )
 
 // status is what the running gateway says of its record.

@@ -94,7 +94,7 @@ func (s *Story) writeRequest(w io.Writer) {
 	if user := text(r, "user"); user != "" {
 		who = user + prefixed(", session ", text(r, "session"))
 	}
-	fmt.Fprintf(w, "who      %s, from %v%s\n", who, r["client_ip"], prefixed(", with ", text(r, "user_agent")))
+	fmt.Fprintf(w, "who      %s, from %s%s\n", who, client(r), prefixed(", with ", text(r, "user_agent")))
 	fmt.Fprintf(w, "policy   site %v%s%s\n", r["site"], prefixed(", version ", text(r, "policy")), prefixed(", allowed by ", text(r, "grant")))
 	if waf := facts(r, "waf_score", "waf_rules", "waf_message", "waf_matched", "waf_mode", "waf_route", "waf_skipped", "waf_failed_open",
 		"waf_response", "waf_response_rules", "waf_response_score"); waf != "" {
@@ -104,6 +104,14 @@ func (s *Story) writeRequest(w io.Writer) {
 	if trace := text(r, "trace_id"); trace != "" {
 		fmt.Fprintf(w, "trace    %s\n", trace)
 	}
+}
+
+// client is the address that a line has, or its pseudonym and network.
+func client(line map[string]any) string {
+	if key := text(line, "client_key"); key != "" {
+		return key + prefixed(" in ", text(line, "client_net"))
+	}
+	return text(line, "client_ip")
 }
 
 // split says where the time went.
@@ -131,7 +139,10 @@ func (s *Story) next(id string) string {
 	case verdict.VerifyRequired, verdict.VerifyDenied:
 		return "gatehouse verify list shows what is held; gatehouse verify approve lets it through"
 	case verdict.Banned:
-		return fmt.Sprintf("gatehouse ban check %v", s.Request["client_ip"])
+		if address := text(s.Request, "client_ip"); address != "" {
+			return "gatehouse ban check " + address
+		}
+		return "gatehouse ban list, and gatehouse ban check with the address that the client says"
 	case verdict.UpstreamDown, verdict.UpstreamTimeout, verdict.UpstreamRejected:
 		return "look at the application"
 	case verdict.Unavailable:

@@ -18,6 +18,9 @@ type Route struct {
 	// What happens here matters: only rules that name who may are accepted, and each request is marked in the log
 	// (control CAL-05).
 	Sensitive bool `json:"sensitive,omitempty"`
+	// Who asks for what here is on record before the application hears of it, or it does not; what came of it afterwards
+	// (control CER-12).
+	Audit bool `json:"audit,omitempty"`
 }
 
 // Policy is what a site allows. The zero Policy allows nobody anything. A rule that denies wins over all that allow.

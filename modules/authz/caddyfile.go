@@ -18,6 +18,7 @@ import (
 //		allow ...
 //		deny ...
 //		sensitive
+//		audit
 //		mfa ...
 //	}
 //	policy_tests <file...>
@@ -121,12 +122,16 @@ func (p *Policy) routeOption(d *caddyfile.Dispenser) error {
 			if route.Sensitive = true; d.NextArg() {
 				err = d.ArgErr()
 			}
+		case "audit":
+			if route.Audit = true; d.NextArg() {
+				err = d.ArgErr()
+			}
 		case "mfa":
 			var o Obligation
 			err = o.option(d)
 			route.Require = append(route.Require, o)
 		default:
-			err = d.Errf("unknown word %q in a route: the words are allow, deny, sensitive, mfa", d.Val())
+			err = d.Errf("unknown word %q in a route: the words are allow, deny, sensitive, audit, mfa", d.Val())
 		}
 		if err != nil {
 			return err

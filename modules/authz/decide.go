@@ -148,7 +148,11 @@ func (p *program) decide(q *Query) Decision {
 		d.Part = p.routes[at.within.at(0)].name
 	}
 	for n := range at.within.n {
-		d.Sensitive = d.Sensitive || p.routes[at.within.at(n)].sensitive
+		r := &p.routes[at.within.at(n)]
+		d.Sensitive = d.Sensitive || r.sensitive
+		if r.audit && d.Audited == "" {
+			d.Audited = r.name
+		}
 	}
 	if l := p.denied(q, &f, &at); l != nil {
 		d.Rule, d.LoginHelps = l.label, l.who && !q.Who.Known()

@@ -11,7 +11,8 @@ import (
 // Rule names what allowed it, or what refused it, for logs; [Decision.Reasons] says why, in full. Part is the innermost
 // route that the path could be in, or the site. Obligations are what an allowed request must meet besides, before it passes;
 // the slice is the policy's own and must not be changed. LoginHelps says of a refusal that there is somebody who would be let
-// in. Until is when what allowed it ends by itself; zero: never. Sensitive says that the path is in a part that is marked so.
+// in. Until is when what allowed it ends by itself; zero: never. Sensitive says that the path is in a part that is marked so,
+// Audited the innermost part whose requests go on record first.
 type Decision struct {
 	Allowed     bool
 	Rule        string
@@ -19,6 +20,7 @@ type Decision struct {
 	Obligations []Obligation
 	LoginHelps  bool
 	Sensitive   bool
+	Audited     string
 	Until       time.Time
 
 	policy *program

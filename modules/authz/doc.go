@@ -15,7 +15,7 @@
 //
 // # Reads / Writes
 //
-// Reads Request.Path, Identity, Challenger, ClientIP, Start, Site. Writes Request.Grant and Granted. Reads the bucket support,
+// Reads Request.Path, Identity, Challenger, ClientIP, Start, Site. Writes Request.Grant, Granted and Audited. Reads the bucket support,
 // whose foundation keeps it. Store buckets access_review
 // (sealed) and access_review.alerted.
 //

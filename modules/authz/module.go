@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/reqpath"
 	"gatehouse.internal/modules/internal/running"
@@ -164,6 +165,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	if d.Sensitive {
 		req.Note("sensitive", d.Part)
+	}
+	if req.Audited = d.Audited; d.Audited != "" {
+		req.Watch(event.RouteAnswered)
 	}
 	if !d.Allowed {
 		return h.refuse(r, req, &d)

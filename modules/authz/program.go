@@ -37,6 +37,7 @@ type part struct {
 	own         []Obligation
 	required    []Obligation // own, those of the routes around it, and the site's
 	sensitive   bool
+	audit       bool
 }
 
 // line is a rule made ready.
@@ -97,7 +98,7 @@ func compile(p *Policy, families Families) (*program, error) {
 		if err != nil {
 			return nil, fmt.Errorf("route %s: %w", r.Path, err)
 		}
-		made.sensitive = r.Sensitive
+		made.sensitive, made.audit = r.Sensitive, r.Audit
 		c.routes = append(c.routes, made)
 	}
 	for i := range c.routes {

@@ -172,6 +172,9 @@ func use(house *gatehouse.App, desk *Desk) error {
 	}
 	logger := house.AccessLog().Named("ban")
 	r.log = func(line string) { logger.Info(line) }
+	if house.LocalLogs.Pseudonyms { // the event says it, and names nobody
+		r.log = func(string) {}
+	}
 	desk.Use(r)
 	atHandshake.Store(desk)
 	return nil

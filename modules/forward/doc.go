@@ -12,20 +12,21 @@
 //
 // # Reads / Writes
 //
-// Reads Request.Grant, Identity and Site. Writes none of Request's fields. No store keyspace.
+// Reads Request.Grant, Audited, Identity and Site. Writes none of Request's fields. No store keyspace.
 //
 // # Invariants
 //
-// Nothing passes without a Grant (I1). A header is either absent or the gateway's own (I2): it is deleted before it
+// Nothing passes without a Grant (I1), and nothing to an audited route that is not on record. A header is either absent or the gateway's own (I2): it is deleted before it
 // is set. No value holds a control character. Of the roles the backend is told those that the site names, and none with a
 // comma in it; what would not fit into a header is not told at all. The session cookie stays here.
 //
 // # Fails
 //
-// 500 internal without a Grant; 503 unavailable when an assertion cannot be signed.
+// 500 internal without a Grant; 503 unavailable when an assertion cannot be signed, or the record of an audited route be written.
 //
 // # Cost
 //
 // No store operation; one allocation per header. A signature (some 30 µs) a minute for each user of a site with
 // assertions, and its text as a sum for each request.
+// A request to an audited route waits for one fsync, shared with others.
 package forward

@@ -14,6 +14,7 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/cookie"
+	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -102,7 +103,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 			return req.Deny(verdict.Unavailable, err.Error())
 		}
 	}
+	if req.Audited != "" {
+		if err := h.putOnRecord(r, req); err != nil {
+			return req.Deny(verdict.Unavailable, "this route's requests go on record first, and they cannot: "+err.Error())
+		}
+	}
 	return next.ServeHTTP(w, r)
+}
+
+// putOnRecord returns when it is durable who asks for what: nothing of the request has reached the application yet, and nothing else
+// will refuse it. What became of it is told when it has ended.
+func (h *Handler) putOnRecord(r *http.Request, req *gatehouse.Request) error {
+	state, err := h.house.State()
+	if err != nil {
+		return err
+	}
+	e := req.Event(event.RouteRequested)
+	e.Method, e.Path = event.Clip(r.Method, 32), event.Clip(req.Path.Decoded, 1024)
+	e.Attrs = []event.Attr{{Key: "route", Value: req.Audited}, {Key: "grant", Value: req.Grant.Rule()}}
+	return state.Bus.Record(e)
 }
 
 // assert adds the signed assertion.

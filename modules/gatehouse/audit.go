@@ -224,7 +224,7 @@ func serveAudited(w http.ResponseWriter, r *http.Request, next caddy.AdminHandle
 	if err != nil {
 		return err
 	}
-	asked := askedFor(r, body)
+	asked := askedFor(r, body, inFull)
 	answer := answerTo(w, r)
 	asked.Attrs = append(asked.Attrs, answer.peer()...)
 	if err := state.Bus.Record(asked); err != nil {
@@ -252,8 +252,18 @@ var askedWords = []string{
 	"account", "hosts", "match", "by", "digest", "ticket", "approver", "sites", "file", "sha256",
 }
 
+// inFull completes the name of a person that an administrator asks something about, "" if it is none.
+var inFull = func(r *http.Request, text string) string { return "" }
+
+// InFull has f complete names of people without a provider in what is put on record of requests to the administration endpoint, so
+// that they are sealed with the person's key, too; it returns "" where it does not know. Only an init function calls it.
+func InFull(f func(r *http.Request, text string) string) { inFull = f }
+
+// aboutPerson are the words that say what nobody else's records may hold.
+var aboutPerson = []string{"email", "display_name"}
+
 // askedFor is the event that tells of a request to the administration endpoint.
-func askedFor(r *http.Request, body []byte) event.Event {
+func askedFor(r *http.Request, body []byte, inFull func(*http.Request, string) string) event.Event {
 	e := event.Event{
 		Time: time.Now(), Kind: event.AdminRequested, RequestID: auditedID(), Method: r.Method, Path: r.URL.Path,
 	}
@@ -269,6 +279,16 @@ func askedFor(r *http.Request, body []byte) event.Event {
 				text = string(raw)
 			}
 			said[name] = text
+		}
+	}
+	if name := said["user"]; name != "" && !strings.Contains(name, ":") {
+		said["user"] = cmp.Or(inFull(r, name), name)
+	}
+	if !strings.Contains(said["user"], ":") { // nobody's key seals them
+		for _, word := range aboutPerson {
+			if said[word] != "" {
+				said[word] = "(given)"
+			}
 		}
 	}
 	operator := cmp.Or(r.Header.Get(OperatorHeader), said["operator"], said["by"], "unknown")
@@ -306,6 +326,16 @@ var auditWritable = prometheus.NewGauge(prometheus.GaugeOpts{
 	Namespace: "gatehouse", Subsystem: "audit", Name: "writable",
 	Help: "1 while the audit log can be written. While it is 0, what administrators ask for is refused. Alert when it is.",
 })
+
+// keeps is how long records are kept.
+func (a *AuditLog) keeps() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.keep > 0 {
+		return a.keep
+	}
+	return chain.DefaultKeep
+}
 
 // Use says how long keys sign and records are kept; zero: the default.
 func (a *AuditLog) Use(epoch, keep time.Duration) {

@@ -19,6 +19,7 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseHouse) }
 //		state_dir <dir>
 //		keys file <path>
 //		store embedded [<file>]
+//		local_logs pseudonyms | clear [<tenant...>]
 //		waf_budget <size>
 //		insecure_http3
 //		session {
@@ -100,6 +101,8 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 			return d.Err("keys: write `keys file <path>`")
 		}
 		return oneArg(d, &app.KeysFile)
+	case "local_logs":
+		return app.LocalLogs.parse(d)
 	case "waf_budget":
 		return size(d, &app.WAFBudget)
 	case "insecure_http3":
@@ -132,7 +135,7 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 			return app.parseRoom(d, word)
 		}
 		if _, err := caddy.GetModule("gatehouse.identity_providers." + word); err != nil {
-			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, session, mfa, roles, tenant, ban, client_limits, verify, audit, alert, siem, privacy, backup, access_review, operators, insecure_http3, local, oidc, break_glass", word)
+			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, local_logs, session, mfa, roles, tenant, ban, client_limits, verify, audit, alert, siem, privacy, backup, access_review, operators, insecure_http3, local, oidc, break_glass", word)
 		}
 		raw, err := guest(d, "gatehouse.identity_providers.", word, "provider")
 		if err != nil {

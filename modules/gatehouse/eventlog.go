@@ -7,8 +7,9 @@ import (
 	"gatehouse.internal/modules/internal/event"
 )
 
-// newEventLog returns a bus subscriber that writes each event as one log line. Fields that do not apply are left out.
-func newEventLog(logger *zap.Logger) func(event.Event) {
+// newEventLog returns a bus subscriber that writes each event as one log line, which names nobody where the veil says so. Fields that
+// do not apply are left out.
+func newEventLog(logger *zap.Logger, veil func(*event.Ended) (string, bool)) func(event.Event) {
 	return func(e event.Event) {
 		level := zapcore.InfoLevel
 		switch e.Kind {
@@ -21,6 +22,9 @@ func newEventLog(logger *zap.Logger) func(event.Event) {
 		if line == nil {
 			return
 		}
+		said := event.Ended{Event: e}
+		client, veiled := veil(&said)
+		e = said.Event
 		fields := make([]zap.Field, 0, 16)
 		text := func(key, value string) {
 			if value != "" {
@@ -30,9 +34,7 @@ func newEventLog(logger *zap.Logger) func(event.Event) {
 		fields = append(fields, zap.Time("time", e.Time))
 		text("request_id", e.RequestID)
 		text("site", e.Site)
-		if e.ClientIP.IsValid() {
-			fields = append(fields, zap.Stringer("client_ip", e.ClientIP))
-		}
+		fields = AppendClient(fields, e.ClientIP, client, veiled)
 		text("user", e.User)
 		text("session", e.Session)
 		text("method", e.Method)

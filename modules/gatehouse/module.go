@@ -58,6 +58,9 @@ type App struct {
 	// connections that HTTP/2 has. Default: HTTP/1.1 and HTTP/2 alone.
 	InsecureHTTP3 bool `json:"insecure_http3,omitempty"`
 
+	// Whom the lines of the gateway's own log name.
+	LocalLogs LocalLogs `json:"local_logs,omitzero"`
+
 	// Names for sets of roles.
 	Roles Roles `json:"roles,omitzero"`
 
@@ -104,6 +107,7 @@ type App struct {
 	sites  []*Site // written while provisioning only
 
 	ended atomic.Pointer[func(event.Ended)]
+	veils atomic.Pointer[veils]
 	state atomic.Pointer[State]
 	mu    sync.Mutex
 	gone  bool // guarded by mu; the pool reference was given back
@@ -245,6 +249,9 @@ func (app *App) validate() error {
 	if err := app.factors.Open(app); err != nil {
 		return fmt.Errorf("mfa: %w", err)
 	}
+	if err := app.LocalLogs.validate(app); err != nil {
+		return err
+	}
 	names := map[string]bool{}
 	for _, p := range app.providers {
 		name := p.Name()
@@ -280,7 +287,12 @@ func (app *App) start() error {
 	if err != nil {
 		return err
 	}
-	app.events = state.Bus.Subscribe("log", 1024, newEventLog(app.logger.Named("events")))
+	if app.LocalLogs.Pseudonyms {
+		if _, err := app.MakePseudonyms(state); err != nil {
+			return fmt.Errorf("local_logs: %w", err)
+		}
+	}
+	app.events = state.Bus.Subscribe("log", 1024, newEventLog(app.logger.Named("events"), app.Veil))
 	for _, p := range app.providers {
 		if s, ok := p.(Starter); ok {
 			if err := s.Start(); err != nil {

@@ -37,7 +37,7 @@ func (app *App) Harden(ctx caddy.Context, onError json.RawMessage, unknown caddy
 	if app.hardened[srv] {
 		return hosts, nil
 	}
-	if err := errors.Join(checkTransport(srv), checkNeighbours(srv), app.withoutHTTP3(srv)); err != nil {
+	if err := errors.Join(checkTransport(srv), checkNeighbours(srv), app.LocalLogs.check(srv), app.withoutHTTP3(srv)); err != nil {
 		return nil, err
 	}
 	yes, no := true, false

@@ -20,7 +20,7 @@ const requestVar = "gatehouse.request"
 
 // Request is the one object that lives as long as a request does. Each field has one writer, kept by the
 // architecture test: ID, Run, ClientIP, Path, Site, Start, Navigation and Connection admit; Certificate clientcert; WAF and Inspected waf;
-// Identity and Challenger authn; Device verify; Grant and Granted authz. Everybody may read. It is used by one goroutine at a time, like the request itself.
+// Identity and Challenger authn; Device verify; Grant, Granted and Audited authz. Everybody may read. It is used by one goroutine at a time, like the request itself.
 type Request struct {
 	ID         string       // unique, unguessable, safe in headers and pages
 	Run        *running.Run // cuts it; r.Context() ends with it
@@ -43,10 +43,12 @@ type Request struct {
 	Grant   verdict.Grant
 	Granted []string // roles that the person holds here for a while, sorted, without those of their own
 
+	Audited string // the route whose requests go on record before they are forwarded; "" where they need not
+
 	verdict verdict.Verdict
 	instead verdict.Verdict // what a challenge to log in is answered with
 	attrs   []event.Attr
-	watched event.Kind
+	watched []event.Kind
 	probe   bool
 	cookies []string
 }
@@ -140,11 +142,15 @@ func (q *Request) Note(key, value string) {
 // Notes returns what was noted, in order. The slice must not be changed.
 func (q *Request) Notes() []event.Attr { return q.attrs }
 
-// Watch has an event of this kind published when the request has ended, whatever became of it.
-func (q *Request) Watch(kind event.Kind) { q.watched = kind }
+// Watch has an event of this kind published when the request has ended, whatever became of it. "" is none.
+func (q *Request) Watch(kind event.Kind) {
+	if kind != "" {
+		q.watched = append(q.watched, kind)
+	}
+}
 
-// Watched returns what Watch was told, or "".
-func (q *Request) Watched() event.Kind { return q.watched }
+// Watched returns what Watch was told. The slice must not be changed.
+func (q *Request) Watched() []event.Kind { return q.watched }
 
 // String names the request by its id, so that a stray placeholder cannot print who made it.
 func (q *Request) String() string { return q.ID }

@@ -24,6 +24,8 @@ const (
 	attrPerson = "person_sha256"
 	attrTenant = "tenant_sha256"
 	attrDone   = "deleted"
+	// attrRemains is what is there still, and until when.
+	attrRemains = "remains"
 )
 
 func newSalt() string {

@@ -37,6 +37,7 @@ type erased struct {
 	Unreadable  int            `json:"unreadable"` // records of the audit log; only where it is counted
 	People      int            `json:"people,omitempty"`
 	Shared      int            `json:"shared,omitempty"` // people of the tenant who belong to others, too
+	Remains     []string       `json:"remains,omitempty"`
 	Certificate *Certificate   `json:"certificate,omitempty"`
 }
 
@@ -181,6 +182,9 @@ func erasePerson(r *http.Request) (any, error) {
 		if err != nil {
 			return nil, gatehouse.AdminError(http.StatusServiceUnavailable, err)
 		}
+		if x.Remains, err = app.Remains("", time.Now()); err != nil {
+			return nil, gatehouse.AdminError(http.StatusServiceUnavailable, err)
+		}
 		return x, nil
 	}
 	if err := record(state, event.PersonErasing, who, "", why, hash); err != nil {
@@ -204,7 +208,11 @@ func erasePerson(r *http.Request) (any, error) {
 	if there {
 		done[auditKeys] = 1
 	}
-	if err := record(state, event.PersonErased, who, "", why, hash, event.Attr{Key: attrDone, Value: countsOf(done)}); err != nil {
+	left, err := app.Remains("", time.Now())
+	if err != nil {
+		return nil, unfinished(err)
+	}
+	if err := record(state, event.PersonErased, who, "", why, hash, event.Attr{Key: attrDone, Value: countsOf(done)}, event.Attr{Key: attrRemains, Value: strings.Join(left, "; ")}); err != nil {
 		return nil, err
 	}
 	return certified(c.Dir(), erased{Counts: done}, event.PersonErased, salt, hash)

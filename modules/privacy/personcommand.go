@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -86,7 +87,8 @@ func askErasure(cmd *cobra.Command, endpoint string, ask any) error {
 		if endpoint == adminOffboard {
 			people = fmt.Sprintf("%d people; ", x.People)
 		}
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "would be deleted: %s%s; would be unreadable: %d records of the audit log\n", people, countsOf(x.Counts), x.Unreadable)
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "would be deleted: %s%s; would be unreadable: %d records of the audit log\nwould remain: %s\n", people, countsOf(x.Counts), x.Unreadable,
+			strings.Join(x.Remains, "; "))
 		return err
 	}
 	text, err := json.MarshalIndent(x.Certificate, "", "  ")
@@ -143,6 +145,9 @@ func checkCommand() *cobra.Command {
 				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "erased at %s, record %d: %s\n", r.Time, r.Seq, r.Attr(attrDone))
+			if left := r.Attr(attrRemains); left != "" && err == nil {
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "what remained then: %s\n", left)
+			}
 			return err
 		},
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/chain"
@@ -79,6 +80,9 @@ func offboard(r *http.Request) (any, error) {
 		if err != nil {
 			return nil, gatehouse.AdminError(http.StatusServiceUnavailable, err)
 		}
+		if x.Remains, err = app.Remains(l.tenant, time.Now()); err != nil {
+			return nil, gatehouse.AdminError(http.StatusServiceUnavailable, err)
+		}
 		return x, nil
 	}
 	if err := record(state, event.TenantErasing, who, "", why, name, people); err != nil {
@@ -95,7 +99,11 @@ func offboard(r *http.Request) (any, error) {
 	if err := l.destroy(r.Context(), done); err != nil {
 		return nil, unfinished(err)
 	}
-	if err := record(state, event.TenantErased, who, "", why, name, hash, people, event.Attr{Key: attrDone, Value: countsOf(done)}); err != nil {
+	left, err := app.Remains(l.tenant, time.Now())
+	if err != nil {
+		return nil, unfinished(err)
+	}
+	if err := record(state, event.TenantErased, who, "", why, name, hash, people, event.Attr{Key: attrDone, Value: countsOf(done)}, event.Attr{Key: attrRemains, Value: strings.Join(left, "; ")}); err != nil {
 		return nil, err
 	}
 	return certified(l.chain.Dir(), erased{Counts: done, People: len(l.members), Shared: l.shared}, event.TenantErased, salt, hash)

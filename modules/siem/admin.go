@@ -82,7 +82,7 @@ func pseudonymOf(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, state, err := settingsNow()
+	app, state, err := gatehouse.RunningState()
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func pseudonymOf(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := keys.On(r.Context(), ask.Tenant, s.epoch(), day)
+	n, err := keys.On(r.Context(), ask.Tenant, app.PseudonymEpoch(), day)
 	if err != nil {
 		return nil, err
 	}

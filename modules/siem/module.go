@@ -29,7 +29,6 @@ func init() { caddy.RegisterModule(new(Settings)) }
 
 const (
 	folder       = "siem" // in the state directory
-	defaultEpoch = 90 * 24 * time.Hour
 	defaultSpool = 1 << 30
 	defaultKeep  = 30 * 24 * time.Hour
 )
@@ -248,9 +247,9 @@ func (s *Settings) StartRoom(app *gatehouse.App, state *gatehouse.State) error {
 		outlets[made] = func() (*outlet, error) { return k.open(filepath.Join(app.Dir(), folder), node, token) }
 	}
 	s.collector = c // which Cleanup leaves, whatever comes of this
-	keys, err := s.pseudonyms(app, state)
+	keys, err := app.MakePseudonyms(state)
 	if err != nil {
-		return err
+		return fmt.Errorf("siem: %w", err)
 	}
 	if err := c.Use(plan{s, s.scribe(app, keys, node), outlets}); err != nil {
 		return err
@@ -271,41 +270,50 @@ func (s *Settings) node() string {
 	return name
 }
 
-// epoch is how long a person keeps a pseudonym.
-func (s *Settings) epoch() time.Duration { return cmp.Or(time.Duration(s.Epoch), defaultEpoch) }
-
-// pseudonyms has the house's tenants, and the house itself, have keys.
-func (s *Settings) pseudonyms(app *gatehouse.App, state *gatehouse.State) (*pseudonym.Keys, error) {
-	keys, err := state.Pseudonyms()
-	if err != nil {
-		return nil, err
-	}
-	tenants := map[string]bool{"": true}
-	for _, site := range app.Sites() {
-		tenants[site.Tenant] = true
-	}
-	for tenant := range tenants {
-		if err := keys.Make(context.Background(), tenant); err != nil {
-			return nil, fmt.Errorf("siem: the key for pseudonyms: %w", err)
-		}
-	}
-	return keys, nil
+// PseudonymEpoch is how long a person keeps a pseudonym.
+func (s *Settings) PseudonymEpoch() time.Duration {
+	return cmp.Or(time.Duration(s.Epoch), pseudonym.Epoch)
 }
 
 func (s *Settings) scribe(app *gatehouse.App, keys *pseudonym.Keys, node string) *scribe {
-	epoch := s.epoch()
+	epoch := s.PseudonymEpoch()
 	w := &scribe{
 		node: node, tenant: map[string]string{}, hosts: map[string][]string{}, namers: map[string]*pseudonym.Namer{},
 		paths: !s.HidePaths, keys: keys, epoch: epoch,
-		clear: func(tenant string) bool {
-			return slices.Contains(s.ClearTenants, "*") || tenant != "" && slices.Contains(s.ClearTenants, tenant)
-		},
+		clear: s.named,
 	}
 	for _, site := range app.Sites() {
 		w.tenant[site.Name], w.hosts[site.Name] = site.Tenant, site.Hosts
 		w.namers[site.Tenant] = keys.Namer(site.Tenant, epoch)
 	}
 	return w
+}
+
+// Remains implements gatehouse.Remainer.
+func (s *Settings) Remains(_ *gatehouse.App, tenant string, now time.Time) (all []string) {
+	as := "under pseudonyms"
+	if s.named(tenant) || tenant == "" && len(s.ClearTenants) > 0 {
+		as = "by name"
+	}
+	until := func(keep caddy.Duration) string {
+		return now.Add(cmp.Or(time.Duration(keep), defaultKeep)).UTC().Format(time.DateOnly)
+	}
+	for _, k := range s.Sinks {
+		switch k.Kind {
+		case "file": // another is begun each day
+			all = append(all, fmt.Sprintf("lines of %s, %s, until the day after %s", k.Address, as, until(k.RollFor)))
+		case "stdout":
+			all = append(all, fmt.Sprintf("what was written to standard output, %s, as long as who reads it keeps it", as))
+		default:
+			all = append(all, fmt.Sprintf("records that wait for %s, %s, until they are sent, at the latest %s; then as long as it keeps them", k.Name, as, until(k.SpoolKeep)))
+		}
+	}
+	return all
+}
+
+// named reports whether a tenant's records name people.
+func (s *Settings) named(tenant string) bool {
+	return slices.Contains(s.ClearTenants, "*") || tenant != "" && slices.Contains(s.ClearTenants, tenant)
 }
 
 // Cleanup ends the sinks, unless another configuration has them.
@@ -320,4 +328,5 @@ var (
 	_ caddy.Provisioner     = (*Settings)(nil)
 	_ caddy.CleanerUpper    = (*Settings)(nil)
 	_ gatehouse.RoomStarter = (*Settings)(nil)
+	_ gatehouse.Remainer    = (*Settings)(nil)
 )

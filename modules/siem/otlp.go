@@ -2,6 +2,7 @@ package siem
 
 import (
 	"context"
+	"fmt"
 
 	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
@@ -32,8 +33,23 @@ func (s otlp) send(ctx context.Context, entries []entry) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.post(ctx, "application/x-protobuf", body)
-	return err
+	answer, err := s.post(ctx, "application/x-protobuf", body)
+	if err != nil {
+		return err
+	}
+	return otlpOutcome(answer)
+}
+
+// otlpOutcome reads the answer to a request that was taken: some records may have been rejected all the same.
+func otlpOutcome(answer []byte) error {
+	var got collogs.ExportLogsServiceResponse
+	if proto.Unmarshal(answer, &got) != nil {
+		return nil // the status says that it was taken, and nothing else was understood
+	}
+	if n := got.GetPartialSuccess().GetRejectedLogRecords(); n > 0 {
+		return fmt.Errorf("%w: %d: %.200s", errRejected, n, got.GetPartialSuccess().GetErrorMessage())
+	}
+	return nil
 }
 
 func text(s string) *common.AnyValue {

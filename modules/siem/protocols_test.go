@@ -16,9 +16,6 @@ import (
 	"testing"
 	"time"
 
-	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
-	"google.golang.org/protobuf/proto"
-
 	"gatehouse.internal/modules/internal/secret"
 )
 
@@ -132,22 +129,6 @@ func TestLoki(t *testing.T) {
 	if len(got.Streams) != 2 || got.Streams[0].Stream["stream"] != "access" || len(got.Streams[0].Values) != 2 ||
 		got.Streams[0].Values[0] != [2]string{"1795000000123456789", string(two[0].text)} {
 		t.Errorf("%+v", got)
-	}
-}
-
-func TestOTLP(t *testing.T) {
-	s := stub(t, 200, "")
-	if err := (otlp{s.poster(t, "/v1/logs", "Bearer"), "gw1"}).send(context.Background(), two); err != nil {
-		t.Fatal(err)
-	}
-	var got collogs.ExportLogsServiceRequest
-	if err := proto.Unmarshal([]byte(s.got[0]), &got); err != nil {
-		t.Fatal(err)
-	}
-	records := got.ResourceLogs[0].ScopeLogs[0].LogRecords
-	if len(records) != 2 || records[0].Body.GetStringValue() != string(two[0].text) || records[0].TimeUnixNano != uint64(two[0].at) ||
-		s.header.Get("Content-Type") != "application/x-protobuf" {
-		t.Errorf("%v", &got)
 	}
 }
 

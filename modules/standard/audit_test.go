@@ -35,9 +35,9 @@ func TestAuditOfAdministration(t *testing.T) {
 	out := o.ok("audit", "show", dir, "--key", key)
 	for _, want := range []string{
 		`house.started house="[0-9a-f]{12}" site app.test="[0-9a-f]{12}"`,
-		`admin.requested request="admin-[0-9a-f]+" method="POST" path="/gatehouse/users/add" operator="olga" user="ada"`,
+		`admin.requested request="admin-[0-9a-f]+" method="POST" path="/gatehouse/users/add" user="local:ada" .*operator="olga"`,
 		`user.created user="local:ada"`,
-		`admin.done request="admin-[0-9a-f]+" method="POST" path="/gatehouse/users/add" status="200" operator="olga"`,
+		`admin.done request="admin-[0-9a-f]+" method="POST" path="/gatehouse/users/add" status="200" .*operator="olga"`,
 		`admin.requested .*path="/gatehouse/bans" operator="olga" network="198.51.100.7"`,
 		`ban.added`,
 		`admin.refused .*path="/gatehouse/bans" status="404" detail="there is no ban`,

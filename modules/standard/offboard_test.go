@@ -16,7 +16,7 @@ func TestOffboardTenant(t *testing.T) {
 	_, recipient := analyst(t)
 	out := filepath.Join(t.TempDir(), "siem.json")
 	house := "voucher\nlocal\ntenant acme {\nproviders voucher local\n}\ntenant bolt {\nproviders voucher\n}\nverify {\nnew_device allow\n}\n" +
-		"siem {\nsend file " + out + "\n}\nprivacy {\npayloads " + recipient + "\nreveal role analyst\nofficers role dpo\n}"
+		"siem {\nsend file " + out + " {\nroll 100 10 7d\n}\n}\nprivacy {\npayloads " + recipient + "\nreveal role analyst\nofficers role dpo\n}"
 	words := []string{"idp", house, "policy", "tenant bolt\nallow role staff", "backend", "reverse_proxy " + backend(t)}
 	g := operate(t, append(words, "more", "https://acme.test:{{addr}} {\n{{tls}}\ngatehouse {\ntenant acme\nallow role staff\nallow service_account robot\n}\nreverse_proxy "+backend(t)+"\n}")...)
 	audit := filepath.Join(g.Dir, "state", "audit")
@@ -72,8 +72,16 @@ func TestOffboardTenant(t *testing.T) {
 	file, key := filepath.Join(t.TempDir(), "certificate.json"), g.ok("audit", "key", audit)
 	g.ok(ask("acme", code(t, app, 1), "--out", file)...)
 	check := g.ok("privacy", "check", file, "--audit", audit, "--key", key, "--tenant", "acme")
-	counted := strings.TrimSuffix(strings.TrimPrefix(said, "would be deleted: 2 people; "), said[strings.Index(said, "; would be unreadable"):])
-	if !strings.HasSuffix(check, ": "+counted) {
+	counted, _, _ := strings.Cut(strings.TrimPrefix(said, "would be deleted: 2 people; "), "; would be unreadable")
+	// What nobody can take out of files is said, with its end: the local log by name, the collectors' file under pseudonyms.
+	_, left, _ := strings.Cut(said, "\nwould remain: ")
+	days := func(n int) string { return time.Now().UTC().AddDate(0, 0, n).Format(time.DateOnly) }
+	for _, w := range []string{"lines of " + out + ", under pseudonyms, until the day after " + days(7), "what Caddy's loggers write, by name", "395 days"} {
+		if !strings.Contains(left, w) {
+			t.Errorf("what remains: %s\nwant %s", left, w)
+		}
+	}
+	if !strings.Contains(check, ": "+counted+"\nwhat remained then: "+left) {
 		t.Errorf("counted %s\nand the certificate says %s", counted, check)
 	}
 	g.no("not about the tenant bolt", "privacy", "check", file, "--audit", audit, "--key", key, "--tenant", "bolt")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -169,12 +170,22 @@ func (h *Handler) tellDifference(d Difference) {
 		result = "would_pass"
 	}
 	shadowed.WithLabelValues(d.Site, result).Inc()
-	h.logger.Named("shadow").Info(result,
-		zap.String("request_id", d.RequestID), zap.String("site", d.Site), zap.String("method", d.Method),
-		zap.String("path", d.Path), zap.String("client_ip", d.ClientIP), zap.String("user", d.User), zap.Int("waf_score", d.Live.Score),
+	fields := []zap.Field{zap.String("request_id", d.RequestID), zap.String("site", d.Site)}
+	user, path, matched := d.User, d.Path, FormatMatches(d.Shadow.Matches)
+	address, _ := netip.ParseAddr(d.ClientIP)
+	client, veiled := "", false
+	if h.house != nil {
+		e := event.Ended{Event: event.Event{Time: time.Now(), Site: d.Site, ClientIP: address, User: user, Path: path, Method: d.Method, Detail: matched}}
+		if client, veiled = h.house.Veil(&e); veiled {
+			address, user, path, d.Method, matched = e.ClientIP, e.User, e.Path, e.Method, e.Detail
+		}
+	}
+	fields = gatehouse.AppendClient(fields, address, client, veiled)
+	h.logger.Named("shadow").Info(result, append(fields,
+		zap.String("method", d.Method), zap.String("path", path), zap.String("user", user), zap.Int("waf_score", d.Live.Score),
 		zap.String("waf_rules", d.Live.RuleList()), zap.Int("shadow_score", d.Shadow.Score),
-		zap.String("shadow_rules", d.Shadow.RuleList()), zap.String("shadow_matched", FormatMatches(d.Shadow.Matches)),
-		zap.String("shadow", h.Shadow.String()))
+		zap.String("shadow_rules", d.Shadow.RuleList()), zap.String("shadow_matched", matched),
+		zap.String("shadow", h.Shadow.String()))...)
 }
 
 // tellShadow says every shadowPeriod, and at the end, how much was judged since: what disagreements are to be read against.

@@ -19,7 +19,23 @@ import (
 	"gatehouse.internal/modules/internal/store"
 )
 
-func init() { caddy.RegisterModule(Admin{}) }
+func init() {
+	caddy.RegisterModule(Admin{})
+	gatehouse.InFull(func(r *http.Request, text string) string {
+		if !strings.HasPrefix(r.URL.Path, adminUsers+"/") {
+			return ""
+		}
+		d, err := openDesk("")
+		if err != nil {
+			return ""
+		}
+		who, err := d.person(text)
+		if err != nil {
+			return ""
+		}
+		return who.String()
+	})
+}
 
 const adminUsers = "/gatehouse/users"
 

@@ -123,6 +123,10 @@ const (
 	LinkRevoked            Kind = "link.revoked"
 	LinkOpened             Kind = "link.opened" // somebody was let in by it; Attrs say how often it was used
 
+	// Requests to routes that the policy marks: RouteRequested is on record before the application hears of one.
+	RouteRequested Kind = "route.requested"
+	RouteAnswered  Kind = "route.answered" // or refused; Status and Reason say what became of it
+
 	SupportGranted      Kind = "support_grant.given" // to User; Session is its id, Attrs have ticket and approver
 	SupportRevoked      Kind = "support_grant.revoked"
 	SupportExpired      Kind = "support_grant.expired"

@@ -6,6 +6,8 @@
 // be counted and followed; another tenant's is another, and so is the next epoch's. Without the tenant's key nobody can tell
 // whose it is, not by trying all addresses either. A pseudonym's prefix says what it stands for.
 //
+// A [Veil] puts them over what happened, for records and log lines alike.
+//
 // [Keys] are the tenants' keys, one each, in the store's bucket pseudonym, sealed, so that all gateways on one store give the same
 // pseudonyms. A key is random, not derived: [Keys.Destroy] ends what could be found out with it.
 //

@@ -21,6 +21,9 @@ const (
 	bucket  store.Bucket = "pseudonym"
 	keySize              = 32
 	domain               = "gatehouse/v1/pseudonym/"
+
+	// Epoch is how long a person keeps a pseudonym, unless the house says otherwise.
+	Epoch = 90 * 24 * time.Hour
 )
 
 // ErrDestroyed: the tenant was off-boarded, and nobody can tell its pseudonyms any more.
@@ -156,6 +159,16 @@ func (k *Keys) derive(from *tenantKey, tenant string, epoch int64) *derived {
 		panic("pseudonym: HKDF: " + err.Error()) // lengths are constant: cannot happen
 	}
 	return &derived{from, epoch, key}
+}
+
+// Nobodys gives pseudonyms by which nobody is found, here or anywhere else: for when the keys cannot be had.
+func Nobodys() *Namer {
+	key := newKey()
+	return &Namer{mac: func(_ int64, text string) []byte {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(text))
+		return mac.Sum(nil)
+	}}
 }
 
 // On returns who gave the tenant's pseudonyms on the day that begins then: for asking under which somebody is found. Before

@@ -2,6 +2,7 @@ package format
 
 import (
 	"net/netip"
+	"strings"
 
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/verdict"
@@ -88,6 +89,26 @@ func isFactor(r *Record) bool {
 		return true
 	}
 	return false
+}
+
+// isPrivilege reports whether the record tells of roles that somebody has for a while, besides their own, or has no more.
+func isPrivilege(r *Record) bool {
+	switch event.Kind(r.Kind) {
+	case event.SupportGranted, event.SupportRevoked, event.SupportExpired, event.BreakGlassUsed:
+		return true
+	}
+	return false
+}
+
+// privileges are those roles, or what gives them.
+func privileges(r *Record) []string {
+	for _, a := range r.Attrs {
+		if roles := strings.Fields(a.Value); (a.Key == "roles" || a.Key == "role") && len(roles) > 0 {
+			return roles
+		}
+	}
+	kind, _, _ := strings.Cut(r.Kind, ".")
+	return []string{kind}
 }
 
 // change is what a record of the audit log tells was done to something.

@@ -56,12 +56,17 @@ func word(b []byte, name, value string) []byte {
 }
 
 // list writes a list with one text; none if it is empty.
-func list(b []byte, name, value string) []byte {
-	if value == "" {
+func list(b []byte, name string, values ...string) []byte {
+	if len(values) == 0 || values[0] == "" {
 		return b
 	}
 	b = append(key(b, name), '[')
-	b = quoted(b, value)
+	for i, v := range values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = quoted(b, v)
+	}
 	return append(b, ']')
 }
 

@@ -11,6 +11,7 @@ const (
 	httpActivity     = 4002 // the access log
 	detectionFinding = 2004 // the WAF's log
 	authentication   = 3002 // of the audit log: logins, sessions, factors
+	authorizeSession = 3003 // of the audit log: roles that somebody is given for a while
 	apiActivity      = 6003 // the rest of it, and the system log
 )
 
@@ -77,6 +78,12 @@ func OCSF(b []byte, r *Record) []byte {
 		b = str(open(b, "service"), "name", cmpOr(r.Site, "gatehouse"))
 		b = append(b, '}')
 		b = ocsfHTTP(b, r)
+	case authorizeSession:
+		b = ocsfSource(b, r)
+		b = ocsfUser(b, r, true)
+		b = ocsfSession(b, r)
+		b = list(b, "privileges", privileges(r)...)
+		b = ocsfHTTP(b, r)
 	default:
 		b = ocsfSource(b, r)
 		b = ocsfActor(b, r)
@@ -108,6 +115,8 @@ func ocsfClass(r *Record) int {
 		return detectionFinding
 	case isLogin(r):
 		return authentication
+	case isPrivilege(r):
+		return authorizeSession
 	}
 	return apiActivity
 }
@@ -125,6 +134,11 @@ func ocsfActivity(r *Record, class int) int {
 			return 1 // logon
 		case event.SessionEnded:
 			return 2 // logoff
+		}
+		return 99
+	case authorizeSession:
+		if k := event.Kind(r.Kind); k == event.SupportGranted || k == event.BreakGlassUsed {
+			return 1 // assign privileges
 		}
 		return 99
 	}

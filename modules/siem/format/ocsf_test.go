@@ -22,6 +22,7 @@ var ocsfObjects = map[string]string{
 	"4002":          `src_endpoint:endpoint dst_endpoint:endpoint http_request:http_request http_response:http_response actor:actor@host trace:trace@trace ?http_request,http_response`,
 	"2004":          `finding_info:finding_info! evidences:evidence[]`,
 	"3002":          `user:user! service:service src_endpoint:endpoint dst_endpoint:endpoint session:session is_mfa:bool is_remote:bool http_request:http_request ?service,dst_endpoint`,
+	"3003":          `user:user! privileges:text[] group:group session:session src_endpoint:endpoint http_request:http_request ?privileges,group`,
 	"6003":          `actor:actor! api:api! src_endpoint:endpoint! http_request:http_request trace:trace@trace`,
 	"metadata":      `version:text! product:product! profiles:text[] uid:text correlation_uid:text event_code:text log_provider:text log_name:text tenant_uid:text`,
 	"product":       `name:text vendor_name:text! ?name,uid`,
@@ -45,7 +46,7 @@ var ocsfObjects = map[string]string{
 }
 
 // ocsfActivities are the activity_ids of the classes besides 0 and 99.
-var ocsfActivities = map[int]int{4002: 9, 2004: 3, 3002: 7, 6003: 4}
+var ocsfActivities = map[int]int{4002: 9, 2004: 3, 3002: 7, 3003: 2, 6003: 4}
 
 var ocsfHost = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
@@ -199,7 +200,7 @@ func TestOCSFOfEveryKind(t *testing.T) {
 		}
 	}
 	for kind, want := range map[string]int{"request": 4002, "waf.detected": 2004, "login.failed": 3002, "session.ended": 3002, "factor.used": 3002,
-		"step_up.succeeded": 3002, "admin.done": 6003, "user.created": 6003, "audit.failed": 6003} {
+		"step_up.succeeded": 3002, "support_grant.given": 3003, "support_grant.revoked": 3003, "break_glass.used": 3003, "admin.done": 6003, "route.requested": 6003, "user.created": 6003, "audit.failed": 6003} {
 		if classes[kind] != want {
 			t.Errorf("%s is of class %d, want %d", kind, classes[kind], want)
 		}
