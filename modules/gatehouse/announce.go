@@ -15,6 +15,9 @@ import (
 // starts does, since what stands behind it is worse off without a gateway, and says so.
 func (app *App) announce(bus *event.Bus) error {
 	e := event.Event{Time: time.Now(), Kind: event.HouseStarted, Attrs: []event.Attr{{Key: "house", Value: app.digest}}}
+	if app.TLSProfile != "" {
+		e.Attrs = append(e.Attrs, event.Attr{Key: "tls_profile", Value: app.TLSProfile})
+	}
 	for _, site := range app.sites {
 		if site.Version != "" {
 			e.Attrs = append(e.Attrs, event.Attr{Key: "site " + site.Name, Value: site.Version})

@@ -22,6 +22,7 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseHouse) }
 //		local_logs pseudonyms | clear [<tenant...>]
 //		waf_budget <size>
 //		insecure_http3
+//		tls_profile cerebro|brainframe|calbrix|natalia
 //		session {
 //			idle <duration>
 //			admin_idle <duration>
@@ -110,6 +111,14 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 			return d.ArgErr()
 		}
 		return nil
+	case "tls_profile":
+		if err := oneArg(d, &app.TLSProfile); err != nil {
+			return err
+		}
+		if _, err := app.profile(); err != nil {
+			return d.Err(err.Error())
+		}
+		return nil
 	case "session":
 		return app.Session.Parse(d)
 	case "tenant":
@@ -135,7 +144,7 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 			return app.parseRoom(d, word)
 		}
 		if _, err := caddy.GetModule("gatehouse.identity_providers." + word); err != nil {
-			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, local_logs, session, mfa, roles, tenant, ban, client_limits, verify, audit, alert, siem, privacy, backup, access_review, operators, insecure_http3, local, oidc, break_glass", word)
+			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, local_logs, session, mfa, roles, tenant, ban, client_limits, verify, audit, alert, siem, privacy, backup, access_review, operators, tls_profile, insecure_http3, local, oidc, break_glass", word)
 		}
 		raw, err := guest(d, "gatehouse.identity_providers.", word, "provider")
 		if err != nil {

@@ -37,7 +37,8 @@ func (app *App) Harden(ctx caddy.Context, onError json.RawMessage, unknown caddy
 	if app.hardened[srv] {
 		return hosts, nil
 	}
-	if err := errors.Join(checkTransport(srv), checkNeighbours(srv), app.LocalLogs.check(srv), app.withoutHTTP3(srv)); err != nil {
+	profile, err := app.profile()
+	if err := errors.Join(err, checkTransport(srv), profile.check(srv), checkNeighbours(srv), app.LocalLogs.check(srv), app.withoutHTTP3(srv)); err != nil {
 		return nil, err
 	}
 	yes, no := true, false
@@ -50,9 +51,7 @@ func (app *App) Harden(ctx caddy.Context, onError json.RawMessage, unknown caddy
 	srv.WriteIdleTimeout = cmp.Or(srv.WriteIdleTimeout, caddy.Duration(writeTimeout))
 	write := time.Duration(srv.WriteIdleTimeout)
 	srv.RegisterConnContext(func(ctx context.Context, c net.Conn) context.Context { return app.onConn(ctx, c, bare, write) })
-	for _, policy := range srv.TLSConnPolicies {
-		policy.ProtocolMin = "tls1.3"
-	}
+	profile.apply(srv)
 	app.dropBanned(srv)
 	for i, address := range srv.Listen {
 		srv.Listen[i] = sharedAddress(address)
@@ -92,11 +91,6 @@ func checkTransport(srv *caddyhttp.Server) error {
 		if err == nil && addr.StartPort <= caddyhttp.DefaultHTTPPort && caddyhttp.DefaultHTTPPort <= addr.EndPort {
 			return fmt.Errorf("the server also listens on %s, which Caddy serves without TLS: take port %d out of its addresses",
 				listen, caddyhttp.DefaultHTTPPort)
-		}
-	}
-	for _, policy := range srv.TLSConnPolicies {
-		if (policy.ProtocolMin != "" && policy.ProtocolMin != "tls1.3") || policy.ProtocolMax == "tls1.2" {
-			return errors.New("TLS below 1.3 is configured: take `protocols` out of the site's tls directive")
 		}
 	}
 	if srv.StrictSNIHost != nil && !*srv.StrictSNIHost {

@@ -126,7 +126,7 @@ func wavers(tries []observation) bool {
 // different rules each time.
 func judgeInTime(e *Engine, x *exchange) (i *Inspection, v verdict.Verdict) {
 	for range 5 {
-		if i, v = judgeExchange(e, x); i.skipped != "time" {
+		if i, v = judgeExchange(e, x); i.skipped != "time" && !strings.Contains(v.Detail, "of CPU time") {
 			break
 		}
 	}
