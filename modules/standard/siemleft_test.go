@@ -15,7 +15,7 @@ func TestSinkThatIsGone(t *testing.T) {
 	both := house("send syslog tls://127.0.0.1:1 {\nname far\n}\nsend syslog tls://127.0.0.1:1 {\nname old\n}\n")
 	g := operate(t, "idp", both, "policy", "public /*")
 	g.no("no spool", "siem", "forget", "far", "--why", "case 8") // it has a sink
-	get(t, g.Client(), "https://app.test/x") // the last record: nothing touches the spools after it
+	get(t, g.Client(), "https://app.test/x")                     // the last record: nothing touches the spools after it
 	spool := func(name string) string { return filepath.Join(g.Dir, "state", "siem", name) }
 	written := func(name string) bool {
 		files, _ := filepath.Glob(filepath.Join(spool(name), "*.spool"))
