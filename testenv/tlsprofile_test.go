@@ -75,6 +75,13 @@ func TestTLSProfiles(t *testing.T) {
 					t.Errorf("openssl %v: %v\n%s", old, err, said)
 				}
 			}
+			floor := "TLS 1.3 only"
+			if p.old != nil {
+				floor = "TLS 1.2 or higher (tls_profile " + p.name + ")"
+			}
+			if said := g.cliOut(t, "check", "-c", g.conf, "--adapter", "caddyfile"); !strings.Contains(said, floor) {
+				t.Errorf("check does not say %q:\n%s", floor, said)
+			}
 			record, _, code, err := g.command("audit", "show", g.env["STATE"]+"/audit")
 			if err != nil || !strings.Contains(record, p.name) {
 				t.Errorf("the profile is not on record: %d, %v\n%s", code, err, record)

@@ -49,6 +49,14 @@ func (app *App) profile() (tlsProfile, error) {
 	return p, nil
 }
 
+// TLSFloor says which versions of TLS there are, for operators.
+func (app *App) TLSFloor() string {
+	if p, err := app.profile(); err == nil && p.floor == "tls1.2" {
+		return "TLS 1.2 or higher (tls_profile " + app.TLSProfile + ")"
+	}
+	return "TLS 1.3 only"
+}
+
 // check refuses policies that ask for less than the profile.
 func (p tlsProfile) check(srv *caddyhttp.Server) error {
 	for _, policy := range srv.TLSConnPolicies {

@@ -117,7 +117,7 @@ func houseRows(row func(name, format string, args ...any), house *gatehouse.App,
 			row("tenant "+name, "logs in by all of them")
 		}
 	}
-	row("transport", "TLS 1.3 only, no plain HTTP, server name = Host, no 0-RTT")
+	row("transport", "%s, no plain HTTP, server name = Host, no 0-RTT", house.TLSFloor())
 	row("insecure", "%s", list(insecure("", raw)))
 }
 
