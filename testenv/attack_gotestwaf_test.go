@@ -14,7 +14,7 @@ import (
 const goTestWAF = "github.com/wallarm/gotestwaf@v0.5.8"
 
 // TestGoTestWAF runs GoTestWAF: its attacks, as they are and in base64, and its harmless texts. A refusal of the gateway
-// counts as one whatever its status says: 400 and 405 are not reasons of the application, which answers all with 200.
+// counts as one whatever its status says: 400 and 405 are not reasons of the application, which answers all with 200. (BRF-22)
 func TestGoTestWAF(t *testing.T) {
 	onlyForAttack(t)
 	bin, dir := buildGoTestWAF(t)

@@ -17,7 +17,7 @@ import (
 const crsBlocked = 97.4
 
 // TestCRSBlocks sends the attacks of CRS's corpus, each that a rule of paranoia 1 is to match, through the gateway as it
-// is deployed: blocking, at paranoia 1, with everything on. TestCRS says which rules match; this, what comes of it.
+// is deployed: blocking, at paranoia 1, with everything on. TestCRS says which rules match; this, what comes of it. (BRF-22, CAL-08)
 func TestCRSBlocks(t *testing.T) {
 	t.Parallel()
 	var attacks []stage

@@ -175,7 +175,7 @@ func percentile(sorted []time.Duration, p int) time.Duration {
 // TestFloodsBesideOrdinaryClients has every flood come from four connections that are opened again whenever they are cut, and an
 // ordinary client ask beside them: it must be answered, always. What it waits is told and not judged, since the attacker takes
 // its part of the same machine. `make attack` takes longer, shows plain Caddy, too, and an attacker whom nothing shuts out; the
-// short story is that of a gateway as it is: three floods bring a ban.
+// short story is that of a gateway as it is: three floods bring a ban. (BRF-21; H2, H3, H5)
 func TestFloodsBesideOrdinaryClients(t *testing.T) {
 	be := startBackend(t)
 	lasts, site := time.Second, config{Backend: be.Listen, Site: "public /*"}

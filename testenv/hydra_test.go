@@ -15,6 +15,7 @@ import (
 // TestHydraIsJailed has hydra guess passwords on the gateway's own form over TLS, as fast as sixteen of its tasks can, with a form's
 // token and its cookie, so that each guess is one: the login jail shuts it out after maxretry, and nothing is tried beyond that
 // but what its other tasks have under way (CAL-10, B1). That hydra finds a password in this way when it need not guess for long is seen first.
+// (CAL-10)
 func TestHydraIsJailed(t *testing.T) {
 	t.Parallel()
 	hydra := needProgram(t, "hydra", "hydra")

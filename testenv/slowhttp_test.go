@@ -34,7 +34,7 @@ https://localhost:{$PORT}, https://app.test:{$PORT} {
 
 // TestSlowClients has Debian's slowhttptest send heads, and bodies, that never end, while an ordinary client asks: that one is
 // answered, and the attacker has no connection left long before it would give up. `make attack` has it take a thousand
-// connections against the limits that a gateway comes with, of 10 and 20 seconds; here they are shorter.
+// connections against the limits that a gateway comes with, of 10 and 20 seconds; here they are shorter. (BRF-21; H12)
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	slow := needProgram(t, "slowhttptest", "slowhttptest")

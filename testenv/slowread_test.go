@@ -120,7 +120,7 @@ func untilClosed(c *tls.Conn) {
 // TestSlowReaders has clients ask for large answers and take next to nothing of them, over HTTP/1.1 and HTTP/2: an ordinary client
 // is answered meanwhile, what runs for them ends in about the time that they have, and takes no memory to speak of. (Debian's
 // slowhttptest has this test too, -X; it can name no server in its TLS, and what stands between would read for it.) `make attack`
-// has it take as long as a gateway comes with, 30 seconds.
+// has it take as long as a gateway comes with, 30 seconds. (BRF-21; H8)
 func TestSlowReaders(t *testing.T) {
 	t.Parallel()
 	global, within := "\tservers {\n\t\ttimeouts {\n\t\t\twrite_idle 2s\n\t\t}\n\t}", 20*time.Second

@@ -141,7 +141,7 @@ func TestTrustedProxiesAreNeverBanned(t *testing.T) {
 	}
 }
 
-// Who is in a blocklist meets no handshake; the allow-list holds here too.
+// Who is in a blocklist meets no handshake; the allow-list holds here too. (CAL-09)
 func TestBlocklist(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "hostile.txt")
 	if err := os.WriteFile(name, []byte("127.0.0.0/8 ; everybody here\n"), 0o600); err != nil {

@@ -39,7 +39,7 @@ func wantShutOut(t *testing.T, g *gatetest.Gateway) {
 }
 
 // The jail for logins counts each password that was wrong, whoever it was tried for; after the last one nothing more is
-// tried, not the right one either.
+// tried, not the right one either. (CAL-10)
 func TestLoginJailIsExact(t *testing.T) {
 	g := openSite(t, "idp", "local {\n first_user_roles staff\n }\n ban {\n include_private\n jail login 5 in 1m for 10m\n }", "policy", "allow role staff")
 	firstUser(t, g)
