@@ -107,7 +107,8 @@ func parseRecipients(texts []string) (all []age.Recipient, err error) {
 
 // StartRoom implements gatehouse.RoomStarter.
 func (s *Settings) StartRoom(house *gatehouse.App, state *gatehouse.State) error {
-	if s.Dir == house.Dir() || strings.HasPrefix(s.Dir, house.Dir()+string(filepath.Separator)) {
+	dir, home := filepath.Clean(s.Dir), filepath.Clean(house.Dir())
+	if dir == home || strings.HasPrefix(dir, home+string(filepath.Separator)) {
 		return fmt.Errorf("to: %s is in the state directory, and would be lost with it: name a directory on another disk", s.Dir)
 	}
 	kept, err := state.Keep("backup.shelf", func() (caddy.Destructor, error) { return OpenShelf(house.Dir(), time.Now()) })
