@@ -191,11 +191,11 @@ func ReadConfig(text []byte) (*Config, error) {
 	if len(c.Sites) == 0 {
 		return nil, errors.New("no site of the configuration has a `gatehouse` directive")
 	}
-	c.Insecure = insecureWords(raw.Apps.Gatehouse)
-	c.Literals = literalSecrets("", raw.Apps.Gatehouse)
+	c.Insecure = names(InsecureWords(raw.Apps.Gatehouse))
+	c.Literals = literalSecrets(raw.Apps.Gatehouse)
 	for _, s := range c.Sites {
 		for _, handler := range slices.Sorted(maps.Keys(s.Row)) {
-			c.Insecure = append(c.Insecure, insecureWords(s.Row[handler])...)
+			c.Insecure = append(c.Insecure, names(InsecureWords(s.Row[handler]))...)
 		}
 	}
 	slices.Sort(c.Insecure)
@@ -242,50 +242,6 @@ func (c *Config) addSites(srv rawServer, route rawRoute, hosts []string) {
 		site.Session = site.Session.or(c.House.Session)
 		c.Sites = append(c.Sites, site)
 	}
-}
-
-// insecureWords are the words in a configuration that begin with insecure_ and are in force.
-func insecureWords(raw json.RawMessage) (found []string) {
-	var object map[string]json.RawMessage
-	var array []json.RawMessage
-	switch {
-	case json.Unmarshal(raw, &object) == nil:
-		for _, name := range slices.Sorted(maps.Keys(object)) {
-			if strings.HasPrefix(name, "insecure_") && string(object[name]) != "false" {
-				found = append(found, name)
-			}
-			found = append(found, insecureWords(object[name])...)
-		}
-	case json.Unmarshal(raw, &array) == nil:
-		for _, item := range array {
-			found = append(found, insecureWords(item)...)
-		}
-	}
-	return found
-}
-
-// secretWords are what secrets are called in the house's words.
-var secretWords = []string{"client_secret", "secret", "token", "password", "key"}
-
-// literalSecrets are the words below which the configuration holds a secret itself.
-func literalSecrets(at string, raw json.RawMessage) (found []string) {
-	var object map[string]json.RawMessage
-	var array []json.RawMessage
-	switch {
-	case json.Unmarshal(raw, &object) == nil:
-		for _, name := range slices.Sorted(maps.Keys(object)) {
-			var text string
-			if slices.Contains(secretWords, name) && json.Unmarshal(object[name], &text) == nil && text != "" && !strings.HasPrefix(text, "{") {
-				found = append(found, strings.TrimPrefix(at+" "+name, " "))
-			}
-			found = append(found, literalSecrets(name, object[name])...)
-		}
-	case json.Unmarshal(raw, &array) == nil:
-		for _, item := range array {
-			found = append(found, literalSecrets(at, item)...)
-		}
-	}
-	return found
 }
 
 // dialAddress is where a listener of Caddy's is found on this machine: host:port; "" when it is none of TCP.

@@ -96,18 +96,12 @@ func (p tlsProfile) checkKeys(ctx caddy.Context) error {
 		return nil // no app, no certificates of its own
 	}
 	app := guest.(*caddytls.TLS)
-	var policies []*caddytls.AutomationPolicy
-	if app.Automation != nil {
-		policies = app.Automation.Policies
+	automated := app.Automation != nil && len(app.Automation.Policies) > 0
+	ours := !automated && len(app.CertificatesRaw) == 0 // else without a policy, certificates are the operator's own
+	if automated {
+		ours = slices.ContainsFunc(app.Automation.Policies, func(p *caddytls.AutomationPolicy) bool { return !strings.HasPrefix(p.KeyType, "rsa") })
 	}
-	automatic := len(app.CertificatesRaw) == 0 // else certificates are the operator's own
-	for _, policy := range policies {
-		if automatic = false; !strings.HasPrefix(policy.KeyType, "rsa") {
-			automatic = true
-			break
-		}
-	}
-	if automatic {
+	if ours {
 		return errors.New("tls_profile brainframe has suites for RSA certificates alone, and the gateway's are not: put `key_type rsa2048` into the global options")
 	}
 	return nil

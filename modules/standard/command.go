@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse.internal/modules/authz"
+	"gatehouse.internal/modules/evidence"
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/waf"
 )
@@ -118,7 +119,7 @@ func houseRows(row func(name, format string, args ...any), house *gatehouse.App,
 		}
 	}
 	row("transport", "%s, no plain HTTP, server name = Host, no 0-RTT", house.TLSFloor())
-	row("insecure", "%s", list(insecure("", raw)))
+	row("insecure", "%s", list(insecure(raw)))
 }
 
 func siteRows(w io.Writer, row func(name, format string, args ...any), s *authz.SitePolicy) error {
@@ -141,7 +142,7 @@ func siteRows(w io.Writer, row func(name, format string, args ...any), s *authz.
 		if err := json.Unmarshal(raw, &h); err != nil {
 			return err
 		}
-		found = append(found, insecure("", raw)...)
+		found = append(found, insecure(raw)...)
 		if h.Handler != "gatehouse_waf" {
 			continue
 		}
@@ -166,22 +167,10 @@ func wafRow(h *waf.Handler) string {
 	return fmt.Sprintf("%s, at paranoia %d; %d exclusions, %d routes of its own", mode, max(h.Paranoia, 1), len(h.Exclude), len(h.Routes))
 }
 
-// insecure returns the insecure_ words in a configuration (I14), and below what they stand.
-func insecure(at string, raw json.RawMessage) (found []string) {
-	var object map[string]json.RawMessage
-	var array []json.RawMessage
-	switch {
-	case json.Unmarshal(raw, &object) == nil:
-		for _, name := range slices.Sorted(maps.Keys(object)) {
-			if strings.HasPrefix(name, "insecure_") && string(object[name]) != "false" {
-				found = append(found, strings.TrimPrefix(at+" "+name, " "))
-			}
-			found = append(found, insecure(name, object[name])...)
-		}
-	case json.Unmarshal(raw, &array) == nil:
-		for _, item := range array {
-			found = append(found, insecure(at, item)...)
-		}
+// insecure returns the insecure_ words in a configuration, each behind what it stands below.
+func insecure(raw json.RawMessage) (found []string) {
+	for _, w := range evidence.InsecureWords(raw) {
+		found = append(found, w.String())
 	}
 	return found
 }
