@@ -312,46 +312,6 @@ func (g *gateway) wrongs() error {
 	return errors.Join(errs...)
 }
 
-// dataRace is the first report of a data race; empty: none.
-func dataRace(content []byte) string {
-	for _, report := range strings.Split(string(content), "==================") {
-		if strings.Contains(report, "WARNING: DATA RACE") && !caddysRace(report) {
-			return report
-		}
-	}
-	return ""
-}
-
-// caddysRace reports the one race that is Caddy's own, as of v2.11.9: App.Start lets a server accept TCP connections
-// before serveHTTP3 sets the field h3server, which ServeHTTP reads. What is read is nil or the server, and nil only
-// leaves the Alt-Svc header out.
-func caddysRace(report string) bool {
-	write, read, ok := strings.Cut(report, "Previous ")
-	return ok && firstFrame(write) == "github.com/caddyserver/caddy/v2/modules/caddyhttp.(*Server).serveHTTP3()" &&
-		firstFrame(read) == "github.com/caddyserver/caddy/v2/modules/caddyhttp.(*Server).ServeHTTP()"
-}
-
-// firstFrame is the function below the line that says what was done.
-func firstFrame(stack string) string {
-	_, frames, _ := strings.Cut(stack, " by ")
-	_, frames, _ = strings.Cut(frames, "\n")
-	frame, _, _ := strings.Cut(frames, "\n")
-	return strings.TrimSpace(frame)
-}
-
-func TestDataRaceIsFound(t *testing.T) {
-	const caddys = "==================\nWARNING: DATA RACE\nWrite at 0x00c0 by goroutine 304:\n" +
-		"  github.com/caddyserver/caddy/v2/modules/caddyhttp.(*Server).serveHTTP3()\n      server.go:1085 +0x645\n\n" +
-		"Previous read at 0x00c0 by goroutine 384:\n  github.com/caddyserver/caddy/v2/modules/caddyhttp.(*Server).ServeHTTP()\n      server.go:634\n==================\n"
-	if r := dataRace([]byte(caddys)); r != "" {
-		t.Errorf("Caddy's own race is reported: %s", r)
-	}
-	ours := strings.ReplaceAll(caddys, "(*Server).ServeHTTP()", "(*Server).serveHTTP()")
-	if dataRace([]byte(caddys+ours)) == "" {
-		t.Error("another race is not reported")
-	}
-}
-
 func excerpt(b []byte, n int) []byte { return b[:min(len(b), n)] }
 
 // secret names something that must never be logged.
