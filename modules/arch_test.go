@@ -18,7 +18,7 @@ const module = "gatehouse.internal/"
 
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
-	"secret", "token", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "roots", "mail", "backoff", "wholefile", "chain", "scope", "recent", "running", "flood",
+	"secret", "token", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "egress", "roots", "mail", "backoff", "wholefile", "chain", "scope", "recent", "running", "flood",
 	"retain", "store", "store/storetest", "keyring", "standing", "ledger", "pseudonym", "service", "roster", "owner", "support", "gatetest",
 }
 
@@ -59,6 +59,7 @@ var doors = map[string]string{
 	"idp/local/newpassword.go": "the provider's pages for passwords",
 	"idp/local/directory.go":   "tells the house who has an account",
 	"idp/local/register.go":    "the provider's page for who asks for an account",
+	"idp/oidc/reach.go":        "tells the house whom the provider speaks to",
 	"idp/oidc/stepup.go":       "what a login asks of the provider",
 	"authn/factor.go":          "the portal's door to the room of second factors",
 	"authz/need.go":            "says to the room of second factors what a policy asks for",

@@ -10,6 +10,8 @@ gcc:gcc:the race detector
 openssl:openssl:the TLS stories
 testssl:testssl.sh:the TLS stories
 /usr/sbin/nft:nftables:the file of bans for a firewall
+ip:iproute2:the story of a gateway that sends nothing
+unshare:util-linux:the story of a gateway that sends nothing
 fail2ban-regex:fail2ban:the bans in the log, as fail2ban reads them
 curl:curl:the stories that use what an operator uses
 chromium:chromium:the stories in a browser

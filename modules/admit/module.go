@@ -123,7 +123,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if !house.KnowsTenant(h.Tenant) {
 		return gatehouse.Refused(fmt.Errorf("%stenant %q: put `tenant %s` into the gatehouse global option too; names are 1 to 63 of a-z, 0-9 and -", where, h.Tenant, h.Tenant))
 	}
-	h.site = &gatehouse.Site{Name: cmp.Or(name, "default"), Hosts: hosts, Tenant: h.Tenant, House: house, Version: h.Version}
+	h.site = &gatehouse.Site{Name: cmp.Or(name, "default"), Hosts: hosts, Tenant: h.Tenant, House: house, Version: h.Version, Source: h.Source}
 	house.Enter(h.site)
 	h.logger = ctx.Logger()
 	h.paths = reqpath.Options{AllowEncodedSlash: h.EncodedSlashes, AllowEmptySegments: h.EmptySegments}

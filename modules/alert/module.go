@@ -80,6 +80,14 @@ func (*Settings) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "gatehouse.rooms.alert", New: func() caddy.Module { return new(Settings) }}
 }
 
+// Reaches implements gatehouse.Reacher.
+func (s *Settings) Reaches() (all []gatehouse.Reach) {
+	for _, t := range s.Receivers {
+		all = append(all, gatehouse.Reach{What: "the receiver " + t.Name + " of alerts", Address: cmp.Or(t.URL, t.SMTP.Address)})
+	}
+	return all
+}
+
 // Provision checks the words.
 func (s *Settings) Provision(ctx caddy.Context) error {
 	s.ctx = ctx

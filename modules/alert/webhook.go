@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse.internal/modules/internal/egress"
 	"gatehouse.internal/modules/internal/roots"
 	"gatehouse.internal/modules/internal/secret"
 )
@@ -59,7 +60,7 @@ func newWebhook(url, caFile string, insecureTLS12 bool, key secret.String) (*web
 	return &webhook{url: url, key: key, client: &http.Client{
 		Timeout: sendFor,
 		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, TLSClientConfig: config, TLSHandshakeTimeout: 10 * time.Second,
+			Proxy: http.ProxyFromEnvironment, DialContext: egress.DialContext, TLSClientConfig: config, TLSHandshakeTimeout: 10 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true, DisableKeepAlives: true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error {

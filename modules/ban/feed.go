@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatehouse.internal/modules/internal/egress"
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/prefixset"
 	"gatehouse.internal/modules/internal/roots"
@@ -62,7 +63,7 @@ func newFeed(b Blocklist, folder string, publish func(event.Event)) (*feed, erro
 		f.client = &http.Client{
 			Timeout: fetchFor,
 			Transport: &http.Transport{
-				Proxy: http.ProxyFromEnvironment, TLSClientConfig: how,
+				Proxy: http.ProxyFromEnvironment, DialContext: egress.DialContext, TLSClientConfig: how,
 				TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true, IdleConnTimeout: 30 * time.Second,
 			},
 			CheckRedirect: func(r *http.Request, via []*http.Request) error {

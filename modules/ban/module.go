@@ -1,6 +1,7 @@
 package ban
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -53,6 +54,16 @@ type Settings struct {
 // CaddyModule returns the Caddy module information.
 func (*Settings) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "gatehouse.rooms.ban", New: func() caddy.Module { return new(Settings) }}
+}
+
+// Reaches implements gatehouse.Reacher.
+func (s *Settings) Reaches() (all []gatehouse.Reach) {
+	for _, b := range s.Blocklists {
+		if b.File == "" {
+			all = append(all, gatehouse.Reach{What: "the blocklist " + b.Name, Address: cmp.Or(b.URL, b.CrowdSec)})
+		}
+	}
+	return all
 }
 
 // Provision checks the words.

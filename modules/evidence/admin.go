@@ -13,6 +13,7 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/chain"
+	"gatehouse.internal/modules/internal/egress"
 	"gatehouse.internal/modules/internal/event"
 )
 
@@ -71,8 +72,10 @@ func factsNow(r *http.Request) (any, error) {
 	s := app.Status(r.Context())
 	f := Facts{
 		Host: s.Host, Version: s.Version, PID: os.Getpid(), StateDir: app.Dir(), KeysFile: cmp.Or(app.KeysFile, filepath.Join(app.Dir(), "keys")),
-		Audit: state.Audit.Dir(), Origin: origin, Key: by.Verifier(),
+		Audit: state.Audit.Dir(), Origin: origin, Key: by.Verifier(), Mode: string(egress.InForce().Mode()),
 	}
+	dials, lookups := egress.Denied()
+	f.Denied = dials + lookups
 	for _, problem := range []string{s.NotReady, s.Store.Problem, s.Audit} {
 		if problem != "" {
 			f.Problems = append(f.Problems, problem)

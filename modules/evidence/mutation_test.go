@@ -149,7 +149,7 @@ var weakened = map[string][]fake{
 		{run: func(r *Run) { r.Backup.Verified = nil }}, {run: func(r *Run) { r.Backup.Failed = "the place is full" }},
 	},
 	"hourly_backup": {{run: func(r *Run) { r.Backup.Made.Time = time.Now().Add(-2 * time.Hour) }}, {run: func(r *Run) { r.Backup = nil }}},
-	"egress": {{run: func(r *Run) {
+	"egress": {{run: func(r *Run) { r.Config.House.Mode = json.RawMessage(`{"name":"strict"}`); r.Facts.Mode = "connected" }}, {run: func(r *Run) {
 		write(filepath.Join(r.proc, "7", "net", "udp"), procTCP(53)+"   3: 0100007F:C003 08080808:0035 01 00000000:00000000 00:00000000 00000000     0        0 4711 1\n")
 	}}},
 	"no_secret_told": {{run: func(r *Run) { r.Told = []byte("-----BEGIN PRIVATE KEY-----") }}, {run: func(r *Run) { r.Config.Literals = []string{"oidc client_secret"} }}},

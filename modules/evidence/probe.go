@@ -109,6 +109,8 @@ type Facts struct {
 	Audit    string   `json:"audit"`  // its directory
 	Origin   string   `json:"origin"` // of the audit log
 	Key      string   `json:"key"`    // that reports are signed with
+	Mode     string   `json:"mode"`   // in force
+	Denied   uint64   `json:"denied"` // what the mode did not allow, since the process began
 	Problems []string `json:"problems,omitempty"`
 }
 

@@ -104,6 +104,9 @@ func listening(proc string, pid int) (ports []int, err error) {
 
 // probeEgress looks whom the process speaks to that has not come by itself. It sees what is open at that moment.
 func probeEgress(_ context.Context, r *Run) Result {
+	if mode := r.Config.mode(); mode != "" && mode != r.Facts.Mode {
+		return failed("reload the configuration", "the mode in force is %q, and the configuration says %s", r.Facts.Mode, mode)
+	}
 	proc := cmp.Or(r.proc, "/proc")
 	in, err := listening(proc, r.Facts.PID)
 	if err != nil {
@@ -121,7 +124,7 @@ func probeEgress(_ context.Context, r *Run) Result {
 	if len(out) > 0 {
 		return failed("find out what asks for it: providers, lists, collectors, ACME", "the process has connections to %s", strings.Join(out, ", "))
 	}
-	return passed("the process has no connection to a public address, but to declared applications, at this moment")
+	return passed("the process has no connection to a public address, but to declared applications, at this moment; its mode refused %d since it began", r.Facts.Denied)
 }
 
 // declares reports whether an application is at the address.

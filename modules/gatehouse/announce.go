@@ -18,6 +18,9 @@ func (app *App) announce(bus *event.Bus) error {
 	if app.TLSProfile != "" {
 		e.Attrs = append(e.Attrs, event.Attr{Key: "tls_profile", Value: app.TLSProfile})
 	}
+	if app.Mode != nil {
+		e.Attrs = append(e.Attrs, event.Attr{Key: "mode", Value: string(app.Mode.Name)})
+	}
 	for _, site := range app.sites {
 		if site.Version != "" {
 			e.Attrs = append(e.Attrs, event.Attr{Key: "site " + site.Name, Value: site.Version})
@@ -32,6 +35,17 @@ func (app *App) announce(bus *event.Bus) error {
 		return nil
 	}
 	return err
+}
+
+// digestOfAll is a version of the house's option, wherever in a file it stands.
+func (app *App) digestOfAll() string {
+	if app.Mode == nil {
+		return digestOf(app)
+	}
+	were := app.Mode.Places
+	defer func() { app.Mode.Places = were }()
+	app.Mode.Places = nil
+	return digestOf(app)
 }
 
 // digestOf is a version of whatever can be written as JSON.

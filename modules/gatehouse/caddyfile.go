@@ -22,6 +22,9 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseHouse) }
 //		local_logs pseudonyms | clear [<tenant...>]
 //		waf_budget <size>
 //		insecure_http3
+//		mode strict|hybrid|connected {
+//			allow <address, network or name...>
+//		}
 //		tls_profile cerebro|brainframe|calbrix|natalia
 //		session {
 //			idle <duration>
@@ -90,6 +93,7 @@ func parseHouse(d *caddyfile.Dispenser, existing any) (any, error) {
 			return nil, err
 		}
 	}
+	app.placeMode(d)
 	return httpcaddyfile.App{Name: "gatehouse", Value: caddyconfig.JSON(app, nil)}, nil
 }
 
@@ -111,6 +115,8 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 			return d.ArgErr()
 		}
 		return nil
+	case "mode":
+		return app.parseMode(d)
 	case "tls_profile":
 		if err := oneArg(d, &app.TLSProfile); err != nil {
 			return err
@@ -144,7 +150,7 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 			return app.parseRoom(d, word)
 		}
 		if _, err := caddy.GetModule("gatehouse.identity_providers." + word); err != nil {
-			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, local_logs, session, mfa, roles, tenant, ban, client_limits, verify, audit, alert, siem, privacy, backup, access_review, operators, tls_profile, insecure_http3, local, oidc, break_glass", word)
+			return d.Errf("unknown gatehouse option %q: the options are state_dir, keys, store, waf_budget, local_logs, session, mfa, roles, tenant, ban, client_limits, verify, audit, alert, siem, privacy, backup, access_review, operators, mode, tls_profile, insecure_http3, local, oidc, break_glass", word)
 		}
 		raw, err := guest(d, "gatehouse.identity_providers.", word, "provider")
 		if err != nil {

@@ -18,7 +18,8 @@
 // One [State] per state directory, however many configurations overlap. The TLS floor, SNI = Host, no 0-RTT, no HTTP/3 and
 // strict forwarded-for hold on every policy of every gated server (I9). No site on a gated listener is without the
 // gate. TCP connections are bounded, of one client and together (I10). An app that was not configured denies everyone: it has no provider, so nobody can be proven. What runs as somebody
-// when another configuration takes over is judged by that one (review.go).
+// when another configuration takes over is judged by that one (review.go). In the modes strict and hybrid nobody is spoken to who is
+// neither declared nor allowed (decisions/0028).
 //
 // # Fails
 //

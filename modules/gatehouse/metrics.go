@@ -6,6 +6,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gatehouse.internal/modules/internal/egress"
 	"gatehouse.internal/modules/internal/event"
 )
 
@@ -18,12 +19,22 @@ var happened = func() *prometheus.CounterVec {
 	for _, k := range []event.Kind{
 		event.AdminDone, event.AdminRefused, event.BreakGlassAsked, event.BreakGlassUsed, event.SupportGranted, event.UserChanged,
 		event.FactorsReset, event.UserCompromised, event.SessionsApart, event.ProtocolFlood, event.WAFCanaryFailed, event.WAFProverOff,
-		event.WAFFailedOpen, event.IncidentReport, event.BackupFailed, event.BackupUnfit,
+		event.WAFFailedOpen, event.IncidentReport, event.BackupFailed, event.BackupUnfit, event.EgressDenied,
 	} {
 		c.WithLabelValues(string(k))
 	}
 	return c
 }()
+
+// deniedDials and deniedLookups count as the process does, whichever configuration runs.
+var deniedDials, deniedLookups = denied("dial", func() uint64 { n, _ := egress.Denied(); return n }), denied("lookup", func() uint64 { _, n := egress.Denied(); return n })
+
+func denied(kind string, count func() uint64) prometheus.CounterFunc {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Namespace: "gatehouse", Subsystem: "egress", Name: "denied_total", ConstLabels: prometheus.Labels{"kind": kind},
+		Help: "Connections (dial) and look-ups of names (lookup) that the house's mode does not allow.",
+	}, func() float64 { return float64(count()) })
+}
 
 func count(e event.Event) {
 	if e.Kind != event.RequestRefused {

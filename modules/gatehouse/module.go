@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"gatehouse.internal/modules/internal/egress"
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/identity"
 )
@@ -60,6 +61,9 @@ type App struct {
 	// Whom the lines of the gateway's own log name.
 	LocalLogs LocalLogs `json:"local_logs,omitzero"`
 
+	// Whom the house speaks to. Default: whomever it is configured to.
+	Mode *Mode `json:"mode,omitempty"`
+
 	// What is asked of TLS connections, by the name of one of five security statements: cerebro (TLS 1.3), brainframe (TLS 1.2
 	// with three suites and RSA certificates), calbrix or natalia (TLS 1.2 with forward secrecy and authenticated encryption).
 	// Default: TLS 1.3.
@@ -101,6 +105,11 @@ type App struct {
 	erasers     map[string]Erase     // written while provisioning only
 	proxies     []netip.Prefix       // written while provisioning only
 
+	egress    *egress.Policy // written while provisioning only
+	unguarded *egress.Policy // the policy before this one; written while Caddy changes configurations only
+	guarding  bool           // written while Caddy changes configurations only
+	tlsHeld   bool           // written while provisioning only
+
 	banned         func(netip.Addr) bool     // written while provisioning only; nil: nobody is
 	proxiesUnknown bool                      // a server trusts proxies that change; written while provisioning only
 	connections    struct{ all, client int } // zero: the default; written while provisioning only
@@ -127,9 +136,9 @@ func (app *App) Provision(ctx caddy.Context) error { return Refused(app.provisio
 
 func (app *App) provision(ctx caddy.Context) error {
 	app.ctx, app.logger = ctx, ctx.Logger()
-	app.digest = digestOf(app)
+	app.digest = app.digestOfAll()
 	app.access = app.logger.Named("access")
-	if err := RegisterMetrics(ctx, auditWritable, floods, resets, happened, connectionsOpen, connectionsMost, connectionsRefused); err != nil {
+	if err := RegisterMetrics(ctx, auditWritable, floods, resets, happened, connectionsOpen, connectionsMost, connectionsRefused, deniedDials, deniedLookups); err != nil {
 		return err
 	}
 	app.hardened = make(map[*caddyhttp.Server]bool)
@@ -188,6 +197,9 @@ func (app *App) validate() error {
 	if app.WAFBudget < 0 {
 		return errors.New("waf_budget: want a positive number of bytes")
 	}
+	if err := app.openMode(); err != nil {
+		return err
+	}
 	if err := errors.Join(app.Session.Validate(), app.Roles.Validate()); err != nil {
 		return err
 	}
@@ -224,7 +236,7 @@ func (app *App) start() error {
 			return err
 		}
 		profile, err := app.profile()
-		if err := errors.Join(err, profile.checkKeys(app.ctx)); err != nil {
+		if err := errors.Join(err, profile.checkKeys(app.ctx), app.holdRest(httpApp)); err != nil {
 			return err
 		}
 		profile.tell(app.TLSProfile, app.logger)
@@ -237,6 +249,7 @@ func (app *App) start() error {
 	if err != nil {
 		return err
 	}
+	app.guardWith(state.Bus)
 	if app.LocalLogs.Pseudonyms {
 		if _, err := app.MakePseudonyms(state); err != nil {
 			return fmt.Errorf("local_logs: %w", err)
@@ -293,6 +306,7 @@ func (app *App) Stop() error {
 // find it closed.
 func (app *App) Cleanup() error {
 	app.giveBack()
+	app.unguard()
 	app.mu.Lock()
 	held := app.state.Load() != nil && !app.gone
 	app.gone = true

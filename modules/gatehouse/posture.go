@@ -53,6 +53,7 @@ func (app *App) Harden(ctx caddy.Context, onError json.RawMessage, unknown caddy
 	srv.RegisterConnContext(func(ctx context.Context, c net.Conn) context.Context { return app.onConn(ctx, c, bare, write) })
 	profile.apply(srv)
 	app.dropBanned(srv)
+	app.watchEgress(srv)
 	for i, address := range srv.Listen {
 		srv.Listen[i] = sharedAddress(address)
 	}

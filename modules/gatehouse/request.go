@@ -61,6 +61,7 @@ type Site struct {
 	House  *App
 	// Version is of the site's configuration: it changes with the policy and every other word of the directive.
 	Version string
+	Source  string // file:line of the directive; "" when not known
 }
 
 // Attach puts req where later rooms find it. Only admit calls it.

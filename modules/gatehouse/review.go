@@ -88,7 +88,7 @@ func (app *App) leave() {
 	if next == nil || next == app {
 		return
 	}
-	next.before = nil // it did not fail, and this one need not be kept for it
+	next.before, next.unguarded = nil, nil // it did not fail, and this one need not be kept for it
 	if app.review != nil {
 		app.review()
 	}

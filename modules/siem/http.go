@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse.internal/modules/internal/egress"
 	"gatehouse.internal/modules/internal/secret"
 )
 
@@ -39,7 +40,7 @@ func newPoster(address, path string, how *tls.Config, scheme string, token secre
 		client: &http.Client{
 			Timeout: sendFor,
 			Transport: &http.Transport{
-				Proxy: http.ProxyFromEnvironment, TLSClientConfig: how,
+				Proxy: http.ProxyFromEnvironment, DialContext: egress.DialContext, TLSClientConfig: how,
 				TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute,
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error {

@@ -119,6 +119,16 @@ func (s *Settings) Provision(ctx caddy.Context) error {
 	return gatehouse.RegisterMetrics(ctx, sentRecords, lostRecords, spoolBytes, up)
 }
 
+// Reaches implements gatehouse.Reacher.
+func (s *Settings) Reaches() (all []gatehouse.Reach) {
+	for _, k := range s.Sinks {
+		if k.Kind != "file" && k.Kind != "stdout" {
+			all = append(all, gatehouse.Reach{What: "the collector " + k.Name, Address: k.Address, Data: true})
+		}
+	}
+	return all
+}
+
 // token is the credential itself.
 func (k *Sink) token(repl *caddy.Replacer) (secret.String, error) {
 	if k.Token == "" {

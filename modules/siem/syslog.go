@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"gatehouse.internal/modules/internal/egress"
 )
 
 // syslog sends over TCP, best with TLS (RFC 5425): each record is preceded by its length. The protocol has no answers, so that
@@ -43,9 +45,10 @@ func (s *syslog) send(ctx context.Context, entries []entry) error {
 	return nil
 }
 
+var dialSyslog = egress.Dialer(&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second})
+
 func (s *syslog) dial(ctx context.Context) (err error) {
-	d := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
-	conn, err := d.DialContext(ctx, "tcp", s.address)
+	conn, err := dialSyslog(ctx, "tcp", s.address)
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,14 @@ func (*Room) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "gatehouse.rooms.verify", New: func() caddy.Module { return new(Room) }}
 }
 
+// Reaches implements gatehouse.Reacher.
+func (m *Room) Reaches() []gatehouse.Reach {
+	if m.SMTP.Address == "" {
+		return nil
+	}
+	return []gatehouse.Reach{{What: "the mail server of verify", Address: m.SMTP.Address}}
+}
+
 // Provision checks the settings.
 func (m *Room) Provision(ctx caddy.Context) error {
 	m.ctx, m.logger = ctx, ctx.Logger()

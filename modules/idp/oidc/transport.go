@@ -13,6 +13,8 @@ import (
 	"net/netip"
 	"net/url"
 	"time"
+
+	"gatehouse.internal/modules/internal/egress"
 )
 
 // maxBody bounds every answer of the provider. An ID token with 2,000 groups in it has about 100 KiB.
@@ -45,7 +47,7 @@ func loopback(host string) bool {
 func newHTTPClient(roots *x509.CertPool, insecure bool, host string, clock *clock) *http.Client {
 	base := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		DialContext:            egress.Dialer(&net.Dialer{Timeout: 5 * time.Second}),
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    5 * time.Second,
 		ResponseHeaderTimeout:  fetchFor,

@@ -63,6 +63,7 @@ const (
 	StoreSlow         Kind = "store.slow"          // it takes long to answer, until store.brisk
 	StoreBrisk        Kind = "store.brisk"         // it answers soon again
 	StoreSkewed       Kind = "store.skewed"        // its clock and this gateway's are more than a minute apart
+	EgressDenied      Kind = "egress.denied"       // somebody was to be spoken to whom the mode does not allow; Detail says whom
 	JailLogUnread     Kind = "jail_log.unreadable" // Detail says which file, and why; it is waited for
 	FactorEnrolled    Kind = "factor.enrolled"
 	FactorUsed        Kind = "factor.used"
@@ -184,7 +185,7 @@ func (k Kind) Stream() Stream {
 	case WAFDetected, WAFFailedOpen, WAFCanaryFailed, WAFProverOff:
 		return WAF
 	case AuditFailed, AuditResumed, AuditCopyFailed, AuditCopied, SIEMDown, SIEMResumed, SIEMLost, SIEMLeft, BlocklistRejected, BlocklistStale, JailLogUnread, BreachedUnread, ClockRolledBack,
-		StoreCut, StoreJoined, StoreAlone, StoreEmptied, StoreRefused, StoreSlow, StoreBrisk, StoreSkewed, ProtocolFlood, MessageFailed, GeoTrouble, GeoMended, AlertRaised, AlertResolved, AlertUndelivered, AlertDelivered:
+		StoreCut, StoreJoined, StoreAlone, StoreEmptied, StoreRefused, StoreSlow, StoreBrisk, StoreSkewed, ProtocolFlood, EgressDenied, MessageFailed, GeoTrouble, GeoMended, AlertRaised, AlertResolved, AlertUndelivered, AlertDelivered:
 		return System
 	}
 	return Audit

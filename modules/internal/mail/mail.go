@@ -12,6 +12,7 @@ import (
 
 	gomail "github.com/wneessen/go-mail"
 
+	"gatehouse.internal/modules/internal/egress"
 	"gatehouse.internal/modules/internal/roots"
 )
 
@@ -53,8 +54,9 @@ type Postman struct {
 	ended bool        // guarded by mu; nothing is taken any more
 	queue chan Letter // sent to with mu
 
-	client *gomail.Client
-	from   string
+	client  *gomail.Client
+	address string // of the mail server
+	from    string
 }
 
 // Why a letter was not taken.
@@ -97,7 +99,7 @@ func New(s SMTP, password string) (*Postman, error) {
 	if err != nil {
 		return nil, fmt.Errorf("smtp: %w", err)
 	}
-	return &Postman{queue: make(chan Letter, queueLength), client: client, from: s.From}, nil
+	return &Postman{queue: make(chan Letter, queueLength), client: client, address: s.Address, from: s.From}, nil
 }
 
 // Post has the letter sent soon, or returns ErrFull or, once Run has returned, ErrEnded. Of each letter that it takes Tell is
@@ -166,6 +168,9 @@ func (p *Postman) Send(ctx context.Context, l Letter) error {
 	m.SetBodyString(gomail.TypeTextPlain, l.Body)
 	ctx, cancel := context.WithTimeout(ctx, sendFor)
 	defer cancel()
+	if err := egress.Check("tcp", p.address); err != nil {
+		return fmt.Errorf("sending a message: %w", err)
+	}
 	if err := p.client.DialAndSendWithContext(ctx, m); err != nil {
 		return fmt.Errorf("sending a message: %w", err)
 	}

@@ -61,6 +61,14 @@ func (Store) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "gatehouse.stores.valkey", New: func() caddy.Module { return new(Store) }}
 }
 
+// Reaches implements gatehouse.Reacher.
+func (s *Store) Reaches() (all []gatehouse.Reach) {
+	for _, address := range s.Addresses {
+		all = append(all, gatehouse.Reach{What: "the store", Address: address, Data: true})
+	}
+	return all
+}
+
 // Provision implements caddy.Provisioner.
 func (s *Store) Provision(ctx caddy.Context) error {
 	if err := s.check(); err != nil {

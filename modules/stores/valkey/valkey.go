@@ -15,6 +15,7 @@ import (
 
 	driver "github.com/valkey-io/valkey-go"
 
+	"gatehouse.internal/modules/internal/egress"
 	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/secret"
 	"gatehouse.internal/modules/internal/store"
@@ -163,6 +164,15 @@ func (o Options) driver() driver.ClientOption {
 		c.Sentinel = driver.SentinelOption{
 			MasterSet: o.Sentinel, TLSConfig: o.TLS, Username: o.User, Password: o.Password.Reveal(), ClientName: "gatehouse",
 		}
+	}
+	c.DialCtxFn = func(ctx context.Context, address string, d *net.Dialer, secure *tls.Config) (net.Conn, error) {
+		if err := egress.Check("tcp", address); err != nil {
+			return nil, err
+		}
+		if secure != nil {
+			return (&tls.Dialer{NetDialer: d, Config: secure}).DialContext(ctx, "tcp", address)
+		}
+		return d.DialContext(ctx, "tcp", address)
 	}
 	if len(o.Addresses) == 1 {
 		if path, ok := strings.CutPrefix(o.Addresses[0], "unix/"); ok {

@@ -166,6 +166,14 @@ func (i Issuer) open(ctx caddy.Context, logger *zap.Logger, house *gatehouse.App
 	if at >= 0 || !gatehouse.ProviderName(i.Name) {
 		return nil, fmt.Errorf("issuer %q: its people must not pass for those of a provider of the same name; use another one, of 1 to 32 of a-z, 0-9 and _", i.Name)
 	}
+	for _, address := range []string{i.URL, i.JWKS} {
+		if address == "" {
+			continue
+		}
+		if err := house.MayReach(gatehouse.Reach{What: "the issuer " + i.Name, Address: address}); err != nil {
+			return nil, err
+		}
+	}
 	cfg := oidc.IssuerConfig{
 		Name: i.Name, Issuer: i.URL, JWKSURL: i.JWKS, RolesClaim: i.RolesClaim, Roles: i.Roles, InsecureHTTP: i.InsecureHTTP,
 	}
