@@ -26,19 +26,7 @@ func TestStatementProfiles(t *testing.T) {
 		"natalia":    {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			text, err := os.ReadFile(filepath.Join(root, "caddyfiles", name+".Caddyfile"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			dir, err := os.MkdirTemp("", "gh") // short: sockets live in it
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = os.RemoveAll(dir) })
-			home := "{$GATEHOUSE_HOME:/tmp/gatehouse-" + name + "}"
-			shipped := strings.NewReplacer("https://localhost:{$PORT:8443}", "https://app.test:{$PORT}", "tls internal", "tls {$CERT} {$KEY}",
-				"default_bind 127.0.0.1", "default_bind {$BIND}", home+"/admin.sock", "{$ADMIN}", home+"/state", "{$STATE}", home+"/access.log", "{$LOG}", home, dir,
-				"{$BACKEND:127.0.0.1:8080}", "{$BACKEND}", "#> ", "").Replace(string(text))
+			shipped, dir := shippedStatement(t, name)
 			key, err := age.GenerateX25519Identity()
 			if err != nil {
 				t.Fatal(err)
@@ -91,4 +79,21 @@ func TestStatementProfiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// shippedStatement is a statement's configuration as it is shipped, for a gateway of startGateway's, and the directory it lives in.
+func shippedStatement(t testing.TB, name string) (text, dir string) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(root, "caddyfiles", name+".Caddyfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dir, err = os.MkdirTemp("", "gh"); err != nil { // short: sockets live in it
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	home := "{$GATEHOUSE_HOME:/tmp/gatehouse-" + name + "}"
+	return strings.NewReplacer("https://localhost:{$PORT:8443}", "https://app.test:{$PORT}", "tls internal", "tls {$CERT} {$KEY}",
+		"default_bind 127.0.0.1", "default_bind {$BIND}", home+"/admin.sock", "{$ADMIN}", home+"/state", "{$STATE}", home+"/access.log", "{$LOG}", home, dir,
+		"{$BACKEND:127.0.0.1:8080}", "{$BACKEND}", "#> ", "").Replace(string(raw)), dir
 }

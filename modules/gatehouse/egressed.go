@@ -19,7 +19,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"github.com/caddyserver/caddy/v2/modules/logging"
-	"github.com/caddyserver/certmagic"
 
 	"gatehouse.internal/modules/internal/egress"
 )
@@ -226,92 +225,6 @@ func asks(t *reverseproxy.HTTPTransport, p *egress.Policy) {
 			return secure(ctx, network, address)
 		}
 	}
-}
-
-// holdCertificates refuses certificates that are fetched from whom the mode does not allow.
-func (app *App) holdCertificates(ctx caddy.Context, srv *caddyhttp.Server) error {
-	guest, err := ctx.App("tls")
-	if err != nil {
-		return err
-	}
-	certs := guest.(*caddytls.TLS)
-	errs := app.holdTLS(certs)
-	auto := cmp.Or(srv.AutoHTTPS, new(caddyhttp.AutoHTTPSConfig))
-	var names []string
-	if !auto.Disabled && !auto.DisableCerts {
-		for _, route := range srv.Routes {
-			for _, host := range routeHosts(route) {
-				if !slices.Contains(auto.Skip, host) && !slices.Contains(auto.SkipCerts, host) && (auto.IgnoreLoadedCerts || !certs.HasCertificateForSubject(host)) {
-					names = append(names, host)
-				}
-			}
-		}
-	}
-	automated := reflect.ValueOf(certs).Elem().FieldByName("automateNames")
-	if !automated.IsValid() || automated.Kind() != reflect.Map {
-		return errors.New("another Caddy: whose certificates are fetched is not known")
-	}
-	for _, name := range automated.MapKeys() {
-		names = append(names, name.String())
-	}
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		errs = append(errs, app.holdIssuers(certs, name))
-	}
-	return errors.Join(errs...)
-}
-
-// holdTLS refuses what of the TLS app is of no name, once.
-func (app *App) holdTLS(certs *caddytls.TLS) (errs []error) {
-	if app.tlsHeld {
-		return nil
-	}
-	app.tlsHeld = true
-	if app.egress.Mode() == egress.Strict && !certs.DisableOCSPStapling {
-		errs = append(errs, errors.New("mode strict: authorities would be asked about certificates: put `ocsp_stapling off` into the global options"))
-	}
-	if certs.EncryptedClientHello != nil {
-		errs = append(errs, fmt.Errorf("mode %s: keys of encrypted hellos are published in the DNS: take `ech` out of the global options", app.egress.Mode()))
-	}
-	return errs
-}
-
-// holdIssuers looks at who issues a name's certificate.
-func (app *App) holdIssuers(certs *caddytls.TLS, name string) error {
-	const fix = "write `tls internal`, or `tls <certificate> <key>` with files of yours"
-	public := certmagic.SubjectQualifiesForPublicCert(name) && !certmagic.SubjectIsInternal(name)
-	authority := certmagic.LetsEncryptProductionCA
-	if certs.Automation != nil {
-		for _, p := range certs.Automation.Policies {
-			subjects := p.Subjects()
-			if len(subjects) > 0 && !slices.ContainsFunc(subjects, func(s string) bool { return certmagic.MatchWildcard(name, s) }) {
-				continue
-			}
-			if len(p.Managers) > 0 {
-				return fmt.Errorf("%s: mode %s: its certificate is fetched from elsewhere: %s", app.placeOf(name), app.egress.Mode(), fix)
-			}
-			if len(p.Issuers) > 0 {
-				public = false
-			}
-			for _, issuer := range p.Issuers {
-				switch i := issuer.(type) {
-				case *caddytls.InternalIssuer:
-				case *caddytls.ACMEIssuer:
-					public, authority = true, cmp.Or(i.CA, authority)
-				default:
-					public, authority = true, "https://acme.zerossl.com"
-				}
-			}
-			break
-		}
-	}
-	if !public {
-		return nil
-	}
-	if err := app.MayReach(Reach{What: "the authority of the certificate of " + name, Address: authority}); err != nil {
-		return fmt.Errorf("%s: %w; or %s", app.placeOf(name), err, fix)
-	}
-	return nil
 }
 
 // holdCaddy refuses what Caddy's own words would have it speak to: logs over a network, configurations from elsewhere. Caddy does not show what became of some of them, so that it is looked for.

@@ -113,8 +113,8 @@ func (app *App) openMode() (err error) {
 		return nil
 	}
 	var errs []error
-	if egress.Proxied() {
-		errs = append(errs, fmt.Errorf("mode %s: the environment names a proxy, behind which nobody sees whom the gateway speaks to: take HTTP_PROXY, HTTPS_PROXY and their like out of it", m.Name))
+	if name := egress.Proxied(); name != "" {
+		errs = append(errs, fmt.Errorf("mode %s: the environment names a proxy, behind which nobody sees whom the gateway speaks to: take %s out of it", m.Name, name))
 	}
 	guests := []any{app.opener, app.factors}
 	for _, name := range slices.Sorted(maps.Keys(app.rooms)) {

@@ -29,6 +29,7 @@ func TestModesRefuse(t *testing.T) {
 	for name, tt := range map[string]struct {
 		mode   string
 		house  string
+		proxy  string
 		change []string
 		want   []string // nothing: it loads
 	}{
@@ -58,6 +59,8 @@ func TestModesRefuse(t *testing.T) {
 		"strict, a store elsewhere":           {mode: "strict", house: "\nstore valkey 192.0.2.1:6379 {\n password x\n insecure_plaintext\n }", want: []string{"the store is at 192.0.2.1:6379"}},
 		"strict, names":                       {mode: "strict {\n allow db.internal\n }", want: []string{"Caddyfile:", "not looked up"}},
 		"strict, the Internet":                {mode: "strict {\n allow 0.0.0.0/0\n }", want: []string{"private network"}},
+		"strict, asked on demand":             {mode: "strict", change: []string{"global", quiet + "\non_demand_tls {\n ask http://ask.example.com/\n }"}, want: []string{"who is asked about certificates on demand is at http://ask.example.com/"}},
+		"strict, behind a proxy":              {mode: "strict", proxy: "http://proxy.example.com:3128", want: []string{"take HTTPS_PROXY out"}},
 		"hybrid":                              {mode: "hybrid", change: []string{"backend", "reverse_proxy app.internal:8080"}},
 		"hybrid, a list":                      {mode: "hybrid", house: list("https://lists.example.com/drop.txt"), want: []string{"`allow lists.example.com`"}},
 		"hybrid, an allowed list":             {mode: "hybrid {\n allow lists.example.com\n }", house: list("https://lists.example.com/drop.txt")},
@@ -71,6 +74,7 @@ func TestModesRefuse(t *testing.T) {
 		"two":                                 {mode: "strict\n mode hybrid", want: []string{"two mode options"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Setenv("HTTPS_PROXY", tt.proxy)
 			change := append([]string{"idp", "local\n mode " + tt.mode + tt.house, "global", quiet}, tt.change...)
 			raw, err := gatetest.New(t).Adapt(fill(newcomer, pairs(change...)))
 			var cfg caddy.Config

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,15 +57,15 @@ func Proxy(r *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(r)
 }
 
-// Proxied reports whether the environment has Go's clients use a proxy, behind which nobody sees whom they speak to.
-func Proxied() bool {
-	for _, scheme := range []string{"http", "https"} {
-		u, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: scheme, Host: "192.0.2.1"}})
-		if u != nil || err != nil {
-			return true
+// Proxied returns the variable of the environment that has Go's clients use a proxy, behind which nobody sees whom they speak to; "":
+// there is none.
+func Proxied() string {
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
+		if os.Getenv(name) != "" {
+			return name
 		}
 	}
-	return false
+	return ""
 }
 
 // Install has Go's default transport and its default resolver ask the policy in force. It must be called before anything uses them, and
