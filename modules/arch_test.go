@@ -19,11 +19,11 @@ const module = "gatehouse.internal/"
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
 	"secret", "token", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "egress", "roots", "mail", "backoff", "wholefile", "chain", "scope", "recent", "running", "flood",
-	"retain", "store", "store/storetest", "keyring", "standing", "ledger", "pseudonym", "service", "roster", "owner", "support", "gatetest",
+	"retain", "store", "store/storetest", "keyring", "standing", "ledger", "pseudonym", "service", "roster", "owner", "support", "containment", "gatetest",
 }
 
 // rooms lists the L2 packages.
-var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "forward", "audit", "alert", "link", "siem", "operators", "privacy", "backup", "stores/valkey", "certstore", "evidence"}
+var rooms = []string{"admit", "clientcert", "waf", "authn", "apikey", "idp/oidc", "idp/local", "idp/breakglass", "mfa", "authz", "ban", "ratelimit", "verify", "contain", "forward", "audit", "alert", "link", "siem", "operators", "privacy", "backup", "stores/valkey", "certstore", "evidence"}
 
 // roomFiles are the files of a room that may import Caddy; the rest is its engine.
 var roomFiles = []string{"module.go", "caddyfile.go", "command.go", "admin.go", "metrics.go"}
@@ -39,6 +39,7 @@ var doors = map[string]string{
 	"authn/portal.go":          "the portal's handler",
 	"authn/outcome.go":         "the portal's other half",
 	"waf/attend.go":            "what a site's WAF does besides answering, from the house's start on",
+	"waf/raise.go":             "follows the house's containment switches from its start on",
 	"waf/shadowing.go":         "the shadow's door: configuration, log and metric",
 	"authn/house.go":           "names the house's types for the engine",
 	"authn/account.go":         "the portal's account page",

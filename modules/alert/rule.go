@@ -106,6 +106,8 @@ var rules = []rule{
 
 	{name: "GatehouseBreakGlass", class: privileged, severity: critical, by: "kind", window: 10 * time.Minute, least: 1,
 		summary: "{subject}: somebody is at the emergency door.", count: []of{kinds("break_glass.asked", "break_glass.used")}},
+	{name: "GatehouseContainment", class: privileged, severity: warning, window: 10 * time.Minute, least: 1,
+		summary: "{value} containment switches were thrown within ten minutes: something is closed or restricted on purpose.", count: []of{kinds("containment.thrown")}},
 	{name: "GatehouseAdminRefused", class: privileged, severity: warning, window: 15 * time.Minute, least: 3,
 		summary: "{value} administrative requests were refused within a quarter of an hour.", count: []of{kinds("admin.refused")}},
 	{name: "GatehouseAdminUnusual", class: privileged, severity: warning, window: time.Hour, least: 21, times: 5, usual: 7 * day,

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	devicePath     = gatehouse.PortalPrefix + "device"
+	devicePath     = gatehouse.PairPath
 	deviceCodePath = devicePath + "/code"
 	deviceToken    = devicePath + "/token"
 	deviceMetadata = gatehouse.PortalPrefix + ".well-known/oauth-authorization-server"

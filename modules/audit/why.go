@@ -143,6 +143,8 @@ func (s *Story) next(id string) string {
 			return "gatehouse ban check " + address
 		}
 		return "gatehouse ban list, and gatehouse ban check with the address that the client says"
+	case verdict.Locked, verdict.ReadOnly:
+		return "gatehouse contain list says who has thrown the switch, and why"
 	case verdict.UpstreamDown, verdict.UpstreamTimeout, verdict.UpstreamRejected:
 		return "look at the application"
 	case verdict.Unavailable:

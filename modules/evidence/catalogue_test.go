@@ -104,7 +104,7 @@ func TestCatalogueIsStrict(t *testing.T) {
 const sample = `{"admin":{"listen":"unix//run/admin.sock|0600"},"apps":{"gatehouse":{"state_dir":"/var/lib/gatehouse","identity_providers":[{"provider":"local"}],
 "rooms":{"access_review":{"every":7776000000000000},"audit":{"logs":[{"file":"/l","keep":2592000000000000}]}},"session":{"idle":1200000000000}},
 "http":{"servers":{"srv0":{"listen":["127.0.0.1:8443"],"automatic_https":{"disable_redirects":true},"tls_connection_policies":[{}],
-"routes":[{"match":[{"host":["app.test"]}],"handle":[{"handler":"subroute","routes":[{"handle":[{"handler":"gatehouse_admit"},{"handler":"gatehouse_waf"},
+"routes":[{"match":[{"host":["app.test"]}],"handle":[{"handler":"subroute","routes":[{"handle":[{"handler":"gatehouse_admit"},{"handler":"gatehouse_waf"},{"handler":"gatehouse_contain"},
 {"handler":"gatehouse_authenticate","authenticators":[{"authenticator":"bearer"}],"session":{"idle":600000000000}},
 {"handler":"gatehouse_authorize","routes":[{"path":"/x","require":[{"kind":"mfa","each":true}]}]},
 {"handler":"reverse_proxy","upstreams":[{"dial":"127.0.0.1:8080"}]}]}]}]}]}}}}}`
@@ -141,6 +141,7 @@ func TestSettings(t *testing.T) {
 		"waf_blocks":          {nil, []string{`"handler":"gatehouse_waf"`, `"handler":"gatehouse_waf","routes":[{"path":"/x","mode":"detect"}]`}},
 		"blocklists":          {roomWith(`"ban":{"blocklists":[{"name":"x"}]}`), nil},
 		"jails":               {nil, roomWith(`"ban":{"jails":[{"name":"login","off":true}]}`)},
+		"containment":         {nil, []string{`{"handler":"gatehouse_contain"},`, ``}},
 		"tenants":             {with(`"tenants":{"acme":{}}`), nil},
 		"bearer_tokens":       {nil, []string{`"authenticator":"bearer"`, `"authenticator":"link"`}},
 		"log_retention":       {nil, []string{"2592000000000000", "3000000000000000"}},

@@ -66,6 +66,7 @@ var predicates = map[string]func(*Config) Setting{
 	"waf_blocks":          wafBlocks,
 	"blocklists":          blocklists,
 	"jails":               jails,
+	"containment":         containment,
 	"tenants":             tenants,
 	"bearer_tokens":       bearerTokens,
 	"log_retention":       logRetention,

@@ -67,6 +67,16 @@ func jails(c *Config) Setting {
 	return yes("the jails for logins and attacks are on")
 }
 
+// containment looks whether all sites heed the switches of `gatehouse contain`: those of the site directive do.
+func containment(c *Config) Setting {
+	for _, s := range c.Sites {
+		if !s.has("gatehouse_contain", new(struct{})) {
+			return no("make the configuration from a Caddyfile of this version, whose site directive has the room `contain`", "%s heeds no containment switch", s.Name)
+		}
+	}
+	return yes("all sites heed containment switches")
+}
+
 func tenants(c *Config) Setting {
 	if len(c.House.Tenants) == 0 {
 		return off("`tenant <name>` in the global gatehouse option", "the gateway serves one customer")

@@ -249,7 +249,7 @@ func serveAudited(w http.ResponseWriter, r *http.Request, next caddy.AdminHandle
 var askedWords = []string{
 	"user", "kind", "name", "owner", "id", "network", "for", "all", "roles", "tenant", "lasts", "number", "keep", "approve", "ahead",
 	"provider", "format", "skip_existing", "dry_run", "note", "purpose", "why", "detail", "email", "display_name", "paths", "networks", "methods",
-	"account", "hosts", "match", "by", "digest", "ticket", "approver", "sites", "file", "sha256",
+	"account", "hosts", "match", "by", "digest", "ticket", "approver", "sites", "file", "sha256", "switch", "site", "route", "level",
 }
 
 // inFull completes the name of a person that an administrator asks something about, "" if it is none.

@@ -19,7 +19,7 @@ var happened = func() *prometheus.CounterVec {
 	for _, k := range []event.Kind{
 		event.AdminDone, event.AdminRefused, event.BreakGlassAsked, event.BreakGlassUsed, event.SupportGranted, event.UserChanged,
 		event.FactorsReset, event.UserCompromised, event.SessionsApart, event.ProtocolFlood, event.WAFCanaryFailed, event.WAFProverOff,
-		event.WAFFailedOpen, event.IncidentReport, event.BackupFailed, event.BackupUnfit, event.EgressDenied,
+		event.WAFFailedOpen, event.ContainmentThrown, event.IncidentReport, event.BackupFailed, event.BackupUnfit, event.EgressDenied,
 	} {
 		c.WithLabelValues(string(k))
 	}

@@ -11,6 +11,8 @@ const (
 	LinkPath = PortalPrefix + "link"
 	// KeysPath is where people have the keys of their programs and devices.
 	KeysPath = PortalPrefix + "account/keys"
+	// PairPath is where programs ask for keys, and people let them have some.
+	PairPath = PortalPrefix + "device"
 	// VerifyPath is where people prove that a device or a network is theirs.
 	VerifyPath = PortalPrefix + "verify"
 	// ReportPath is where people say that a visit was not theirs.

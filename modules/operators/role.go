@@ -32,7 +32,7 @@ type rule struct{ methods, path string }
 // may is the table of what each role may do, besides the administrator.
 var may = map[Role][]rule{
 	Viewer: {
-		{read, "/gatehouse/status"}, {read, "/gatehouse/posture"}, {read, "/gatehouse/bans"}, {read, "/gatehouse/sessions"}, {read, "/gatehouse/siem"}, {read, "/gatehouse/alerts"}, {read, "/gatehouse/waf/requests"},
+		{read, "/gatehouse/status"}, {read, "/gatehouse/posture"}, {read, "/gatehouse/bans"}, {read, "/gatehouse/containment"}, {read, "/gatehouse/sessions"}, {read, "/gatehouse/siem"}, {read, "/gatehouse/alerts"}, {read, "/gatehouse/waf/requests"},
 		{read, "/gatehouse/policy/shadow"}, {write, "/gatehouse/policy/explain"},
 		{write, "/gatehouse/reveal"}, {write, "/gatehouse/reveal/approve"}, // which ask for a role and a factor of their own
 	},

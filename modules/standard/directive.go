@@ -19,6 +19,7 @@ import (
 	"gatehouse.internal/modules/authz"
 	"gatehouse.internal/modules/ban"
 	"gatehouse.internal/modules/clientcert"
+	"gatehouse.internal/modules/contain"
 	"gatehouse.internal/modules/forward"
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/idp/oidc/bearer"
@@ -212,6 +213,7 @@ func (s *site) row() caddyhttp.Route {
 		handler("gatehouse_authenticate", &s.authn),
 		handler("gatehouse_ban_name", new(ban.NameHandler)),
 		handler("gatehouse_rate_limit_user", &s.limits.Late),
+		handler("gatehouse_contain", new(contain.Handler)),
 		handler("gatehouse_verify", new(verify.Handler)),
 		handler("gatehouse_portal", s.authn.Portal()),
 		handler("gatehouse_authorize", &s.authz),

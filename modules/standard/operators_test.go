@@ -48,6 +48,7 @@ func TestOperatorRoles(t *testing.T) {
 	letters := map[string]string{"viewer": viewer, "integrator": integrator, "auditor": auditor, "admin": admin}
 	for request, who := range map[string]string{
 		"GET /gatehouse/bans": viewer + admin, "POST /gatehouse/bans": admin, "DELETE /gatehouse/bans": admin,
+		"GET /gatehouse/containment": viewer + admin, "POST /gatehouse/containment/throw": admin, "GET /gatehouse/containment/foresee": admin,
 		"GET /gatehouse/status": viewer + admin, "GET /gatehouse/posture": viewer + admin, "GET /gatehouse/sessions": viewer + admin, "DELETE /gatehouse/sessions": admin,
 		"GET /gatehouse/waf/requests": viewer + admin, "GET /gatehouse/siem": viewer + integrator + admin, "POST /gatehouse/siem/pseudonym": "",
 		"POST /gatehouse/policy/explain": viewer + admin, "GET /gatehouse/policy/shadow": viewer + admin,

@@ -40,6 +40,7 @@ func (h *Handler) watcher(cfg Config, publish func(event.Event)) *watcher {
 			return nil, changed.locate(err)
 		}
 		h.release(h.live.swap(p))
+		h.reraise(changed)
 		if h.shadow != nil && h.Shadow.Rules == "" {
 			if _, err := h.reshade(cfg, files); err != nil {
 				h.logger.Error("the shadow keeps the rules before", zap.Error(err))

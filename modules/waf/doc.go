@@ -7,6 +7,7 @@
 // body, buffered, and replays it byte for byte. Which types are read and which are streamed is decided in body.go; of
 // what is streamed the first 4 KiB are judged as far as they read as text (opaque.go). Parts of a site may have settings
 // of their own (route.go), resolved on the judged path: what opens must hold in every reading, what restricts in any.
+// While an operator has raised it (`gatehouse contain paranoia`, raise.go), a plan that was compiled before judges in the site's place.
 //
 // Before the rules stands a prover (prover.go, decisions/0008): a request of which it shows that no rule can match is not
 // put before them; any other is judged as if there were no prover. Some of the first are put before the rules after all,

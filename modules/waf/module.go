@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -92,6 +93,7 @@ type Handler struct {
 	shadow *shadowing // nil without one
 
 	live    *live    // nil when the WAF is off
+	raised  *raised  // nil when the WAF is off; what an operator has raised it to, for a while
 	options []string // the words of the site directive that were read
 	logger  *zap.Logger
 	house   *gatehouse.App  // nil only in tests
@@ -143,6 +145,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return gatehouse.Refused(fmt.Errorf("waf: %w", err))
 	}
 	h.warn(cfg)
+	h.heedContainment(ctx, cfg)
 	h.attend(ctx, cfg)
 	return nil
 }
@@ -257,6 +260,10 @@ func (h *Handler) choose(r *http.Request, req *gatehouse.Request) (part, error) 
 	if p, ok := r.Context().Value(canaryKey{}).(part); ok && req.Probe() {
 		return p, nil
 	}
+	if p := h.raised.over(); p != nil {
+		req.Note("waf_raised", strconv.Itoa(p.site.cfg.Paranoia))
+		return p.choose(req.Path), nil
+	}
 	return h.live.plan.Load().choose(req.Path), nil
 }
 
@@ -268,6 +275,7 @@ func (h *Handler) Cleanup() error {
 	if p, first := h.live.close(); first {
 		h.release(p)
 		h.unshade()
+		h.unraise()
 	}
 	return nil
 }

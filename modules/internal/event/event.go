@@ -53,6 +53,9 @@ const (
 	BanAdded          Kind = "ban.added"           // a network is shut out; Detail and Attrs say why and until when
 	BanLifted         Kind = "ban.lifted"          // by an operator
 	ProtocolFlood     Kind = "protocol.flood"      // a connection was closed for what it sent; Detail says what
+	ContainmentThrown Kind = "containment.thrown"  // a switch is about to be in force; Session is its id, Detail says why, Attrs what, where and until when
+	ContainmentLifted Kind = "containment.lifted"  // by an operator before its time; or it never came into force, as Detail says
+	ContainmentEnded  Kind = "containment.ended"   // by itself
 	BlocklistRejected Kind = "blocklist.rejected"  // Detail says which, and why; the list before stays in force
 	BlocklistStale    Kind = "blocklist.stale"     // Detail says which has not been good for too long; it stays in force
 	StoreCut          Kind = "store.cut"           // what other gateways do is not heard, until store.joined

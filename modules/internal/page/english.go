@@ -345,6 +345,16 @@ var english = tongue{
 			what:  "There were too many unwanted requests from the network you are using, perhaps from somebody else there. Access from it is closed for a while.",
 			next:  "You do not have to do anything: it opens again by itself. If it is urgent, tell your administrator this request number.",
 		},
+		verdict.Locked: {
+			title: "Closed for a while",
+			what:  "This part of the site has been closed on purpose while something is looked into. What you asked for was not done.",
+			next:  "You do not have to do anything: come back later. If it is urgent, give your administrator this request number.",
+		},
+		verdict.ReadOnly: {
+			title: "Nothing can be changed at the moment",
+			what:  "You can look at everything, but this site takes no changes for a while. What you just sent was not saved.",
+			next:  "Keep a copy of what you typed, and send it again later. If it is urgent, give your administrator this request number.",
+		},
 		verdict.UpstreamDown: {
 			title: "The site is not answering",
 			what:  "You have reached the right place, but the application behind it cannot be reached at the moment.",

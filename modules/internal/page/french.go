@@ -373,6 +373,16 @@ var french = tongue{
 			what:  "Trop de requêtes indésirables sont venues du réseau que vous utilisez, peut-être de quelqu’un d’autre. L’accès depuis ce réseau est fermé pour un temps.",
 			next:  "Vous n’avez rien à faire, il rouvrira de lui-même. En cas d’urgence, donnez ce numéro de demande à votre administrateur.",
 		},
+		verdict.Locked: {
+			title: "Fermé pour un temps",
+			what:  "Cette partie du site a été fermée volontairement, le temps d’une vérification. Votre demande n’a pas été exécutée.",
+			next:  "Vous n’avez rien à faire, revenez plus tard. En cas d’urgence, donnez ce numéro de demande à votre administrateur.",
+		},
+		verdict.ReadOnly: {
+			title: "Rien ne peut être modifié pour le moment",
+			what:  "Vous pouvez tout consulter, mais ce site n’accepte aucune modification pour un temps. Ce que vous venez d’envoyer n’a pas été enregistré.",
+			next:  "Gardez une copie de votre texte et envoyez-le plus tard. En cas d’urgence, donnez ce numéro de demande à votre administrateur.",
+		},
 		verdict.UpstreamDown: {
 			title: "Le site ne répond pas",
 			what:  "Vous êtes au bon endroit, mais l’application qui se trouve derrière est injoignable pour le moment.",

@@ -368,6 +368,16 @@ var german = tongue{
 			what:  "Aus dem Netz, das Sie benutzen, kamen zu viele unerwünschte Anfragen, vielleicht von jemand anderem dort. Der Zugang von dort ist für eine Weile geschlossen.",
 			next:  "Sie müssen nichts tun: Er öffnet sich von selbst wieder. Wenn es eilt, nennen Sie Ihrer Administration diese Anfragenummer.",
 		},
+		verdict.Locked: {
+			title: "Für eine Weile geschlossen",
+			what:  "Dieser Teil der Website wurde absichtlich geschlossen, während etwas untersucht wird. Was Sie wollten, wurde nicht ausgeführt.",
+			next:  "Sie müssen nichts tun: Kommen Sie später wieder. Wenn es eilt, nennen Sie Ihrer Administration diese Anfragenummer.",
+		},
+		verdict.ReadOnly: {
+			title: "Zurzeit kann nichts geändert werden",
+			what:  "Sie können alles ansehen, aber diese Website nimmt für eine Weile keine Änderungen an. Was Sie gerade gesendet haben, wurde nicht gespeichert.",
+			next:  "Heben Sie auf, was Sie geschrieben haben, und senden Sie es später noch einmal. Wenn es eilt, nennen Sie Ihrer Administration diese Anfragenummer.",
+		},
 		verdict.UpstreamDown: {
 			title: "Die Website antwortet nicht",
 			what:  "Sie sind hier richtig, aber die Anwendung dahinter ist im Moment nicht erreichbar.",

@@ -69,6 +69,8 @@ var reasons = map[verdict.Reason]technical{
 	verdict.TooManyAttempts:  {detail: "Slow down: wait for the time in Retry-After before the next request, and longer after each further refusal."},
 	verdict.RateLimited:      {detail: "Slow down: wait for the time in Retry-After. The RateLimit and RateLimit-Policy fields say how much is left and of what; operators find the limit in the log by the request id."},
 	verdict.Banned:           {detail: "The client's network is shut out for the time in Retry-After. Operators: `gatehouse ban list` says why, `gatehouse ban remove` lets it in again."},
+	verdict.Locked:           {detail: "An operator has locked this part of the site for a while. The request did not reach the application. Repeat it after the time in Retry-After. Operators: `gatehouse contain list` says why."},
+	verdict.ReadOnly:         {detail: "For a while nothing may be changed here: only GET, HEAD and OPTIONS pass, and no WebSockets. The request did not reach the application. Repeat it after the time in Retry-After. Operators: `gatehouse contain list` says why."},
 	verdict.UpstreamDown:     {detail: "No connection to the application could be made, so the request did not reach it. Repeat with growing pauses.", step: stepAgain},
 	verdict.UpstreamTimeout:  {detail: "The application did not answer in time and may have acted on the request. Repeat it only if it is idempotent.", step: stepAgain},
 	verdict.Unavailable:      {detail: "The gateway's own state is not available, so the request was refused and did not reach the application. Repeat with growing pauses.", step: stepAgain},

@@ -47,6 +47,8 @@ const (
 	TooManySessions  Reason = "too_many_sessions"     // portal: the person is logged in as often as they may be
 	AccountDisabled  Reason = "account_disabled"      // portal: the account was rejected, disabled or deleted
 	Banned           Reason = "banned"                // ban: the client's network has offended too often
+	Locked           Reason = "locked"                // contain: an operator has locked the tenant, site or route for a while
+	ReadOnly         Reason = "read_only"             // contain: for a while nothing may be changed here
 	UpstreamDown     Reason = "upstream_down"         // the application did not answer
 	UpstreamTimeout  Reason = "upstream_timeout"      // the application answered too late
 	Unavailable      Reason = "unavailable"           // the gateway's own state is closed or broken
@@ -96,6 +98,8 @@ var status = map[Reason]int{
 	AccountDisabled:  http.StatusForbidden,
 	Banned:           http.StatusForbidden,
 	TooManySessions:  http.StatusForbidden,
+	Locked:           http.StatusServiceUnavailable,
+	ReadOnly:         http.StatusServiceUnavailable,
 	UpstreamDown:     http.StatusBadGateway,
 	UpstreamTimeout:  http.StatusGatewayTimeout,
 	Unavailable:      http.StatusServiceUnavailable,

@@ -124,13 +124,13 @@ const (
 func changeOf(r *Record) change {
 	switch event.Kind(r.Kind) {
 	case event.UserCreated, event.UserPending, event.UserImported, event.ServiceAccountAdded, event.APIKeyCreated,
-		event.BanAdded, event.SetupLinkIssued, event.BreakGlassSealed, event.FactorEnrolled:
+		event.BanAdded, event.ContainmentThrown, event.SetupLinkIssued, event.BreakGlassSealed, event.FactorEnrolled:
 		return created
 	case event.UserApproved, event.UserRejected, event.UserDisabled, event.UserEnabled, event.UserCompromised,
 		event.UserChanged, event.PasswordChanged, event.PasswordReset, event.FactorsReset,
 		event.ServiceAccountEnabled, event.ServiceAccountDisabled, event.RulesLoaded:
 		return changed
-	case event.UserDeleted, event.ServiceAccountDeleted, event.APIKeyRevoked, event.BanLifted, event.BreakGlassUnsealed,
+	case event.UserDeleted, event.ServiceAccountDeleted, event.APIKeyRevoked, event.BanLifted, event.ContainmentLifted, event.ContainmentEnded, event.BreakGlassUnsealed,
 		event.FactorRemoved, event.LogsRemoved:
 		return deleted
 	}

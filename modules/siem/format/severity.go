@@ -24,7 +24,7 @@ func SeverityOf(r *Record) Severity {
 		event.BreakGlassSealed, event.BreakGlassAsked, event.BreakGlassUsed, event.BreakGlassRequest, event.BreakGlassUnsealed:
 		return High
 	case event.LoginFailed, event.FactorFailed, event.SessionsApart, event.VerifyHeld, event.VerifyFailed, event.VerifyDenied,
-		event.MessageFailed, event.GeoTrouble, event.WAFDetected, event.WAFProverOff, event.BanAdded,
+		event.MessageFailed, event.GeoTrouble, event.WAFDetected, event.WAFProverOff, event.BanAdded, event.ContainmentThrown,
 		event.RulesRejected, event.BlocklistRejected, event.BlocklistStale, event.JailLogUnread, event.BreachedUnread, event.AdminRefused,
 		event.ProtocolFlood, event.StoreAlone:
 		return Medium

@@ -1,0 +1,429 @@
+// Package containment keeps the switches that an operator throws in an incident: what is locked, what may only be read, who has to
+// prove who they are anew, and how strictly requests are judged, for a while.
+//
+// # What
+//
+// A [Switch] says what, where, until when and why. The [Board] has those in force at hand, and the requests that run, so that a
+// switch reaches what was let in before it. Switches are kept in the store's bucket containment, sealed, and for [KeptFor] after
+// they have ended.
+//
+// # Invariants
+//
+// A switch takes effect on every node that shares the store as soon as the store's feed has told of it, and ends by itself, by this
+// node's clock, whether the store can be reached or not. Nothing is in force that is not written. [CutAfter] a switch was thrown,
+// what it would refuse now is cut.
+//
+// # Cost
+//
+// One atomic load for a request while no switch is in force, and one short lock at its beginning and end, of one shard in 32.
+package containment
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatehouse.internal/modules/internal/keyring"
+	"gatehouse.internal/modules/internal/ledger"
+	"gatehouse.internal/modules/internal/reqpath"
+	"gatehouse.internal/modules/internal/store"
+)
+
+const (
+	bucket store.Bucket = "containment"
+
+	// MaxLife is the longest that a switch may last.
+	MaxLife = 7 * 24 * time.Hour
+	// KeptFor is how long a switch can be listed after its end; the audit log knows of it for as long as it keeps anything.
+	KeptFor = 90 * 24 * time.Hour
+
+	most     = 100 // in force
+	maxWord  = 253 // bytes of a tenant, site or route
+	maxSaid  = 400 // bytes of a reason or note
+	lookEach = 250 * time.Millisecond
+)
+
+// Kind is what a switch does.
+type Kind string
+
+// The kinds, from the one that refuses most. Of several that hit a request, the first counts.
+const (
+	Lock     Kind = "lock"      // nothing reaches the application
+	ReadOnly Kind = "read_only" // only what changes nothing does: GET, HEAD and OPTIONS (RFC 9110 9.2.1), and no websocket
+	StepUp   Kind = "step_up"   // who is known must have proven a second factor since
+	Paranoia Kind = "paranoia"  // the WAF judges at Level, where it would at a lower one
+)
+
+// Kinds are all of them, in this order.
+var Kinds = []Kind{Lock, ReadOnly, StepUp, Paranoia}
+
+// Switch is one. What is not said of where it counts, is everywhere.
+type Switch struct {
+	ID      string          `json:"id"`
+	Kind    Kind            `json:"kind"`
+	Tenant  string          `json:"tenant,omitempty"` // on whose sites
+	Site    string          `json:"site,omitempty"`   // on which, by name or host
+	Route   reqpath.Pattern `json:"route,omitzero"`   // in which part, in any reading of the path; of Lock alone
+	Level   int             `json:"level,omitempty"`  // of Paranoia alone
+	Reason  string          `json:"reason"`
+	By      string          `json:"by,omitempty"` // the operator
+	Since   time.Time       `json:"since"`
+	Until   time.Time       `json:"until"`
+	Ended   time.Time       `json:"ended,omitzero"` // zero: it has not
+	EndedBy string          `json:"ended_by,omitempty"`
+	Note    string          `json:"note,omitempty"` // of who ended it
+}
+
+// Expired is who ends a switch whose time is over.
+const Expired = "expired"
+
+var errEnded = errors.New("the switch has ended already")
+
+// Place is where a request is.
+type Place struct {
+	Site, Tenant string
+	Hosts        []string
+}
+
+// Check says what is wrong with a draft.
+func (s *Switch) Check(now time.Time) error {
+	word := func(text string) bool {
+		return len(text) <= maxWord && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f })
+	}
+	routed := s.Route != reqpath.Pattern{}
+	switch {
+	case !slices.Contains(Kinds, s.Kind):
+		return fmt.Errorf("there is no switch %q: the switches are lock, read_only, step_up, paranoia", s.Kind)
+	case strings.TrimSpace(s.Reason) == "":
+		return errors.New("say why, for the record: a reason is never left out")
+	case len(s.Reason) > maxSaid:
+		return fmt.Errorf("the reason has more than %d bytes", maxSaid)
+	case s.Until.IsZero():
+		return errors.New("say for how long, such as 2h: no switch lasts by itself")
+	case !s.Until.After(now) || s.Until.After(now.Add(MaxLife)):
+		return errors.New("a switch lasts 7 days (168h) at the most: say how long, such as 2h")
+	case !word(s.Tenant) || !word(s.Site) || len(s.Route.String()) > maxWord:
+		return fmt.Errorf("a tenant, site or route is one word of %d bytes at the most", maxWord)
+	case routed && s.Kind != Lock:
+		return errors.New("only a lock can be for a route")
+	case s.Kind == Paranoia && (s.Level < 2 || s.Level > 4):
+		return errors.New("the WAF is raised to level 2, 3 or 4")
+	case s.Kind != Paranoia && s.Level != 0:
+		return errors.New("only paranoia has a level")
+	}
+	return nil
+}
+
+// Covers reports whether the switch counts on a site, or in a part of it.
+func (s *Switch) Covers(p Place) bool {
+	return (s.Tenant == "" || s.Tenant == p.Tenant) && (s.Site == "" || s.Site == p.Site || slices.Contains(p.Hosts, s.Site))
+}
+
+// Where is where it counts, for people.
+func (s *Switch) Where() string {
+	var parts []string
+	if s.Tenant != "" {
+		parts = append(parts, "tenant "+s.Tenant)
+	}
+	if s.Site != "" {
+		parts = append(parts, "site "+s.Site)
+	}
+	if s.Route != (reqpath.Pattern{}) {
+		parts = append(parts, "route "+s.Route.String())
+	}
+	if len(parts) == 0 {
+		return "everywhere"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Board has a house's switches. Make one with [Open]; it is safe for concurrent use and must be closed before the store.
+type Board struct {
+	ledger *ledger.Ledger[Switch]
+	tell   func(Switch) // of one that has ended by itself
+
+	loading sync.Mutex
+	table   atomic.Pointer[[]*Switch] // those in force; nil: none; never written once stored
+	runs    runs
+
+	mu       sync.Mutex
+	hears    map[*func()]struct{}              // guarded by mu
+	prepares map[*func(*Switch) error]struct{} // guarded by mu
+
+	kick chan struct{} // capacity 1: the table changed
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+// Open reads the switches, and follows them from now on. expired is told of each that ends by itself, on one node.
+func Open(st store.Store, keys *keyring.Ring, expired func(Switch)) (*Board, error) {
+	l, err := ledger.Open(st, keys, ledger.Config[Switch]{
+		Bucket: bucket, Most: 1, TTL: func(s *Switch) time.Duration { return max(time.Until(s.Until)+KeptFor, time.Minute) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	b := &Board{ledger: l, tell: expired, hears: map[*func()]struct{}{}, prepares: map[*func(*Switch) error]struct{}{}, kick: make(chan struct{}, 1), stop: cancel}
+	b.runs.init()
+	feed, err := st.Watch(ctx, bucket)
+	if err == nil {
+		err = b.load(ctx)
+	}
+	if err != nil {
+		cancel()
+		return nil, errors.Join(err, l.Destruct())
+	}
+	b.done.Go(func() { b.follow(ctx, feed) })
+	return b, nil
+}
+
+// Destruct stops following.
+func (b *Board) Destruct() error {
+	b.stop()
+	b.done.Wait()
+	return b.ledger.Destruct()
+}
+
+// follow reads the switches again when one changes, ends those whose time is over, and cuts what they refuse.
+func (b *Board) follow(ctx context.Context, feed <-chan store.Event) {
+	tick := time.NewTicker(lookEach)
+	defer tick.Stop()
+	var cut <-chan time.Time
+	unread := false
+	for {
+		select {
+		case _, open := <-feed:
+			if !open {
+				return
+			}
+			unread = true
+		case <-b.kick:
+			cut = time.After(CutAfter)
+		case <-cut:
+			b.cut(time.Now())
+		case <-tick.C:
+		}
+		if unread {
+			unread = b.load(ctx) != nil // those at hand still count, and end
+		}
+		b.expire(ctx)
+	}
+}
+
+// load reads the switches in force.
+func (b *Board) load(ctx context.Context) error {
+	b.loading.Lock()
+	defer b.loading.Unlock()
+	var table []*Switch
+	for rec, err := range b.ledger.All(ctx, "") {
+		if err != nil {
+			return err
+		}
+		if rec.Ended.IsZero() {
+			table = append(table, rec)
+		}
+	}
+	slices.SortFunc(table, func(x, y *Switch) int { // what refuses most, then the latest, which asks for the freshest proof
+		if i, j := slices.Index(Kinds, x.Kind), slices.Index(Kinds, y.Kind); i != j {
+			return i - j
+		}
+		return y.Since.Compare(x.Since)
+	})
+	before := b.table.Load()
+	if before != nil && slices.EqualFunc(*before, table, func(x, y *Switch) bool { return x.ID == y.ID }) || before == nil && len(table) == 0 {
+		return nil
+	}
+	if len(table) == 0 {
+		b.table.Store(nil)
+	} else {
+		b.table.Store(&table)
+	}
+	b.changed()
+	return nil
+}
+
+// changed tells whoever wants to know.
+func (b *Board) changed() {
+	select {
+	case b.kick <- struct{}{}:
+	default:
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for f := range b.hears {
+		(*f)()
+	}
+}
+
+// OnChange has f called whenever other switches are in force than before, until stop is. f must not block.
+func (b *Board) OnChange(f func()) (stop func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hears[&f] = struct{}{}
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.hears, &f)
+	}
+}
+
+// OnPrepare has f make ready for a switch before it is thrown at this node, until stop is called: whatever takes long is done by the
+// time it takes effect, and an error refuses it. If it is not thrown after all, OnChange tells of that.
+func (b *Board) OnPrepare(f func(*Switch) error) (stop func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.prepares[&f] = struct{}{}
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.prepares, &f)
+	}
+}
+
+func (b *Board) prepare(s *Switch) error {
+	b.mu.Lock()
+	all := slices.Collect(maps.Keys(b.prepares))
+	b.mu.Unlock()
+	for _, f := range all {
+		if err := (*f)(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expire ends what is over.
+func (b *Board) expire(ctx context.Context) {
+	now, over := time.Now(), false
+	for _, s := range b.all() {
+		if now.Before(s.Until) {
+			continue
+		}
+		over = true
+		if ended, err := b.end(ctx, s.ID, Expired, "", now); err == nil && b.tell != nil {
+			b.tell(*ended)
+		}
+	}
+	if over {
+		_ = b.load(ctx) // the next tick tries again
+	}
+}
+
+func (b *Board) all() []*Switch {
+	table := b.table.Load()
+	if table == nil {
+		return nil
+	}
+	return *table
+}
+
+// Active returns the switches in force, those that refuse most first. The slice and what it holds must not be written.
+func (b *Board) Active(now time.Time) []*Switch {
+	all := b.all()
+	if !slices.ContainsFunc(all, func(s *Switch) bool { return !now.Before(s.Until) }) {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(s *Switch) bool { return !now.Before(s.Until) })
+}
+
+// Level is the level to which the WAF is raised at a place; 0: to none.
+func (b *Board) Level(p Place, now time.Time) (level int) {
+	for _, s := range b.all() {
+		if s.Kind == Paranoia && now.Before(s.Until) && s.Covers(p) {
+			level = max(level, s.Level)
+		}
+	}
+	return level
+}
+
+// Throw puts a switch in force as the draft says, once record has put it on record: nothing is done when that fails. When the
+// switch cannot be kept after all, it returns an error, and the draft has an id.
+func (b *Board) Throw(ctx context.Context, draft *Switch, record func(*Switch) error) error {
+	now := time.Now().UTC()
+	draft.ID, draft.Ended, draft.EndedBy, draft.Note = "", time.Time{}, "", ""
+	if err := draft.Check(now); err != nil {
+		return err
+	}
+	if n := len(b.Active(now)); n >= most {
+		return fmt.Errorf("there are %d switches in force already", n)
+	}
+	if err := b.prepare(draft); err != nil {
+		b.changed()
+		return err
+	}
+	err := b.throw(ctx, draft, record)
+	if err != nil {
+		b.changed()
+	}
+	return err
+}
+
+func (b *Board) throw(ctx context.Context, draft *Switch, record func(*Switch) error) error {
+	now := time.Now().UTC() // making ready may have taken long
+	id := strings.ToLower(rand.Text()[:10])
+	draft.Since, draft.Until = now, draft.Until.UTC()
+	said := *draft
+	said.ID = id
+	if err := record(&said); err != nil {
+		return err
+	}
+	draft.ID = id
+	if err := b.ledger.Create(ctx, id, draft); err != nil {
+		return err
+	}
+	return b.load(ctx)
+}
+
+// Lift ends a switch before its time.
+func (b *Board) Lift(ctx context.Context, id, by, note string) (*Switch, error) {
+	if len(note) > maxSaid {
+		return nil, fmt.Errorf("the note has more than %d bytes", maxSaid)
+	}
+	rec, err := b.end(ctx, id, by, note, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return rec, b.load(ctx)
+}
+
+func (b *Board) end(ctx context.Context, id, by, note string, now time.Time) (*Switch, error) {
+	return b.ledger.Update(ctx, id, func(rec *Switch) error {
+		if !rec.Ended.IsZero() {
+			return errEnded
+		}
+		rec.Ended, rec.EndedBy, rec.Note = now.UTC(), by, note
+		return nil
+	})
+}
+
+// Erase deletes the switches that are meant, unless they are only counted, and returns how many there are.
+func (b *Board) Erase(ctx context.Context, meant func(*Switch) bool, count bool) (int, error) {
+	ids, err := b.ledger.Erase(ctx, "", meant, count)
+	if err != nil || count || len(ids) == 0 {
+		return len(ids), err
+	}
+	return len(ids), b.load(ctx)
+}
+
+// List returns the switches, the newest first; those that have ended, too, where all are wanted.
+func (b *Board) List(ctx context.Context, all bool) (list []*Switch, err error) {
+	now := time.Now()
+	for rec, err := range b.ledger.All(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		if all || rec.Ended.IsZero() && now.Before(rec.Until) {
+			list = append(list, rec)
+		}
+	}
+	slices.SortFunc(list, func(x, y *Switch) int { return y.Since.Compare(x.Since) })
+	return list, nil
+}

@@ -1,0 +1,144 @@
+package standard_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse.internal/modules/internal/gatetest"
+)
+
+// CTB-08: a locked tenant's site refuses, and says so; others go on. What ran there is cut. Nobody is locked out of the portal, nor of
+// the administration endpoint. All of it is on record.
+func TestContainLock(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "hello\n")
+		_ = http.NewResponseController(w).Flush()
+		if strings.HasSuffix(r.URL.Path, "/stream") {
+			<-r.Context().Done()
+		}
+	}))
+	defer app.Close()
+	up := "reverse_proxy " + strings.TrimPrefix(app.URL, "http://")
+	words := []string{"idp", "voucher", "policy", "allow role staff\npublic /open/*\ntenant bolt", "backend", up,
+		"more", "https://acme.test:{{addr}} {\n{{tls}}\ngatehouse {\ntenant acme\nallow role staff\n}\n" + up + "\n}"}
+	g := operate(t, words...)
+	sam := as(t, g.Gateway, "app.test", "as=sam&roles=staff")
+	logIn(t, sam, "acme.test", "voucher", "as=sam&roles=staff")
+
+	g.no("say what to lock", "contain", "lock", "--for", "1h", "--reason", "x")
+	g.no("say for how long", "contain", "lock", "--all", "--reason", "x")
+	g.no("say why", "contain", "lock", "--all", "--for", "1h")
+	g.no("7 days", "contain", "lock", "--all", "--for", "8d", "--reason", "x")
+	g.no("no duration", "contain", "lock", "--all", "--for", "long", "--reason", "x")
+	g.no("no site of the running configuration", "contain", "lock", "--tenant", "nobody", "--for", "1h", "--reason", "x")
+	g.no("not both", "contain", "lock", "--tenant", "acme", "--all", "--for", "1h", "--reason", "x")
+	g.no("route", "contain", "lock", "--route", "no/slash", "--for", "1h", "--reason", "x")
+
+	res, err := sam.Get("https://acme.test/stream")
+	if err != nil || res.StatusCode != 200 {
+		t.Fatal(res, err)
+	}
+	defer res.Body.Close()
+	if _, err := io.ReadFull(res.Body, make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	dry := g.ok("contain", "lock", "--tenant", "acme", "--dry-run")
+	for _, want := range []string{"tenant acme: 1 sites: acme.test", "1 requests run there now at this gateway, of which 1 would be cut", `"voucher:sam"`} {
+		if !strings.Contains(dry, want) {
+			t.Errorf("the dry run says %s\nwant %s", dry, want)
+		}
+	}
+	wantStatus(t, sam, "https://acme.test/x", 200)
+
+	began := time.Now()
+	id := g.ok("contain", "lock", "--tenant", "acme", "--for", "1h", "--reason", "ticket 7: an export that nobody asked for")
+	refused, body := get(t, sam, "https://acme.test/x")
+	if refused.StatusCode != 503 || refused.Header.Get("Retry-After") != "900" || !strings.Contains(body, `"reason":"locked"`) || !strings.Contains(body, refused.Header.Get("X-Request-Id")) {
+		t.Errorf("locked: %d %v %s", refused.StatusCode, refused.Header, body)
+	}
+	wantStatus(t, sam, "https://app.test/x", 200)
+	if _, err := io.ReadAll(res.Body); err == nil || time.Since(began) > 3*time.Second {
+		t.Errorf("what ran there ended after %v with %v", time.Since(began), err)
+	}
+	stranger := g.Client()
+	wantStatus(t, stranger, "https://acme.test/x", 503)
+	if res, _ := get(t, stranger, "https://acme.test/.gatehouse/login"); res.StatusCode >= 400 {
+		t.Errorf("the login: %d", res.StatusCode)
+	}
+	wantStatus(t, sam, "https://acme.test/.gatehouse/account", 200)
+	if !strings.Contains(g.metrics(), `gatehouse_contain_active{switch="lock"} 1`) {
+		t.Error("the switch is in no metric")
+	}
+	if list := g.ok("contain", "list"); !strings.Contains(list, id) || !strings.Contains(list, "tenant acme") || !strings.Contains(list, "olga") {
+		t.Errorf("the list:\n%s", list)
+	}
+	g.WantEvent("containment.thrown", `"session":"`+id+`"`, `"tenant":"acme"`, `"operator":"olga"`, "ticket 7")
+	if err := g.Load(g.text(words...)); err != nil { // a reload forgets nothing
+		t.Fatal(err)
+	}
+	wantStatus(t, sam, "https://acme.test/x", 503)
+	g.ok("contain", "lift", id, "--note", "it was the auditor")
+	wantStatus(t, sam, "https://acme.test/x", 200)
+	g.no("ended already", "contain", "lift", id)
+	g.no("no such record", "contain", "lift", "nothing")
+	g.WantEvent("containment.lifted", `"session":"`+id+`"`, `"ended_by":"olga"`, "it was the auditor")
+
+	// A part of a site, however the path is spelled; and it ends by itself.
+	g.ok("contain", "lock", "--site", "app.test", "--route", "/export/*", "--for", "1s", "--reason", "x")
+	for path, status := range map[string]int{"/x": 200, "/open/x": 200, "/export": 503, "/Export/y": 503, "/%65xport/y": 503} {
+		wantStatus(t, sam, "https://app.test"+path, status)
+	}
+	gatetest.Eventually(t, "it ended by itself", func() bool { return g.Events("containment.ended") == 1 })
+	wantStatus(t, sam, "https://app.test/export", 200)
+	if list := g.ok("contain", "list", "--all"); strings.Count(list, "\n") != 2 || !strings.Contains(list, "expired") {
+		t.Errorf("all:\n%s", list)
+	}
+}
+
+// CTB-08: while nothing may be changed, everything can be looked at; websockets can not, for nobody here reads them.
+func TestContainReadOnly(t *testing.T) {
+	g := operate(t, "idp", "voucher", "policy", "allow role staff\nmethods PROPFIND\ndevice_pairing", "backend", "reverse_proxy "+backend(t))
+	sam := as(t, g.Gateway, "app.test", "as=sam&roles=staff")
+	ask := func(method, path string, header ...string) (int, string) {
+		t.Helper()
+		res, body := call(t, sam, method, "https://app.test"+path, "", append(header, "Origin", "https://app.test")...)
+		return res.StatusCode, body
+	}
+	id := g.ok("contain", "read-only", "--site", "app.test", "--for", "1h", "--reason", "x")
+	for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
+		if status, body := ask(method, "/x"); status != 200 {
+			t.Errorf("%s: %d %s", method, status, body)
+		}
+	}
+	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "PROPFIND"} {
+		if status, body := ask(method, "/x"); status != 503 || !strings.Contains(body, `"reason":"read_only"`) {
+			t.Errorf("%s: %d %s", method, status, body)
+		}
+	}
+	if status, body := ask("POST", "/.gatehouse/device/code"); status != 503 || !strings.Contains(body, "read_only") {
+		t.Errorf("a program asks for a key: %d %s", status, body)
+	}
+	if status, body := ask("POST", "/.gatehouse/logout"); status == 503 {
+		t.Errorf("the way out: %d %s", status, body)
+	}
+	g.ok("contain", "lift", id)
+	sam = as(t, g.Gateway, "app.test", "as=sam&roles=staff")
+	if status, body := ask("POST", "/x"); status != 200 {
+		t.Errorf("lifted: %d %s", status, body)
+	}
+}
+
+// What cannot be put on record is not done.
+func TestContainIsOnRecordFirst(t *testing.T) {
+	g := brokenAudit(t)
+	if _, err := g.run("contain", "lock", "--all", "--for", "1h", "--reason", "x"); err == nil || !strings.Contains(err.Error(), "nothing was done") {
+		t.Errorf("%v", err)
+	}
+	if list := g.ok("contain", "list"); strings.Contains(list, "lock") {
+		t.Errorf("the list:\n%s", list)
+	}
+}
