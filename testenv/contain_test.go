@@ -52,7 +52,7 @@ func steadyLoad(c *client) *steady {
 				default:
 				}
 				r := request{Path: "/whoami", HTTP: version}
-				if i%4 == 3 {
+				if i%4 == 3 && version == "2" { // over HTTP/1.1 every refusal of a request with a body ends its connection
 					r = request{Method: "POST", Path: "/api/notes", HTTP: version, Body: []byte(`{"text":"still here"}`), Header: http.Header{"Content-Type": {"application/json"}, "Origin": {c.gw.origin()}}}
 				}
 				a, err := mine.do(r)
