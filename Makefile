@@ -81,7 +81,7 @@ soak: ## a million mutated requests judged with and without the WAF's prover; th
 	$(GO) test -count=1 -timeout 4h -v -run '^TestProver' ./modules/waf -exchanges 500000 -seed 0
 	$(GO) test -count=1 -timeout 4h -v ./modules/waf/prove -soak $(SOAK)
 	@sh testenv/install.sh
-	GATEHOUSE_SOAK=1 $(GO) test -count=1 -timeout 30m -v -run '^TestProverMemory$$' ./testenv
+	GATEHOUSE_SOAK=1 $(GO) test -count=1 -timeout 90m -v -run '^Test(ProverMemory|AlertClasses)$$' ./testenv
 	$(GO) test -count=20 -v -timeout 90m -run 'Reload|Kill9' ./testenv
 
 rules: ## the WAF's rules and their tests

@@ -62,6 +62,8 @@ var rules = []rule{
 	{name: "GatehouseApplicationDown", class: availability, severity: critical, by: "site", after: 2 * time.Minute, window: 5 * time.Minute,
 		summary: "{subject}: {value} of the requests find no application.", least: 0.05,
 		count: []of{{metric: requests, label: "reason", values: []string{"upstream_down", "upstream_timeout"}}}, among: []of{{metric: requests}}},
+	{name: "GatehouseUpstreamDown", class: availability, severity: critical, by: "upstream", after: time.Minute,
+		summary: "{subject} fails the health checks of reverse_proxy.", level: []of{{metric: "caddy_reverse_proxy_upstreams_healthy", below: true, limit: 1}}},
 	{name: "GatehouseProviderDown", class: availability, severity: critical, by: "provider", after: 3 * time.Minute,
 		summary: "Nobody can log in with {subject}.", level: []of{{metric: "gatehouse_oidc_provider_up", below: true, limit: 1}}},
 	{name: "GatehouseProtectionOff", class: availability, severity: critical, by: "site", after: time.Minute,
