@@ -12,7 +12,7 @@ export GOFLAGS := $(shell $(GO) env GOFLAGS) -tags=no_fs_access
 LDFLAGS   = -s -w -X main.version=$(VERSION)
 DIST      = linux/amd64 linux/arm64
 
-.PHONY: help run build test race fuzz bench sim lint vet rules golden e2e crs attack soak dist clean FORCE
+.PHONY: help run build test race fuzz bench sim siem lint vet rules golden e2e crs attack soak dist clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -75,6 +75,10 @@ attack: bin/gatehouse ## attack tools that others wrote against an application w
 	@sh testenv/attack/install.sh
 	GATEHOUSE_ATTACK=1 GATEHOUSE_BIN=$(CURDIR)/bin/gatehouse $(GO) test -count=1 -v -timeout 60m -run '^Test(GoTestWAF|SQLMap|Wapiti|Hydra|FloodsBesideOrdinaryClients|SlowClients|SlowReaders|IdleConnections)$$' ./testenv
 	GATEHOUSE_ATTACK=1 GATEHOUSE_BIN=$(CURDIR)/bin/gatehouse $(GO) test -run '^$$' -bench '^Benchmark(Bodies|RefusedConnections|OffenceToDrop)$$' -benchtime 1x -timeout 30m ./testenv
+
+siem: ## log collectors that others wrote, of every protocol over HTTP: builds VictoriaLogs, two minutes
+	GOFLAGS= CGO_ENABLED=0 GOBIN=$(CURDIR)/bin $(GO) install github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v1.52.2
+	GATEHOUSE_VICTORIALOGS=$(CURDIR)/bin/victoria-logs $(GO) test -count=1 -timeout 20m -v -run '^TestVictoriaLogs$$' ./testenv
 
 soak: ## a million mutated requests judged with and without the WAF's prover; the reload and crash stories for an hour
 	$(GO) test -count=1 -timeout 4h -v -run '^TestProver' ./modules/waf -exchanges 500000 -seed 1
