@@ -472,3 +472,57 @@ func TestTopLevel(t *testing.T) {
 		}
 	}
 }
+
+// dialers are the files that speak to others without asking the policy of whom the house speaks to, and why they may.
+var dialers = map[string]string{
+	"modules/gatehouse/adminclient.go":      "a command asks the running gateway",
+	"modules/evidence/scan.go":              "a command looks at listeners",
+	"modules/evidence/probe_http.go":        "a command looks at listeners",
+	"modules/internal/gatetest/gatetest.go": "the gateway inside a test",
+}
+
+// TestWhoDials keeps decisions/0028: what dials has to do with internal/egress.
+func TestWhoDials(t *testing.T) {
+	seen := map[string]bool{}
+	for _, f := range files(t, "modules", "cmd") {
+		name := f.dir + "/" + f.name
+		asks := f.dir == "modules/internal/egress" || slices.Contains(f.imports(), module+"modules/internal/egress")
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.CompositeLit); ok && selected(lit.Type) == "http.Transport" && !slices.ContainsFunc(lit.Elts, func(e ast.Expr) bool {
+				kv, ok := e.(*ast.KeyValueExpr)
+				return ok && fmt.Sprint(kv.Key) == "DialContext"
+			}) {
+				t.Errorf("%s: give the transport `DialContext: egress.DialContext`", f.fset.Position(lit.Pos()))
+			}
+			x, ok := n.(ast.Expr)
+			if !ok {
+				return true
+			}
+			switch what := selected(x); what {
+			case "net.Dial", "net.DialTimeout", "net.DialTCP", "net.DialUDP", "net.DialUnix", "net.Dialer", "tls.Dial", "tls.DialWithDialer", "tls.Dialer", "net.Resolver", "http.Transport":
+				seen[name] = true
+				if !asks && dialers[name] == "" {
+					t.Errorf("%s: %s speaks to others: use internal/egress", f.fset.Position(n.Pos()), what)
+				}
+			}
+			return true
+		})
+	}
+	for name := range dialers {
+		if !seen[name] {
+			t.Errorf("%s dials nobody: the list is wrong, or the test blind", name)
+		}
+	}
+}
+
+// selected is "pkg.Name" of such an expression, else "".
+func selected(x ast.Expr) string {
+	sel, ok := x.(*ast.SelectorExpr)
+	if !ok {
+		return ""
+	}
+	if id, ok := sel.X.(*ast.Ident); ok {
+		return id.Name + "." + sel.Sel.Name
+	}
+	return ""
+}
