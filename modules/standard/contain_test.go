@@ -142,3 +142,37 @@ func TestContainIsOnRecordFirst(t *testing.T) {
 		t.Errorf("the list:\n%s", list)
 	}
 }
+
+// CTB-08: programs that speak for people prove no second factor, and are refused while everybody has to; those that speak for themselves
+// go on.
+func TestContainStepUpOfPrograms(t *testing.T) {
+	g := operate(t, "idp", "voucher", "policy", "allow role staff\nallow service_account robot\npublic /open/*", "backend", "reverse_proxy "+backend(t))
+	as(t, g.Gateway, "app.test", "as=sam&roles=staff")
+	g.ok("service-account", "add", "robot")
+	robot := g.ok("api-key", "create", "--account", "robot", "--host", "app.test")
+	sams := g.ok("api-key", "create", "--user", "voucher:sam", "--host", "app.test")
+	status := func(path, key string) (int, string) {
+		t.Helper()
+		var header []string
+		if key != "" {
+			header = []string{"Authorization", "Bearer " + key}
+		}
+		res, body := call(t, g.Client(), "GET", "https://app.test"+path, "", header...)
+		return res.StatusCode, body
+	}
+	for _, key := range []string{robot, sams} {
+		if s, body := status("/x", key); s != 200 {
+			t.Fatalf("before: %d %s", s, body)
+		}
+	}
+	g.ok("contain", "step-up", "--for", "1h", "--reason", "x")
+	if s, body := status("/x", robot); s != 200 {
+		t.Errorf("a service account: %d %s", s, body)
+	}
+	if s, body := status("/x", sams); s != 401 || !strings.Contains(body, "mfa_required") {
+		t.Errorf("a person's key: %d %s", s, body)
+	}
+	if s, body := status("/open/x", ""); s != 200 {
+		t.Errorf("what is public, nobody logged in: %d %s", s, body)
+	}
+}
