@@ -9,14 +9,14 @@ BUILD     = CGO_ENABLED=0 $(GO) build -trimpath
 
 # Coraza must not write uploads to temporary files, which it otherwise does (and which a kill -9 would leave behind).
 export GOFLAGS := $(shell $(GO) env GOFLAGS) -tags=no_fs_access
-LDFLAGS   = -s -w -X main.version=$(VERSION)
+LDFLAGS   = -s -w -X gatehouse.internal/modules/internal/build.version=$(VERSION)
 DIST      = linux/amd64 linux/arm64
 
-.PHONY: help run build test race fuzz bench sim siem lint vet rules golden e2e crs attack soak dist clean FORCE
+.PHONY: help run build test race fuzz bench sim siem lint vet rules golden e2e crs attack soak dist reproducible sbom clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: bin/gatehouse bin/demo-backend bin/demo ## the gateway in front of a demo application, on https://localhost:8443
 	@exec bin/demo
@@ -101,6 +101,17 @@ dist: ## dist/: the binary for each system of DIST, with checksums
 		out=dist/gatehouse-$(VERSION)-$${target%/*}-$${target#*/}; echo "building $$out"; \
 		GOOS=$${target%/*} GOARCH=$${target#*/} $(BUILD) -ldflags '$(LDFLAGS)' -o $$out ./cmd/gatehouse; \
 	done; cd dist && sha256sum gatehouse-$(VERSION)-* > SHA256SUMS
+
+reproducible: ## builds the binary twice, in two directories and with nothing in common, and compares them: three minutes
+	@set -e; dir=$$(mktemp -d); trap 'chmod -R u+w "$$dir"; rm -rf "$$dir"' EXIT; \
+	for n in one another; do \
+		mkdir -p "$$dir/$$n/src"; git ls-files -z | tar --null -T - -cf - | tar -xf - -C "$$dir/$$n/src"; echo "building $$n"; \
+		(cd "$$dir/$$n/src" && GOCACHE="$$dir/$$n/cache" $(BUILD) -buildvcs=false -ldflags '$(LDFLAGS)' -o "$$dir/$$n/gatehouse" ./cmd/gatehouse); \
+	done; \
+	sha256sum "$$dir/one/gatehouse" "$$dir/another/gatehouse" | sed "s|$$dir/||"; cmp "$$dir/one/gatehouse" "$$dir/another/gatehouse"
+
+sbom: bin/gatehouse ## bin/gatehouse.cdx.json, the binary's bill of materials (CycloneDX)
+	@bin/gatehouse sbom > bin/gatehouse.cdx.json && echo "made bin/gatehouse.cdx.json"
 
 clean: ## removes what was built; .gatehouse, the demo's state, stays
 	rm -rf bin dist

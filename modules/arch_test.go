@@ -19,7 +19,7 @@ const module = "gatehouse.internal/"
 // foundations lists the L0 packages in order: each may import only those before it.
 var foundations = []string{
 	"secret", "token", "clientip", "reqpath", "prefixset", "cookie", "form", "identity", "verdict", "event", "page", "egress", "roots", "mail", "backoff", "wholefile", "chain", "scope", "recent", "running", "flood",
-	"retain", "store", "store/storetest", "keyring", "standing", "ledger", "pseudonym", "service", "roster", "owner", "support", "containment", "gatetest",
+	"retain", "build", "store", "store/storetest", "keyring", "standing", "ledger", "pseudonym", "service", "roster", "owner", "support", "containment", "gatetest",
 }
 
 // rooms lists the L2 packages.

@@ -186,6 +186,7 @@ func (b *bans) onRecord(t *testing.T) {
 }
 
 // TestAuditDiskFull: the file system of the audit log fills up while administrators act, stays full, and is freed.
+// Controls: NAT-11.
 func TestAuditDiskFull(t *testing.T) {
 	t.Parallel()
 	g := ownDisk(t, startBackend(t).Listen, func(g *gateway) error {

@@ -12,6 +12,7 @@ const auditedSite = defaultSite + "\n\t\troute /slow {\n\t\t\tallow role staff\n
 // TestAuditedRouteSurvivesKill9: CER-12. The gateway is killed while the application works on a request to an audited route. After
 // the restart the record says who asked for what; that there is no second one says that nobody knows what came of it. Of requests
 // that were answered, or refused, there is; and all of it verifies, by two verifiers.
+// Controls: BRF-24.
 func TestAuditedRouteSurvivesKill9(t *testing.T) {
 	t.Parallel()
 	be := startBackend(t)

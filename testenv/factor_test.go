@@ -11,6 +11,7 @@ import (
 
 // TestBrowserFactors is how an administrator comes to a second factor and uses it, as a person sees it: in Chromium, with an
 // authenticator that Chromium itself plays (CER-05, BRF-05).
+// Controls: CER-07, CER-18.
 func TestBrowserFactors(t *testing.T) {
 	t.Parallel()
 	be := startBackend(t)

@@ -10,6 +10,7 @@ import (
 
 // TestPromiseOfHTTPS: every answer over TLS says for how long HTTPS must be used, exactly once and in our words, whatever
 // the status, whoever made it (the application, the gateway, the server below) and over each HTTP version.
+// Controls: CER-17.
 func TestPromiseOfHTTPS(t *testing.T) {
 	t.Parallel()
 	be := startBackend(t)

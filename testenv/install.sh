@@ -23,6 +23,7 @@ npm:npm:the OpenID provider and Node-RED
 /usr/lib/*/rsyslog/lmnsd_gtls.so:rsyslog-gnutls:the story of a log collector
 redis-server:redis-server:the stories of several gateways
 promtool:prometheus:the alerts
+systemd-analyze:systemd:the rating of the systemd unit
 /usr/bin/python3:python3:the other verifier of the audit log
 /usr/lib/python3/dist-packages/cryptography:python3-cryptography:the other verifier of the audit log
 slowhttptest:slowhttptest:the story of slow clients

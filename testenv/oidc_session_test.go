@@ -88,6 +88,7 @@ func (s *seeker) atLogout(t testing.TB, to string) *url.URL {
 
 // TestOIDCSession: a session with the certified provider, from the login to both kinds of logout: the client proves itself
 // with a key, refresh tokens are good once, and the session lasts over as many of them as it takes.
+// Controls: CAL-03.
 func TestOIDCSession(t *testing.T) {
 	t.Parallel()
 	be := startBackend(t)

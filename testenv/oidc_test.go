@@ -42,7 +42,9 @@ func (op *provider) relying(t testing.TB, there bool, c config) *gateway {
 	if c.House == "" {
 		c.House = op.house()
 	}
-	c.Site = defaultSite + "\n\t\tforward user name roles"
+	if c.Site == "" {
+		c.Site = defaultSite + "\n\t\tforward user name roles"
+	}
 	c.Env = append(c.Env, "OIDC_ID="+op.Client.ID, "OIDC_SECRET="+op.Client.Secret)
 	name := "oidc"
 	if _, after, ok := strings.Cut(c.House, "\tname "); ok {

@@ -33,6 +33,7 @@ func TestEarlyData(t *testing.T) {
 }
 
 // TestListeners: the gateway listens where it was told, and nowhere else: not on port 80, not on Caddy's admin port.
+// Controls: BRF-12, CAL-13.
 func TestListeners(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/net/tcp"); err != nil {
@@ -97,6 +98,7 @@ func listeners(pid int) ([]string, error) {
 
 // TestAdministrationIsHidden: nobody who comes through the site's port reaches Caddy's administration, its metrics or
 // its profiles (CVE-2022-24797 of another gateway).
+// Controls: BRF-12.
 func TestAdministrationIsHidden(t *testing.T) {
 	t.Parallel()
 	be := startBackend(t)

@@ -1,7 +1,12 @@
 package testenv
 
 import (
+	"crypto/tls"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 )
 
@@ -53,5 +58,44 @@ func TestUpload(t *testing.T) {
 	user.must(t, request{Method: "POST", Path: "/upload", Body: small, Header: http.Header{"Content-Type": {"application/octet-stream"}}})
 	if seen := be.mustSee(t); seen.Total != 1 || seen.Requests[0].Bytes != int64(len(small)) {
 		t.Errorf("the application got %+v", seen.Requests)
+	}
+}
+
+// TestUpstreamTLS (BRF-11): where the application is spoken to over TLS, it is one that the authority vouches for which the operator
+// names, under the name that is asked for; anybody else in its place gets nothing, and people are told that it is away.
+func TestUpstreamTLS(t *testing.T) {
+	t.Parallel()
+	cert, key, err := ca().leaf("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := new(atomic.Int32)
+	app := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = w.Write([]byte("over TLS"))
+	}))
+	app.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	app.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that the gateway breaks off
+	app.StartTLS()
+	defer app.Close()
+	be := startBackend(t)
+	for _, tt := range []struct {
+		what, transport string
+		status          int
+	}{
+		{"an authority that vouches for it", "tls_trust_pool file {$CA}", http.StatusOK},
+		{"an authority that does not", "tls", http.StatusBadGateway},
+		{"another name", "tls_trust_pool file {$CA}\n\t\t\ttls_server_name other.test", http.StatusBadGateway},
+	} {
+		g := startGateway(t, config{Backend: be.Listen, Site: "public /", Rest: "reverse_proxy https://" + app.Listener.Addr().String() + " {\n\t\ttransport http {\n\t\t\t" + tt.transport + "\n\t\t}\n\t}"})
+		before := asked.Load()
+		a := g.stranger(t).get(t, "/")
+		if a.Status != tt.status || (asked.Load() > before) != (tt.status == http.StatusOK) {
+			t.Errorf("%s: status %d, want %d; %d requests arrived", tt.what, a.Status, tt.status, asked.Load()-before)
+		}
 	}
 }

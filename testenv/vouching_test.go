@@ -44,6 +44,7 @@ func (c *client) gone(t testing.TB) bool {
 // TestRenewal: while a session lasts, the provider is asked again whenever its access token runs out: once, however many
 // requests there are and however long it takes, and nobody waits. Roles that it no longer gives are gone, and a provider
 // that refuses ends the session, with all that runs in it.
+// Controls: CAL-03.
 func TestRenewal(t *testing.T) {
 	t.Parallel()
 	ro := newRogue(t)

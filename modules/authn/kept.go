@@ -126,7 +126,7 @@ func (s *service) takeKept(ctx context.Context, id, host string, who identity.Id
 	if err != nil {
 		return nil, err
 	}
-	value, err := state.Keys.Open(keptPurpose, item.Value, []byte(id))
+	value, err := state.Keys.OpenStored(keptPurpose, item.Value, []byte(id))
 	if err != nil {
 		return nil, nil // sealed by another house
 	}

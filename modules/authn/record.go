@@ -102,7 +102,7 @@ var errNobody = errors.New("the record is nobody's")
 
 // open returns the record in a stored item, or errNobody.
 func (s *Sessions) open(item store.Item) (*record, error) {
-	value, err := s.keys.Open(sessionPurpose, item.Value, []byte(item.Key.ID))
+	value, err := s.keys.OpenStored(sessionPurpose, item.Value, []byte(item.Key.ID))
 	if err != nil {
 		return nil, errNobody
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/build"
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/wholefile"
 )
@@ -117,7 +118,7 @@ func (s *Settings) StartRoom(house *gatehouse.App, state *gatehouse.State) error
 	}
 	s.shelf, s.bus = kept.(*Shelf), state.Bus
 	host, _ := os.Hostname() // a name is welcome, and nothing depends on it
-	version, _ := caddy.Version()
+	version := build.Read().Version
 	s.source = Source{Store: state.Store, Ring: state.Keys, Keys: house.KeysPath(), Audit: state.Audit.Dir(), Host: host, Version: version}
 	if s.WithoutKeys {
 		s.source.Keys = ""

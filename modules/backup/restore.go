@@ -107,7 +107,7 @@ func Open(ctx context.Context, file, dir string, w Want, identities ...age.Ident
 		if err != nil {
 			return r, fmt.Errorf("the keys: %w", err)
 		}
-		if _, err := ring.Open(sealPurpose, a.Seal, nil); err != nil {
+		if _, err := ring.OpenStored(sealPurpose, a.Seal, nil); err != nil {
 			return r, fmt.Errorf("the keys are not those that the gateway sealed its state with: %w", err)
 		}
 	}

@@ -75,7 +75,7 @@ func (s *Storage) load(ctx context.Context, key string) (value []byte, modified 
 	if err != nil {
 		return nil, modified, told(err, key)
 	}
-	text, err := ring.Open(purpose, item.Value, []byte(k.ID))
+	text, err := ring.OpenStored(purpose, item.Value, []byte(k.ID))
 	if err != nil || len(text) < stampSize {
 		return nil, modified, fmt.Errorf("%s cannot be opened with the house's keys: %w", key, errors.Join(err, store.ErrCorrupt))
 	}

@@ -81,6 +81,8 @@ type opened struct {
 	mu   sync.Mutex
 	keys *keyring.Ring // guarded by mu
 	st   store.Store   // guarded by mu; nil: not yet
+
+	leave func() // guarded by mu; the key file is followed no more
 }
 
 func newOpened(keysFile string, opener gatehouse.StoreOpener) *opened {
@@ -103,7 +105,7 @@ func (o *opened) open() (store.Store, *keyring.Ring, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("storage gatehouse: opening the store: %w", err)
 	}
-	o.st, o.keys = gatehouse.BoundStore(st), keys
+	o.st, o.keys, o.leave = gatehouse.BoundStore(st), keys, gatehouse.FollowKeys(o.keysFile, keys)
 	return o.st, o.keys, nil
 }
 
@@ -115,6 +117,7 @@ func (o *opened) Destruct() error {
 	if o.st == nil {
 		return nil
 	}
+	o.leave()
 	return o.st.Close()
 }
 

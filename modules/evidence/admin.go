@@ -2,11 +2,9 @@ package evidence
 
 import (
 	"cmp"
-	"crypto/ed25519"
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -54,10 +52,8 @@ func signer(state *gatehouse.State) (*chain.Signer, string, error) {
 		return nil, "", gatehouse.AdminError(http.StatusServiceUnavailable, err)
 	}
 	origin := c.Status().Origin
-	return chain.NewSigner(origin+"/evidence", ed25519.PublicKey(state.Keys.PublicKey(signPurpose)), func(msg []byte) []byte {
-		_, sig := state.Keys.SignRaw(signPurpose, msg)
-		return sig
-	}), origin, nil
+	key, sign := state.Keys.Signer(signPurpose)
+	return chain.NewSigner(origin+"/evidence", key, sign), origin, nil
 }
 
 func factsNow(r *http.Request) (any, error) {
@@ -72,23 +68,13 @@ func factsNow(r *http.Request) (any, error) {
 	s := app.Status(r.Context())
 	f := Facts{
 		Host: s.Host, Version: s.Version, PID: os.Getpid(), StateDir: app.Dir(), KeysFile: cmp.Or(app.KeysFile, filepath.Join(app.Dir(), "keys")),
-		Audit: state.Audit.Dir(), Origin: origin, Key: by.Verifier(), Mode: string(egress.InForce().Mode()),
+		Audit: state.Audit.Dir(), Origin: origin, Key: by.Verifier(), Revision: s.Commit, Modified: s.Changed, Mode: string(egress.InForce().Mode()),
 	}
 	dials, lookups := egress.Denied()
 	f.Denied = dials + lookups
 	for _, problem := range []string{s.NotReady, s.Store.Problem, s.Audit} {
 		if problem != "" {
 			f.Problems = append(f.Problems, problem)
-		}
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, set := range info.Settings {
-			switch set.Key {
-			case "vcs.revision":
-				f.Revision = set.Value
-			case "vcs.modified":
-				f.Modified = set.Value == "true"
-			}
 		}
 	}
 	return f, nil

@@ -74,7 +74,7 @@ func (s *signer) assert(ring *keyring.Ring, fields []Field, known []string, p id
 	if err != nil {
 		return "", fmt.Errorf("writing an assertion: %w", err)
 	}
-	key := recent.KeyOf(string(said))
+	key := recent.KeyOf(string(said) + ring.ActiveID()) // none is told again that another key has signed
 	if token, ok := s.made.Get(key, now); ok {
 		return token, nil
 	}
@@ -115,16 +115,20 @@ func sign(ring *keyring.Ring, c claims) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("writing an assertion: %w", err)
 	}
-	keys := ring.Keys()
-	if len(keys) == 0 {
+	if len(ring.Keys()) == 0 {
 		return "", fmt.Errorf("signing an assertion: %w", keyring.ErrNoKeys)
 	}
 	b64 := base64.RawURLEncoding
-	text := b64.EncodeToString([]byte(`{"alg":"ES256","kid":"`+keys[0].ID()+`","typ":"JWT"}`)) + "." + b64.EncodeToString(payload)
-	if len(text) > maxAssertion-90 {
-		return "", errAssertionTooLong
+	text, sig, err := ring.SignES256(keyring.ForAssertions, func(id string) (string, error) {
+		text := b64.EncodeToString([]byte(`{"alg":"ES256","kid":"`+id+`","typ":"JWT"}`)) + "." + b64.EncodeToString(payload)
+		if len(text) > maxAssertion-90 {
+			return "", errAssertionTooLong
+		}
+		return text, nil
+	})
+	if errors.Is(err, errAssertionTooLong) {
+		return "", err
 	}
-	_, sig, err := ring.SignES256(keyring.ForAssertions, []byte(text))
 	if err != nil {
 		return "", fmt.Errorf("signing an assertion: %w", err)
 	}

@@ -3,7 +3,6 @@ package gatehouse
 import (
 	"bytes"
 	"cmp"
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -84,10 +83,10 @@ func (a *AuditLog) open() {
 	if kept, err := chain.Origin(a.dir); err == nil {
 		origin = kept // what signs is called like it
 	}
-	identity := chain.NewSigner(origin, ed25519.PublicKey(a.keys.PublicKey(auditPurpose)), func(msg []byte) []byte {
-		_, sig := a.keys.SignRaw(auditPurpose, msg)
-		return sig
-	})
+	identity := func() *chain.Signer {
+		key, sign := a.keys.Signer(auditPurpose)
+		return chain.NewSigner(origin, key, sign)
+	}
 	a.chain, a.err = chain.Open(a.dir, chain.Options{Origin: origin, Identity: identity, Epoch: a.epoch, Keep: a.keep, Notify: a.told})
 }
 
@@ -249,7 +248,7 @@ func serveAudited(w http.ResponseWriter, r *http.Request, next caddy.AdminHandle
 var askedWords = []string{
 	"user", "kind", "name", "owner", "id", "network", "for", "all", "roles", "tenant", "lasts", "number", "keep", "approve", "ahead",
 	"provider", "format", "skip_existing", "dry_run", "note", "purpose", "why", "detail", "email", "display_name", "paths", "networks", "methods",
-	"account", "hosts", "match", "by", "digest", "ticket", "approver", "sites", "file", "sha256", "switch", "site", "route", "level",
+	"account", "hosts", "match", "by", "digest", "ticket", "approver", "sites", "file", "sha256", "switch", "site", "route", "level", "key", "at_once",
 }
 
 // inFull completes the name of a person that an administrator asks something about, "" if it is none.

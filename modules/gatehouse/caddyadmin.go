@@ -97,6 +97,12 @@ func onRecord(w http.ResponseWriter, r *http.Request, do caddy.AdminHandler) err
 	if err := state.Bus.Record(asked); err != nil {
 		return answer.give(AdminError(http.StatusServiceUnavailable, fmt.Errorf("nothing was done: what administrators do must be on record first: %w", err)))
 	}
+	if r.URL.Path == "/load" {
+		loading.one.Lock()
+		defer loading.one.Unlock()
+		loading.by.Store(&asked)
+		defer loading.by.Store(nil)
+	}
 	failed := do.ServeHTTP(answer, r)
 	done := asked
 	done.ID, done.Time, done.Kind, done.Status = event.ID{}, time.Now(), event.AdminDone, answer.status

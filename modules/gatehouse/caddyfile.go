@@ -18,6 +18,7 @@ func init() { httpcaddyfile.RegisterGlobalOption("gatehouse", parseHouse) }
 //	gatehouse {
 //		state_dir <dir>
 //		keys file <path>
+//		revision <text>
 //		store embedded [<file>]
 //		local_logs pseudonyms | clear [<tenant...>]
 //		waf_budget <size>
@@ -106,6 +107,8 @@ func (app *App) parseOption(d *caddyfile.Dispenser) error {
 			return d.Err("keys: write `keys file <path>`")
 		}
 		return oneArg(d, &app.KeysFile)
+	case "revision":
+		return oneArg(d, &app.Revision)
 	case "local_logs":
 		return app.LocalLogs.parse(d)
 	case "waf_budget":

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,9 @@ type App struct {
 	// The file with the house's master keys. It must exist and be readable by its owner only.
 	// Default: the file "keys" in the state directory, made at first start.
 	KeysFile string `json:"keys_file,omitempty"`
+
+	// Which revision of the configuration this is, such as a commit: on record whenever it begins. Placeholders are replaced.
+	Revision string `json:"revision,omitempty"`
 
 	// The store engine. Default: embedded.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=gatehouse.stores inline_key=engine"`
@@ -137,6 +141,7 @@ func (app *App) Provision(ctx caddy.Context) error { return Refused(app.provisio
 func (app *App) provision(ctx caddy.Context) error {
 	app.ctx, app.logger = ctx, ctx.Logger()
 	app.digest = app.digestOfAll()
+	app.Revision = strings.TrimSpace(caddy.NewReplacer().ReplaceAll(app.Revision, ""))
 	app.access = app.logger.Named("access")
 	if err := RegisterMetrics(ctx, auditWritable, floods, resets, happened, connectionsOpen, connectionsMost, connectionsRefused, deniedDials, deniedLookups); err != nil {
 		return err
@@ -250,6 +255,9 @@ func (app *App) start() error {
 		return err
 	}
 	app.guardWith(state.Bus)
+	if err := app.adoptKeys(app.ctx, state); err != nil {
+		return fmt.Errorf("reading the keys anew: %w", err)
+	}
 	if app.LocalLogs.Pseudonyms {
 		if _, err := app.MakePseudonyms(state); err != nil {
 			return fmt.Errorf("local_logs: %w", err)

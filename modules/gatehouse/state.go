@@ -2,6 +2,7 @@ package gatehouse
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -27,6 +28,8 @@ type State struct {
 	Audit *AuditLog
 	// Standing says who may use the house at all. Whoever accepts a credential asks it, for each request.
 	Standing *standing.Book
+
+	leave func() // the key file is followed no more
 
 	mu     sync.Mutex
 	kept   map[string]any     // guarded by mu
@@ -79,6 +82,7 @@ func (s *State) Destruct() error {
 	s.Bus.Close()
 	errs = append(errs, s.Audit.close())
 	errs = append(errs, s.Standing.Destruct())
+	s.leave()
 	return errors.Join(append(errs, s.Store.Close())...)
 }
 
@@ -95,8 +99,9 @@ func openState(key stateKey, open StoreOpener) (_ *State, err error) {
 	}
 	keysFile := key.keysFile()
 	var keys *keyring.Ring
+	made := false
 	if key.keys == "" {
-		keys, _, err = keyring.LoadOrCreate(keysFile)
+		keys, made, err = keyring.LoadOrCreate(keysFile)
 	} else {
 		keys, err = keyring.Load(keysFile) // an operator's own file is never made up
 	}
@@ -111,10 +116,25 @@ func openState(key stateKey, open StoreOpener) (_ *State, err error) {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	st = BoundStore(st)
+	ctx := context.Background()
+	err = keysFit(ctx, st, keys, keysFile)
+	if err == nil {
+		err = keepProof(ctx, st, keys)
+	}
+	if err != nil {
+		if made && errors.Is(err, ErrOtherKeys) {
+			err = errors.Join(err, os.Remove(keysFile)) // the right one takes its place
+		}
+		bus.Close()
+		return nil, errors.Join(err, st.Close())
+	}
 	book, err := standing.Open(st, keys)
 	if err != nil {
 		bus.Close()
 		return nil, errors.Join(err, st.Close())
 	}
-	return &State{Store: st, Keys: keys, Bus: bus, Audit: newAuditLog(filepath.Join(key.dir, AuditDir), keys, bus), Standing: book, kept: map[string]any{}}, nil
+	return &State{
+		Store: st, Keys: keys, Bus: bus, Audit: newAuditLog(filepath.Join(key.dir, AuditDir), keys, bus), Standing: book,
+		leave: FollowKeys(keysFile, keys), kept: map[string]any{},
+	}, nil
 }

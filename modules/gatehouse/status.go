@@ -17,6 +17,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
+	"gatehouse.internal/modules/internal/build"
 	"gatehouse.internal/modules/internal/store"
 )
 
@@ -26,6 +27,13 @@ const adminStatus = "/gatehouse/status"
 type Status struct {
 	Host    string `json:"host"`
 	Version string `json:"version"`
+	// Of which commit of the source it was built, "" when that is not known, whether that was changed, and by which Go.
+	Commit  string `json:"commit,omitempty"`
+	Changed bool   `json:"changed,omitempty"`
+	Go      string `json:"go"`
+	// The configuration that runs: a version of it, and what it says of itself.
+	Config   string `json:"config"`
+	Revision string `json:"revision,omitempty"`
 	// What keeps it from taking on work; "" for nothing. What a balancer is told, but for a stop that has begun.
 	NotReady string `json:"not_ready,omitempty"`
 	Store    struct {
@@ -48,7 +56,9 @@ type StatusNode struct {
 // Status asks how the gateway is.
 func (app *App) Status(ctx context.Context) (s Status) {
 	s.Host, _ = os.Hostname() // a name is welcome, and nothing depends on it
-	s.Version, _ = caddy.Version()
+	of := build.Read()
+	s.Version, s.Commit, s.Changed, s.Go = of.Version, of.Commit, of.Dirty, of.Go
+	s.Config, s.Revision = app.configDigest(), app.Revision
 	s.Store.Engine = engineOf(app.StoreRaw)
 	if err := app.ready(ctx); err != nil {
 		s.NotReady = err.Error()
@@ -100,7 +110,7 @@ func (s Status) problems() (all []string) {
 
 func (s Status) write(to io.Writer) error {
 	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "gateway\t%s %s\nstore\t%s\n", s.Host, s.Version, s.Store.Engine)
+	fmt.Fprintf(t, "gateway\t%s %s\nbuilt\tof commit %s, by %s\nconfig\t%s %s\nstore\t%s\n", s.Host, s.Version, cmp.Or(s.Commit, "unknown"), s.Go, s.Config, s.Revision, s.Store.Engine)
 	for _, n := range s.Nodes {
 		fmt.Fprintf(t, "node\t%s\tseen %v ago\n", n.Says, n.Seen.Round(100*time.Millisecond))
 	}

@@ -128,7 +128,7 @@ func (s accounts) read(ctx context.Context, key store.Key) (account, error) {
 }
 
 func (s accounts) open(item store.Item) (account, error) {
-	plain, err := s.keys.Open(accountPurpose, item.Value, []byte(item.Key.ID))
+	plain, err := s.keys.OpenStored(accountPurpose, item.Value, []byte(item.Key.ID))
 	if err != nil {
 		return account{}, fmt.Errorf("opening a record of second factors: %w", err)
 	}

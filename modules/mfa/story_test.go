@@ -8,6 +8,7 @@ import (
 )
 
 // TestAdministratorsNeedAFactor: whoever holds an administrative role reaches nothing but where a factor is set up (CER-05).
+// Controls: CTB-01.
 func TestAdministratorsNeedAFactor(t *testing.T) {
 	h := openGate(t)
 	root, staff := h.browser().login("who=root&role=admin&amr=pwd"), h.browser().login("who=bob&role=staff&amr=pwd")

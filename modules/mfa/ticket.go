@@ -156,7 +156,7 @@ func (s tickets) kept(ctx context.Context, c challenge, read func(context.Contex
 	if err != nil {
 		return nil, fmt.Errorf("reading a form that waits: %w", err)
 	}
-	value, err := s.keys.Open(keptPurpose, item.Value, []byte(c.Kept))
+	value, err := s.keys.OpenStored(keptPurpose, item.Value, []byte(c.Kept))
 	if err != nil {
 		return nil, nil // sealed by another house
 	}
@@ -200,7 +200,7 @@ func (s tickets) redeem(ctx context.Context, id, user, session string, a act) (*
 	if err != nil {
 		return nil, fmt.Errorf("reading a ticket: %w", err)
 	}
-	value, err := s.keys.Open(ticketPurpose, item.Value, []byte(key.ID))
+	value, err := s.keys.OpenStored(ticketPurpose, item.Value, []byte(key.ID))
 	if err != nil {
 		return nil, nil
 	}

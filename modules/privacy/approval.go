@@ -54,7 +54,7 @@ func redeem(ctx context.Context, st store.Store, keys *keyring.Ring, requestID, 
 	if err != nil {
 		return a, err
 	}
-	plain, err := keys.Open(approvalPurpose, item.Value, []byte(key.ID))
+	plain, err := keys.OpenStored(approvalPurpose, item.Value, []byte(key.ID))
 	if err == nil {
 		err = json.Unmarshal(plain, &a)
 	}

@@ -44,6 +44,7 @@ func (r reviewed) reaches(t testing.TB, kind, name string) (list []string) {
 }
 
 // Who reaches what is told as the policy in force has it, and is signed off only as it was seen.
+// Controls: CER-13.
 func TestAccessReview(t *testing.T) {
 	policy := `allow role staff
 		public /open/*
@@ -150,6 +151,7 @@ func TestAccessReview(t *testing.T) {
 }
 
 // A review that nobody signs off is told of, once.
+// Controls: CER-13.
 func TestAccessReviewOverdue(t *testing.T) {
 	g := operate(t, "idp", "local\naccess_review 300ms")
 	g.WantEvent("access_review.overdue")

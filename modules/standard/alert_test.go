@@ -82,6 +82,7 @@ func (h *hook) find(name string) (found []map[string]any) {
 
 // CAL-19: administrators who are refused again and again are told of once, with a count, by a signed webhook, by mail and to log
 // collectors; and whoever cannot be told is told of, while requests are served as before.
+// Controls: CAL-20.
 func TestAlertsAreSent(t *testing.T) {
 	t.Setenv("GATEHOUSE_ALERT_SECRET", hookSecret)
 	h, broken, box := newHook(t), newHook(t), newMailbox(t)

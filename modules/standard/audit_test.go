@@ -21,6 +21,7 @@ import (
 
 // What an administrator does is on record before and after, with who did it and without secrets, and the record can be
 // verified, shown, held and proven by commands.
+// Controls: NAT-19.
 func TestAuditOfAdministration(t *testing.T) {
 	o := operate(t, "idp", "local\n break_glass\n audit {\n retention 400d\n epoch 30m\n }")
 	dir := filepath.Join(o.Dir, "state", "audit")
@@ -34,7 +35,7 @@ func TestAuditOfAdministration(t *testing.T) {
 
 	out := o.ok("audit", "show", dir, "--key", key)
 	for _, want := range []string{
-		`house.started house="[0-9a-f]{12}" site app.test="[0-9a-f]{12}"`,
+		`house.started version="devel" commit="unknown" go="go1[^"]+" config="[0-9a-f]{12}" operator="process of [^"]+" house="[0-9a-f]{12}" site app.test="[0-9a-f]{12}"`,
 		`admin.requested request="admin-[0-9a-f]+" method="POST" path="/gatehouse/users/add" user="local:ada" .*operator="olga"`,
 		`user.created user="local:ada"`,
 		`admin.done request="admin-[0-9a-f]+" method="POST" path="/gatehouse/users/add" status="200" .*operator="olga"`,
@@ -182,6 +183,7 @@ func TestEveryAdminEndpointIsAudited(t *testing.T) {
 }
 
 // Everything about one request in one screen: what, why, who, by which policy, what the WAF found, and where the time went.
+// Controls: BRF-09.
 func TestWhy(t *testing.T) {
 	g := openSite(t, "idp", "voucher")
 	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"

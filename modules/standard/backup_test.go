@@ -77,7 +77,7 @@ func mustRead(t testing.TB, name string) []byte {
 
 // restored are the keyspaces that a restore keeps; whoever makes a new one has to say here or in backup.Fleeting which it is.
 var restored = []store.Bucket{
-	"access_review", "access_review.alerted", "apikey", "apikey.used", "authn.clock", "ban", "ban_count", "ban_history", "certmagic", "clientcert", "clientcert.revoked", "containment", "link",
+	"access_review", "access_review.alerted", "apikey", "apikey.used", "authn.clock", "ban", "ban_count", "ban_history", "certmagic", "clientcert", "clientcert.revoked", "containment", "keys", "link",
 	"mfa", "mfa.guard", "notice", "oidc", "pseudonym", "ratelimit", "register", "roster", "seal", "seal.used", "service", "standing", "support", "user", "verify", "verify.mail",
 }
 

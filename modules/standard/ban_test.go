@@ -181,6 +181,7 @@ func awaitDropped(t *testing.T, g *gatetest.Gateway) {
 }
 
 // A ban ends what its network has running, within a second; the offender still has its last answer, and others go on.
+// Controls: CTB-08.
 func TestBanCutsWhatRuns(t *testing.T) {
 	stop := make(chan struct{})
 	up := handlerBackend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -235,6 +236,7 @@ func TestBanCutsWhatRuns(t *testing.T) {
 }
 
 // An operator sees whom a ban would hit, bans, sees it, and lifts it: also while banned oneself.
+// Controls: CTB-08.
 func TestBanCommands(t *testing.T) {
 	g := operate(t, "idp", "voucher\n ban {\n include_private\n }", "policy", "public /*", "backend", "reverse_proxy "+backend(t))
 	sam := as(t, g.Gateway, "app.test", "as=sam&roles=staff")

@@ -95,6 +95,7 @@ func seen(t *testing.T, body string) (header http.Header) {
 	return got.Header
 }
 
+// TestBearerTokens tells of BRF-04.
 func TestBearerTokens(t *testing.T) {
 	i := newIssuer(t)
 	g, c := apiSite(t, i)
@@ -325,6 +326,7 @@ func TestBadTokensDoNotFloodTheIssuer(t *testing.T) {
 	}
 }
 
+// TestWorkspaceOfATokenIsTheRequests tells of BRF-04.
 func TestWorkspaceOfATokenIsTheRequests(t *testing.T) {
 	i := newIssuer(t)
 	g, c := apiSite(t, i, "workspace_claim workspaces", "workspace path /api/ws/{workspace}/*", "workspace header X-Workspace")

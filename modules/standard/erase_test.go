@@ -11,6 +11,7 @@ import (
 // What is kept of a person is told to an officer, and erased by one: sessions, factors, devices, sealed records and what was last
 // said of them are gone, what the audit log says of them cannot be read any more, and it verifies all the same. The certificate
 // is checked with the log's public key, and names nobody.
+// Controls: CTB-10, NAT-20, NAT-21.
 func TestErasePerson(t *testing.T) {
 	_, recipient := analyst(t)
 	g := private(t, "local\nverify {\nnew_device allow\n}\nprivacy {\npayloads "+recipient+"\nreveal role analyst\nofficers role dpo\n}")
@@ -90,8 +91,10 @@ func TestErasePerson(t *testing.T) {
 	if files, _ := os.ReadDir(filepath.Join(g.Dir, "state", "payloads")); len(files) != 0 {
 		t.Errorf("%d sealed records are left", len(files))
 	}
-	if strings.Contains(content(file), "eve") {
-		t.Error("the certificate names her")
+	for _, text := range []string{"voucher:eve", "eve@example.test", `"eve"`} { // its signatures may hold any three letters
+		if strings.Contains(content(file), text) {
+			t.Errorf("the certificate says %s", text)
+		}
 	}
 	if out := g.ok("privacy", "check", file, "--audit", audit, "--key", key, "--person", "voucher:eve"); !strings.Contains(out, ": "+counted+"\nwhat remained then: "+left) {
 		t.Errorf("the certificate says %s", out)

@@ -9,6 +9,7 @@ import (
 
 // Everything about one person, and nothing about others, leaves in one folder that shows by itself whether it is as the
 // gateway sealed it.
+// Controls: CER-16, CTB-08.
 func TestIncidentExport(t *testing.T) {
 	o := operate(t, "idp", "voucher", "policy", "allow role staff", "backend", "reverse_proxy "+backend(t))
 	audit := filepath.Join(o.Dir, "state", "audit")

@@ -408,6 +408,7 @@ func TestLinksOfANetwork(t *testing.T) {
 
 // CAL-12: a link of one tenant, and what it opened, is nothing on another's site, also when a host changes hands; and a policy that
 // names no guests lets none in.
+// Controls: CTB-02.
 func TestLinksOfTenants(t *testing.T) {
 	const sites = `
 (site) {

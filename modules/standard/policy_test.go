@@ -67,6 +67,7 @@ func do(t testing.TB, c *http.Client, method, host, path string, header ...strin
 
 // The matrix of control CER-11: who may do what, by role, route and method; and no other spelling of a path, no other
 // spelling of the host, and no header says more than the plain request does.
+// Controls: CAL-05.
 func TestPolicyMatrix(t *testing.T) {
 	g := policySite(t, `
 		allow family operational method GET HEAD
@@ -246,6 +247,7 @@ func logLine(t *testing.T, g *gatetest.Gateway, text string) string {
 }
 
 // CAL-12: what is proven on one tenant's site is nothing on another's, also when a configuration hands a host over.
+// Controls: CTB-02.
 func TestTenantsAreApart(t *testing.T) {
 	const text = `{
 	{{house}}

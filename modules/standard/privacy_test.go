@@ -86,6 +86,7 @@ func attack(t testing.TB, c *http.Client, url string) string {
 
 // What the rules matched is handed out to who has the role, a reason, a second factor and a second person's word, in this order
 // on record; each of these missing is refused and on record too.
+// Controls: NAT-07.
 func TestReveal(t *testing.T) {
 	key, recipient := analyst(t)
 	g := private(t, manualsPrivacy(t, recipient))

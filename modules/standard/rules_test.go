@@ -30,6 +30,7 @@ func awaitLog(t *testing.T, g *gatetest.Gateway, want ...string) {
 
 // TestRulesOfARunningGateway: the canary tells of rules that look away, and changed files are taken up without a
 // reload, if they compile.
+// Controls: CTB-07.
 func TestRulesOfARunningGateway(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {

@@ -10,6 +10,7 @@ import (
 )
 
 // Whom to tell of vulnerabilities is said to everybody, though the application is closed to them; that it expires soon is an event.
+// Controls: CAL-25.
 func TestSecurityTxt(t *testing.T) {
 	soon := time.Now().Add(10 * 24 * time.Hour).UTC().Format(time.DateOnly)
 	g := gatetest.Start(t, fill(newcomer, pairs("policy", "allow role staff\n security_txt {\n contact mailto:sec@app.test\n expires "+soon+"\n }")))

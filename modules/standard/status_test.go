@@ -11,6 +11,7 @@ import (
 )
 
 // Balancers ask without a login, and get yes or no; operators are told more.
+// Controls: NAT-11.
 func TestStatus(t *testing.T) {
 	g := operate(t)
 	for _, path := range []string{gatehouse.LivePath, gatehouse.ReadyPath} {

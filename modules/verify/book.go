@@ -189,7 +189,7 @@ func (b *book) get(ctx context.Context, provider, issuer, subject string) (recor
 }
 
 func (b *book) open(item store.Item) (record, error) {
-	plain, err := b.keys.Open(recordPurpose, item.Value, []byte(item.Key.ID))
+	plain, err := b.keys.OpenStored(recordPurpose, item.Value, []byte(item.Key.ID))
 	if err != nil {
 		return record{}, fmt.Errorf("opening a record of devices and networks: %w", err)
 	}

@@ -142,7 +142,7 @@ func OpenMistake(stateDir, name string, keys *keyring.Ring) (m Mistake, err erro
 	if err != nil {
 		return m, err
 	}
-	plain, err := keys.Open(mistakePurpose, box, []byte(name))
+	plain, err := keys.OpenStored(mistakePurpose, box, []byte(name))
 	if err != nil {
 		return m, err
 	}

@@ -240,7 +240,7 @@ func (s Seals) put(ctx context.Context, k store.Key, v any, o store.PutOptions) 
 }
 
 func (s Seals) open(item store.Item, v any) error {
-	plain, err := s.Keys.Open(purpose, item.Value, []byte(string(item.Key.Bucket)+"\x00"+item.Key.ID))
+	plain, err := s.Keys.OpenStored(purpose, item.Value, []byte(string(item.Key.Bucket)+"\x00"+item.Key.ID))
 	if err != nil {
 		return err
 	}

@@ -213,6 +213,7 @@ func TestAccountLife(t *testing.T) {
 }
 
 // TestLostPasswords: what is known to others can be voided in two ways, and whoever owns the account gets it back.
+// Controls: CER-09.
 func TestLostPasswords(t *testing.T) {
 	h := open(t)
 	h.person("ada", "staff")
@@ -248,6 +249,7 @@ func TestLostPasswords(t *testing.T) {
 }
 
 // TestOwnPassword: people change their own password, if they know it.
+// Controls: CER-09.
 func TestOwnPassword(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "leaked")
 	if err := os.WriteFile(list, []byte("tiger bicycle marmalade\n"), 0o600); err != nil {
@@ -288,6 +290,7 @@ func TestOwnPassword(t *testing.T) {
 
 // TestImport: people of another system come with their hashes, wait for approval like everybody, and are hashed anew when
 // they log in (CAL-04).
+// Controls: BRF-13, NAT-09.
 func TestImport(t *testing.T) {
 	// Of libxcrypt: the phrase, and a password that would not be accepted here.
 	const rasmus, weak = "$2y$08$abcdefghijklmnopqrstuuybg2IdwwIm5aBKq31AVVaBlhpMs8y0W", "$2y$07$BCryptRequires22Chrcte/VlQH0piJtjXl.0t1XkA8pw9dMXTpOq"

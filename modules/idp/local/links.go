@@ -75,7 +75,7 @@ func (l PasswordLinks) open(item store.Item, err error) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading a link to set a password: %w", err)
 	}
-	name, err := l.Keys.Open(linkPurpose, item.Value, []byte(item.Key.ID))
+	name, err := l.Keys.OpenStored(linkPurpose, item.Value, []byte(item.Key.ID))
 	if err != nil {
 		return "", ErrSetupToken // of keys that are no more
 	}

@@ -313,7 +313,7 @@ func (s *Users) put(ctx context.Context, u User, o store.PutOptions) error {
 }
 
 func (s *Users) open(item store.Item) (User, error) {
-	plain, err := s.Keys.Open(userPurpose, item.Value, []byte(item.Key.ID))
+	plain, err := s.Keys.OpenStored(userPurpose, item.Value, []byte(item.Key.ID))
 	if err != nil {
 		return User{}, fmt.Errorf("opening a user's record: %w", err)
 	}

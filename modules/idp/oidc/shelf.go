@@ -58,7 +58,7 @@ func (s *shelf) get(ctx context.Context, k store.Key) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.keys.Open(shelfPurpose, item.Value, []byte(k.ID))
+	return s.keys.OpenStored(shelfPurpose, item.Value, []byte(k.ID))
 }
 
 // Shelve gives the client a store, and takes from it the provider's metadata and keys as they last were: a gateway that

@@ -18,8 +18,8 @@ type Options struct {
 	// Origin names the chain, to witnesses and in its keys: letters, digits, dots, slashes. Required.
 	Origin string
 	// Identity signs published checkpoints besides the epoch's key: it does not change with epochs, so that witnesses can know
-	// it. May be nil.
-	Identity *Signer
+	// it. It is asked for each time. May be nil.
+	Identity func() *Signer
 	// Epoch is how long a key is used. Default: an hour.
 	Epoch time.Duration
 	// Segment is how large a file may become, in bytes. Default: 16 MiB.

@@ -82,7 +82,7 @@ func TestWitness(t *testing.T) {
 	identity := signerOf(origin, ed25519.NewKeyFromSeed(newSeed()))
 	w := &aWitness{t: t, key: ed25519.NewKeyFromSeed(newSeed()), log: identity.Verifier()}
 	for range 4 {
-		c := open(t, dir, Options{Identity: identity})
+		c := open(t, dir, Options{Identity: func() *Signer { return identity }})
 		record(t, c, 7)
 		closed(t, c)
 		body, err := WitnessRequest(dir, w.seen.Size, VerifyOptions{})

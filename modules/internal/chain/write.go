@@ -315,7 +315,7 @@ func (c *Chain) publish() {
 	o := c.options()
 	signers := []*Signer{c.signer}
 	if o.Identity != nil {
-		signers = append(signers, o.Identity)
+		signers = append(signers, o.Identity())
 	}
 	msg, err := signNote(Checkpoint{o.Origin, c.tip.size, c.tip.root()}.text(), signers...)
 	if err == nil {

@@ -14,6 +14,7 @@ type Kind string
 // The kinds.
 const (
 	HouseStarted    Kind = "house.started"
+	KeysChanged     Kind = "keys.changed" // the master keys; Attrs say which seals, and what the others do
 	RequestRefused  Kind = "request.refused"
 	SessionCreated  Kind = "session.created"
 	SessionEnded    Kind = "session.ended"

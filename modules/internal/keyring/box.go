@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"slices"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -34,12 +35,30 @@ func (r *Ring) Seal(purpose string, plaintext, aad []byte) []byte {
 	return aead.Seal(box, box[boxHead:], plaintext, additional(box, aad))
 }
 
-// Open returns the plaintext of a box, ErrUnknownKey if no key of the ring made it, or ErrOpen.
+// Open returns the plaintext of a box, ErrUnknownKey if no key of the ring made it or a retired one, or ErrOpen. It is for what others
+// hand in.
 func (r *Ring) Open(purpose string, box, aad []byte) ([]byte, error) {
+	return r.open(purpose, box, aad, false)
+}
+
+// OpenStored is Open for what the gateway has kept itself, where nobody else writes: boxes of retired keys open as well.
+func (r *Ring) OpenStored(purpose string, box, aad []byte) ([]byte, error) {
+	return r.open(purpose, box, aad, true)
+}
+
+// SealedBy returns the id of the key that made the box, as Key.ID; "" for what is no box.
+func SealedBy(box []byte) string {
+	if len(box) < boxMin || box[0] != boxVersion {
+		return ""
+	}
+	return hex.EncodeToString(box[1:boxHead])
+}
+
+func (r *Ring) open(purpose string, box, aad []byte, retired bool) ([]byte, error) {
 	if len(box) < boxMin || box[0] != boxVersion {
 		return nil, ErrUnknownKey
 	}
-	k, err := r.byID(purpose, box[1:boxHead])
+	k, err := r.byID(purpose, box[1:boxHead], retired)
 	if err != nil {
 		return nil, err
 	}

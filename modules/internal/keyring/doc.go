@@ -2,11 +2,14 @@
 //
 // # What
 //
-// A [Ring] holds the master keys of one key file, newest first. The newest makes new output; older ones still open and verify, which is
-// the overlap of a rotation. Callers name a purpose ("session", "audit"), and every purpose has keys of its own, derived by HKDF-SHA256.
+// A [Ring] holds the master keys of one key file. One of them is active and makes new output: the newest whose time has come. Others
+// still open and verify, which is the overlap of a rotation; so does a new one before its time, which is why other gateways and
+// applications can know it before they meet it. A retired key opens stored boxes ([Ring.OpenStored]) and nothing else: what others
+// hand in with it is nobody's. Callers name a purpose ("session", "audit"), and every purpose has keys of its own, derived by
+// HKDF-SHA256.
 //
-// The key file is text, one key a line: "id created-RFC3339 base64", with # comments. The id is a fingerprint of the key, so a damaged
-// line is noticed. To retire a key, delete its line when nothing made with it is still needed.
+// The key file is text, one key a line: "id time-RFC3339 base64 [retired]", with # comments. The id is a fingerprint of the key, so a
+// damaged line is noticed.
 //
 // # Invariants
 //
@@ -14,7 +17,7 @@
 //   - A box or signature names its key: exactly one key is tried, never a guess.
 //   - No key is printed, marshalled or logged; errors hold none of the file's contents but line numbers.
 //   - A key file that others may read is refused. It is written whole or not at all, and never overwritten by Create.
-//   - A Ring does not change. Rotate makes a new one.
+//   - The keys of a Ring change as a whole, by Adopt alone; each call sees the ones before or the ones after.
 //
 // # Cost
 //

@@ -17,20 +17,23 @@ const ForAssertions = "assertion"
 // ES256Key verifies what one key of a ring signs for one purpose as ES256 (RFC 7518 3.4): ECDSA on P-256 with SHA-256, for
 // those who do not know Ed25519, which is most libraries for JSON web tokens. It is meant to be published.
 type ES256Key struct {
-	ID      string // as Key.ID
-	Created time.Time
-	Key     *ecdsa.PublicKey
+	ID   string // as Key.ID
+	From time.Time
+	Key  *ecdsa.PublicKey
 }
 
-// SignES256 signs msg with the purpose's active key, and returns the key's id and the signature as JWS wants it: r and s,
-// 32 bytes each.
-func (r *Ring) SignES256(purpose string, msg []byte) (id string, sig []byte, err error) {
+// SignES256 signs with the purpose's active key what text makes of that key's id, which a JWS names in its head, and returns it with
+// the signature as JWS wants it: r and s, 32 bytes each. What text refuses is returned.
+func (r *Ring) SignES256(purpose string, text func(id string) (string, error)) (signed string, sig []byte, err error) {
 	k := r.active(purpose)
 	key, err := k.es256()
 	if err != nil {
 		return "", nil, err
 	}
-	sum := sha256.Sum256(msg)
+	if signed, err = text(hex.EncodeToString(k.id[:])); err != nil {
+		return "", nil, err
+	}
+	sum := sha256.Sum256([]byte(signed))
 	a, b, err := ecdsa.Sign(rand.Reader, key, sum[:])
 	if err != nil {
 		return "", nil, fmt.Errorf("keyring: signing: %w", err)
@@ -38,19 +41,27 @@ func (r *Ring) SignES256(purpose string, msg []byte) (id string, sig []byte, err
 	sig = make([]byte, 64)
 	a.FillBytes(sig[:32])
 	b.FillBytes(sig[32:])
-	return hex.EncodeToString(k.id[:]), sig, nil
+	return signed, sig, nil
 }
 
-// ES256Keys returns the keys that verify what SignES256 makes and made for the purpose, the active one first.
-func (r *Ring) ES256Keys(purpose string) ([]ES256Key, error) {
-	var keys []ES256Key
-	for i, k := range r.all(purpose) {
+// ES256Keys returns the keys that verify what SignES256 makes, made and will make for the purpose, the active one first. Retired ones
+// are not among them.
+func (r *Ring) ES256Keys(purpose string) (keys []ES256Key, err error) {
+	if r.reveal == nil {
+		return nil, nil
+	}
+	st := r.reveal()
+	active := st.active()
+	masters := first(st.keys, active)
+	for i, k := range first(st.all(purpose), active) {
+		if k.retired {
+			continue
+		}
 		key, err := k.es256()
 		if err != nil {
 			return nil, err
 		}
-		m := r.reveal().keys[i]
-		keys = append(keys, ES256Key{m.ID(), m.Created(), &key.PublicKey})
+		keys = append(keys, ES256Key{masters[i].ID(), masters[i].From(), &key.PublicKey})
 	}
 	return keys, nil
 }

@@ -22,9 +22,10 @@ func TestES256(t *testing.T) {
 		t.Fatal(err)
 	}
 	msg := []byte("header.payload")
-	id, sig, err := before.SignES256("assertion", msg)
-	if err != nil || id != old.ID() || len(sig) != 64 {
-		t.Fatalf("%s, %d bytes, %v", id, len(sig), err)
+	said := ""
+	text, sig, err := before.SignES256("assertion", func(id string) (string, error) { said = id; return string(msg), nil })
+	if err != nil || said != old.ID() || text != string(msg) || len(sig) != 64 {
+		t.Fatalf("%s, %d bytes, %v", said, len(sig), err)
 	}
 	again, err := New(old, Generate())
 	if err != nil {
@@ -53,7 +54,7 @@ func BenchmarkSignES256(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, _, err := r.SignES256("assertion", []byte("header.payload")); err != nil {
+		if _, _, err := r.SignES256("assertion", func(string) (string, error) { return "header.payload", nil }); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -19,8 +19,23 @@ const maxFile = 64 << 10
 // ErrPermissions: others than the owner may read or write the key file.
 var ErrPermissions = errors.New("keyring: key file lets others in")
 
-const fileHead = "# Gatehouse master keys: id, created, key. The newest is active; the others still open what they sealed.\n" +
-	"# To rotate: gatehouse keys rotate. To retire an old key: delete its line, once nothing made with it is needed.\n"
+const (
+	// Lead is how long a new key is known before it is used: by then every gateway has it, and every application has asked for the
+	// keys that verify what it is told.
+	Lead = 10 * time.Minute
+	// Overlap is how long the newest key must have been in use before older ones may be retired: twice as long as a login lasts,
+	// unless the house says otherwise.
+	Overlap = 24 * time.Hour
+)
+
+const (
+	fileHead = "# Gatehouse master keys: id, the time from which it seals and signs, key. Older ones still open and verify; with the\n" +
+		"# word retired behind it, one only opens what is in the store. See gatehouse keys.\n"
+	retiredWord = "retired"
+)
+
+// ErrNotYet: a key may not be retired yet.
+var ErrNotYet = errors.New("keyring: too early to retire a key")
 
 // Load reads the key file. The errors are those of the file system, ErrPermissions, ErrNoKeys, ErrDuplicate, or name a line.
 func Load(path string) (*Ring, error) {
@@ -52,24 +67,70 @@ func LoadOrCreate(path string) (ring *Ring, created bool, err error) {
 	return ring, err == nil, err
 }
 
-// Rotate adds a new active key to the key file and returns the new ring. Readers see the old file or the new one; comments are kept.
-// Two rotations at once: one fails with fs.ErrExist. In a cluster, give every node the new file before any of them loads it.
-func Rotate(path string) (*Ring, error) {
-	ring, err := rotate(path)
+// Rotate adds a new key to the key file, active from then on, and returns the new ring. Readers see the old file or the new one;
+// comments are kept. Two changes at once: one fails with fs.ErrExist. Every gateway needs the new file before it is active.
+func Rotate(path string, from time.Time) (*Ring, error) {
+	ring, err := rewrite(path, func(old *Ring, text []byte) ([]byte, error) {
+		k := generate(from)
+		if active := old.Keys()[0].From(); k.From().Before(active) {
+			k.reveal().from = active // made under a clock that was ahead; of two as old the later line is active
+		}
+		if len(text) > 0 && text[len(text)-1] != '\n' {
+			text = append(text, '\n')
+		}
+		return append(text, k.line()...), nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("rotating key file %q: %w", path, err)
 	}
 	return ring, nil
 }
 
-func rotate(path string) (*Ring, error) {
+// Retire has the key of that id open stored boxes alone, and returns the new ring. It refuses while the key is active or the one
+// before was not active for Overlap, by ErrNotYet; atOnce: only while the key is active.
+func Retire(path, id string, atOnce bool) (*Ring, error) {
+	ring, err := rewrite(path, func(old *Ring, text []byte) ([]byte, error) {
+		active := old.Keys()[0]
+		if active.ID() == id {
+			return nil, fmt.Errorf("%w: key %s is the one that seals and signs: rotate first", ErrNotYet, id)
+		}
+		if until := active.From().Add(Overlap); !atOnce && time.Now().Before(until) {
+			return nil, fmt.Errorf("%w: what key %s made is honoured until %s", ErrNotYet, id, until.Format(time.DateTime))
+		}
+		return retireLine(text, id)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("retiring a key of %q: %w", path, err)
+	}
+	return ring, nil
+}
+
+// retireLine marks the line of the key.
+func retireLine(text []byte, id string) (changed []byte, err error) {
+	found := false
+	for line := range bytes.Lines(text) {
+		fields := strings.Fields(string(line))
+		if len(fields) == 3 && fields[0] == id {
+			found = true
+			line = []byte(strings.TrimRight(string(line), "\r\n") + " " + retiredWord + "\n")
+		}
+		changed = append(changed, line...)
+	}
+	if !found {
+		return nil, fmt.Errorf("%w: %q is not one of the keys that are in use", ErrUnknownKey, id)
+	}
+	return changed, nil
+}
+
+// rewrite has change make the file's new text, which is put in its place whole, and returns the ring of it.
+func rewrite(path string, change func(old *Ring, text []byte) ([]byte, error)) (*Ring, error) {
 	// The rename must replace the file, not a link to it.
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return nil, err
 	}
 	temp := path + ".rotating"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // also the lock against another rotation
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // also the lock against another change
 	if errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("another rotation is running, or was interrupted; if so, run: rm %s: %w", temp, err)
 	}
@@ -78,21 +139,17 @@ func rotate(path string) (*Ring, error) {
 	}
 	defer os.Remove(temp) // after the rename there is nothing to remove
 	old, text, err := load(path)
+	if err == nil {
+		text, err = change(old, text)
+	}
+	var ring *Ring
+	if err == nil {
+		ring, err = parse(text)
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	k := Generate()
-	if newest := old.Keys()[0].Created(); k.Created().Before(newest) {
-		k.reveal().created = newest // made under a clock that was ahead; of two as old the later line is active
-	}
-	if len(text) > 0 && text[len(text)-1] != '\n' {
-		text = append(text, '\n')
-	}
-	ring, err := old.Rotate(k)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	if err := writeSync(f, append(text, k.line()...)); err != nil {
+	if err := writeSync(f, text); err != nil {
 		return nil, err
 	}
 	if err := os.Rename(temp, path); err != nil {
@@ -191,27 +248,31 @@ func parse(text []byte) (*Ring, error) {
 }
 
 func parseLine(fields []string) (Key, error) {
-	if len(fields) != 3 {
-		return Key{}, fmt.Errorf("%d fields, want id, created and key", len(fields))
+	retired := len(fields) == 4 && fields[3] == retiredWord
+	if len(fields) != 3 && !retired {
+		return Key{}, fmt.Errorf("%d fields, want id, time and key, and the word %s or nothing", len(fields), retiredWord)
 	}
-	created, err := time.Parse(time.RFC3339, fields[1])
+	from, err := time.Parse(time.RFC3339, fields[1])
 	if err != nil {
-		return Key{}, errors.New("created is not an RFC 3339 time")
+		return Key{}, errors.New("the time is not an RFC 3339 one")
 	}
 	secret, err := base64.StdEncoding.Strict().DecodeString(fields[2])
 	if err != nil {
 		return Key{}, errors.New("key is not base64")
 	}
-	k, err := NewKey(secret, created)
+	k, err := NewKey(secret, from)
 	if err != nil {
 		return Key{}, err
 	}
 	if k.ID() != fields[0] {
 		return Key{}, errors.New("id is not that of the key: one of them is damaged")
 	}
+	if retired {
+		k = k.retire()
+	}
 	return k, nil
 }
 
 func (k Key) line() string {
-	return fmt.Sprintf("%s %s %s\n", k.ID(), k.Created().Format(time.RFC3339), base64.StdEncoding.EncodeToString(k.reveal().secret[:]))
+	return fmt.Sprintf("%s %s %s\n", k.ID(), k.From().Format(time.RFC3339), base64.StdEncoding.EncodeToString(k.reveal().secret[:]))
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -90,7 +91,7 @@ func TestRotateFile(t *testing.T) {
 	_, _ = f.WriteString("\n# mine, without a newline at the end")
 	f.Close()
 	for n := 2; n <= 4; n++ { // within one second, so as old as one another
-		fresh, err := Rotate(p)
+		fresh, err := Rotate(p, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,22 +116,85 @@ func TestRotateFile(t *testing.T) {
 	onlyFiles(t, p)
 }
 
+// A key that was made under a clock that was ahead stays in use until its time has come, and gives way to the newer one then.
 func TestRotateAfterClockWasAhead(t *testing.T) {
 	p := path(t)
-	ahead := key(t, 7, time.Now().Add(24*time.Hour))
-	if err := create(p, ahead); err != nil {
-		t.Fatal(err)
-	}
-	if r, err := Rotate(p); err != nil || r.Keys()[0].ID() == ahead.ID() {
-		t.Errorf("active %v, %v: not the new key", r, err)
-	}
-	if r, err := Load(p); err != nil || r.Keys()[0].ID() == ahead.ID() {
-		t.Errorf("loaded %v, %v: not the new key", r, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ahead := key(t, 7, time.Now().Add(24*time.Hour))
+		if err := create(p, ahead); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Rotate(p, time.Now())
+		if err != nil || len(r.Keys()) != 2 || r.Keys()[0].ID() != ahead.ID() {
+			t.Fatalf("active %v, %v: want the old key while no time has come", r, err)
+		}
+		time.Sleep(24 * time.Hour)
+		if r.Keys()[0].ID() == ahead.ID() {
+			t.Errorf("active %v: not the new key", r)
+		}
+	})
+}
+
+// A rotation as operators do it: the new key is known before it is used, the old one opens and verifies until it is retired, and then
+// opens what is stored alone.
+func TestOverlap(t *testing.T) {
+	p := path(t)
+	synctest.Test(t, func(t *testing.T) {
+		held, err := Create(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old, msg := held.Keys()[0].ID(), []byte("m")
+		box, mac, sig := held.Seal("p", msg, nil), held.MAC("p", msg), held.Sign("p", msg)
+		adopt := func(r *Ring, err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+			held.Adopt(r)
+		}
+		adopt(Rotate(p, time.Now().Add(Lead)))
+		if SealedBy(held.Seal("p", msg, nil)) != old || len(held.PublicKeys("p")) != 2 || held.Keys()[0].ID() != old {
+			t.Errorf("before its time the new key seals, or is not known: %v", held)
+		}
+		fresh := held.Keys()[1].ID()
+		time.Sleep(Lead)
+		if SealedBy(held.Seal("p", msg, nil)) != fresh || held.Keys()[0].ID() != fresh || held.PublicKeys("p")[0].ID != fresh {
+			t.Errorf("the new key's time has come, and it does not seal: %v", held)
+		}
+		if _, err := held.Open("p", box, nil); err != nil || !held.CheckMAC("p", msg, mac) || held.Verify("p", msg, sig) != nil {
+			t.Errorf("what the old key made counts no more: %v", err)
+		}
+		time.Sleep(Overlap - time.Second)
+		if _, err := Retire(p, old, false); !errors.Is(err, ErrNotYet) {
+			t.Errorf("retired within the overlap: %v", err)
+		}
+		if _, err := Retire(p, fresh, true); !errors.Is(err, ErrNotYet) {
+			t.Errorf("retired the key that seals: %v", err)
+		}
+		if _, err := Retire(p, "00000000", true); !errors.Is(err, ErrUnknownKey) {
+			t.Errorf("retired a key that is not there: %v", err)
+		}
+		time.Sleep(time.Second)
+		adopt(Retire(p, old, false))
+		if _, err := held.Open("p", box, nil); !errors.Is(err, ErrUnknownKey) || held.CheckMAC("p", msg, mac) || held.Verify("p", msg, sig) == nil {
+			t.Errorf("what the retired key made still counts: %v", err)
+		}
+		if keys, err := held.ES256Keys("p"); err != nil || len(keys) != 1 || keys[0].ID != fresh || len(held.PublicKeys("p")) != 1 {
+			t.Errorf("the retired key is published: %v, %v", keys, err)
+		}
+		if got, err := held.OpenStored("p", box, nil); err != nil || string(got) != "m" {
+			t.Errorf("what is stored does not open: %q, %v", got, err)
+		}
+		again, err := Load(p)
+		if err != nil || again.String() != held.String() || !again.Keys()[1].Retired() {
+			t.Errorf("loaded %v, %v; want %v", again, err, held)
+		}
+	})
 }
 
 func TestRotateRefuses(t *testing.T) {
-	if _, err := Rotate(path(t)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Rotate(path(t), time.Now()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 	p := path(t)
@@ -140,7 +204,7 @@ func TestRotateRefuses(t *testing.T) {
 	if err := os.WriteFile(p+".rotating", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Rotate(p); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "rm ") {
+	if _, err := Rotate(p, time.Now()); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "rm ") {
 		t.Errorf("while another runs: %v", err)
 	}
 	if r, err := Load(p); err != nil || len(r.Keys()) != 1 {
@@ -157,7 +221,7 @@ func TestRotateThroughLink(t *testing.T) {
 	if _, err := Create(p); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Rotate(link); err != nil {
+	if _, err := Rotate(link, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := Load(p); err != nil || len(r.Keys()) != 2 {

@@ -50,30 +50,34 @@ func keyOf(m *master) Key { return Key{func() *master { return m }} }
 
 type master struct {
 	id      [idSize]byte
-	created time.Time
+	from    time.Time
+	retired bool
 	secret  [KeySize]byte
 }
 
-// NewKey returns the master key made of KeySize uniformly random bytes. Its order among others is that of created, to the second.
-func NewKey(secret []byte, created time.Time) (Key, error) {
+// NewKey returns the master key made of KeySize uniformly random bytes, which is the active one from then on, to the second, until a
+// later one is.
+func NewKey(secret []byte, from time.Time) (Key, error) {
 	if len(secret) != KeySize {
 		return Key{}, fmt.Errorf("keyring: master key of %d bytes, want %d", len(secret), KeySize)
 	}
 	if slices.Max(secret) == slices.Min(secret) {
 		return Key{}, errors.New("keyring: master key is not random")
 	}
-	m := &master{created: created.UTC().Truncate(time.Second)}
+	m := &master{from: from.UTC().Truncate(time.Second)}
 	copy(m.secret[:], secret)
 	copy(m.id[:], derive(m.secret[:], "key-id", "", idSize))
 	return keyOf(m), nil
 }
 
-// Generate returns a new random master key, created now.
-func Generate() Key {
+// Generate returns a new random master key, active from now on.
+func Generate() Key { return generate(time.Now()) }
+
+func generate(from time.Time) Key {
 	for {
 		secret := make([]byte, KeySize)
 		_, _ = rand.Read(secret) // never fails: it ends the program instead
-		if k, err := NewKey(secret, time.Now()); err == nil {
+		if k, err := NewKey(secret, from); err == nil {
 			return k
 		}
 	}
@@ -87,21 +91,33 @@ func (k Key) ID() string {
 	return hex.EncodeToString(k.reveal().id[:])
 }
 
-// Created returns when the key was made, to the second, UTC.
-func (k Key) Created() time.Time {
+// From returns from when on the key may be the active one, to the second, UTC.
+func (k Key) From() time.Time {
 	if k.reveal == nil {
 		return time.Time{}
 	}
-	return k.reveal().created
+	return k.reveal().from
 }
 
-// Ring is an immutable set of master keys, safe for concurrent use. Make one with Load, LoadOrCreate, Create or New.
+// Retired reports whether the key only opens what is stored.
+func (k Key) Retired() bool { return k.reveal != nil && k.reveal().retired }
+
+// retire returns the key as a retired one.
+func (k Key) retire() Key {
+	m := *k.reveal()
+	m.retired = true
+	return keyOf(&m)
+}
+
+// Ring is a set of master keys, safe for concurrent use. Make one with Load, LoadOrCreate, Create or New.
 //
 // The zero Ring holds no keys: it opens and verifies nothing, and panics when asked to seal, authenticate or sign.
 type Ring struct {
 	reveal func() *ringState // nil: no keys. A function for the same reason as Key's.
+	adopt  func(*ringState)  // nil: no keys
 }
 
+// ringState does not change.
 type ringState struct {
 	keys    []Key    // newest first, never empty
 	derived sync.Map // purpose → []subkeys, as keys
@@ -113,19 +129,25 @@ type subkeys struct {
 	id   [idSize]byte
 	seal [32]byte
 	mac  [32]byte
-	sign ed25519.PrivateKey
+
+	retired bool
+	sign    ed25519.PrivateKey
 
 	es256 func() (*ecdsa.PrivateKey, error) // made when it is asked for first: few purposes want one
 }
 
-// New returns a ring of the keys. The one with the latest created time is active; of two as old, the later argument.
-// It returns ErrNoKeys or ErrDuplicate.
+// New returns a ring of the keys. Of those whose time has come and that are not retired, the one with the latest is active; of two
+// of the same time, the later argument; while none's has come, the oldest. It returns ErrNoKeys, when all are retired too, or
+// ErrDuplicate.
 func New(keys ...Key) (*Ring, error) {
 	keys = slices.Clone(keys)
 	slices.Reverse(keys)
-	slices.SortStableFunc(keys, func(a, b Key) int { return b.Created().Compare(a.Created()) })
+	slices.SortStableFunc(keys, func(a, b Key) int { return b.From().Compare(a.From()) })
 	if len(keys) == 0 {
 		return nil, ErrNoKeys
+	}
+	if !slices.ContainsFunc(keys, func(k Key) bool { return !k.Retired() }) {
+		return nil, fmt.Errorf("%w: all are retired", ErrNoKeys)
 	}
 	seen := map[string]bool{}
 	for _, k := range keys {
@@ -137,27 +159,66 @@ func New(keys ...Key) (*Ring, error) {
 		}
 		seen[k.ID()] = true
 	}
-	st := &ringState{keys: keys}
-	return &Ring{func() *ringState { return st }}, nil
+	now := new(atomic.Pointer[ringState])
+	now.Store(&ringState{keys: keys})
+	return &Ring{now.Load, now.Store}, nil
 }
 
-// Rotate returns a new ring in which k is active and r's keys still open and verify. r does not change.
+// Rotate returns a new ring with k, which opens and verifies at once and is the active one from its time on. r does not change.
 // It returns an error if k is older than r's active key, since k would not become active then.
 func (r *Ring) Rotate(k Key) (*Ring, error) {
 	keys := r.Keys()
-	if len(keys) > 0 && k.Created().Before(keys[0].Created()) {
+	if len(keys) > 0 && k.From().Before(keys[0].From()) {
 		return nil, fmt.Errorf("keyring: key %s is older than the active key %s", k.ID(), keys[0].ID())
+	}
+	if r.reveal != nil {
+		keys = slices.Clone(r.reveal().keys)
 	}
 	slices.Reverse(keys)
 	return New(append(keys, k)...)
 }
 
-// Keys returns the keys, the active one first. A Key tells its id and age, not its secret.
+// Adopt has r hold the keys of the other from now on, for all who use r already. Neither may be the zero Ring.
+func (r *Ring) Adopt(other *Ring) { r.adopt(other.reveal()) }
+
+// Keys returns the keys, the active one first, then the newest. A Key tells its id and age, not its secret.
 func (r *Ring) Keys() []Key {
 	if r.reveal == nil {
 		return nil
 	}
-	return slices.Clone(r.reveal().keys)
+	st := r.reveal()
+	return first(st.keys, st.active())
+}
+
+// ActiveID is the id of the active key; "" for the zero Ring.
+func (r *Ring) ActiveID() string {
+	if r.reveal == nil {
+		return ""
+	}
+	st := r.reveal()
+	return st.keys[st.active()].ID()
+}
+
+// active is the place of the active key.
+func (st *ringState) active() int {
+	if len(st.keys) == 1 { // Fast path
+		return 0
+	}
+	now, at := time.Now(), 0
+	for i, k := range st.keys {
+		if k.Retired() {
+			continue
+		}
+		if at = i; !k.From().After(now) {
+			break
+		}
+	}
+	return at
+}
+
+// first returns all with the i-th first.
+func first[T any](all []T, i int) []T {
+	return slices.Concat(all[i:i+1], all[:i], all[i+1:])
 }
 
 // derive is HKDF-SHA256. use is one of a few words without a slash, so use and purpose cannot be mistaken for one another.
@@ -170,19 +231,22 @@ func derive(secret []byte, use, purpose string, n int) []byte {
 }
 
 func (m *master) subkeys(purpose string) subkeys {
-	k := subkeys{id: m.id, sign: ed25519.NewKeyFromSeed(derive(m.secret[:], "sign", purpose, ed25519.SeedSize))}
+	k := subkeys{id: m.id, retired: m.retired, sign: ed25519.NewKeyFromSeed(derive(m.secret[:], "sign", purpose, ed25519.SeedSize))}
 	k.es256 = sync.OnceValues(func() (*ecdsa.PrivateKey, error) { return es256Of(m.secret[:], purpose) })
 	copy(k.seal[:], derive(m.secret[:], "seal", purpose, len(k.seal)))
 	copy(k.mac[:], derive(m.secret[:], "mac", purpose, len(k.mac)))
 	return k
 }
 
-// all returns the purpose's keys, the active one first; none for the zero Ring.
+// all returns the purpose's keys in the order of the ring's; none for the zero Ring.
 func (r *Ring) all(purpose string) []subkeys {
 	if r.reveal == nil {
 		return nil
 	}
-	st := r.reveal()
+	return r.reveal().all(purpose)
+}
+
+func (st *ringState) all(purpose string) []subkeys {
 	if ks, ok := st.derived.Load(purpose); ok {
 		return ks.([]subkeys)
 	}
@@ -202,17 +266,18 @@ func (r *Ring) all(purpose string) []subkeys {
 }
 
 func (r *Ring) active(purpose string) *subkeys {
-	ks := r.all(purpose)
-	if len(ks) == 0 {
+	if r.reveal == nil {
 		panic("keyring: use of a Ring without keys")
 	}
-	return &ks[0]
+	st := r.reveal()
+	return &st.all(purpose)[st.active()]
 }
 
-func (r *Ring) byID(purpose string, id []byte) (*subkeys, error) {
+// byID returns the purpose's key of that id, or ErrUnknownKey: of a retired one, too, unless retired is wanted.
+func (r *Ring) byID(purpose string, id []byte, retired bool) (*subkeys, error) {
 	ks := r.all(purpose)
 	for i := range ks {
-		if string(ks[i].id[:]) == string(id) {
+		if string(ks[i].id[:]) == string(id) && (retired || !ks[i].retired) {
 			return &ks[i], nil
 		}
 	}
@@ -222,12 +287,12 @@ func (r *Ring) byID(purpose string, id []byte) (*subkeys, error) {
 // MAC returns the HMAC-SHA256 (32 bytes) of msg under the purpose's active key. It does not name its key.
 func (r *Ring) MAC(purpose string, msg []byte) []byte { return r.active(purpose).hmac(msg) }
 
-// CheckMAC reports whether mac is that of msg under any of the purpose's keys. Its time does not depend on which one.
+// CheckMAC reports whether mac is that of msg under any of the purpose's keys but retired ones. Its time does not depend on which one.
 func (r *Ring) CheckMAC(purpose string, msg, mac []byte) bool {
 	ok := false
 	ks := r.all(purpose)
 	for i := range ks {
-		ok = hmac.Equal(ks[i].hmac(msg), mac) || ok
+		ok = hmac.Equal(ks[i].hmac(msg), mac) && !ks[i].retired || ok
 	}
 	return ok
 }

@@ -189,9 +189,9 @@ func TestSign(t *testing.T) {
 			t.Errorf("VerifyWith, %s: %v, want %v", c.name, err, c.want)
 		}
 	}
-	id, raw := r.SignRaw("audit", msg)
-	if id != r.Keys()[0].ID() || !ed25519.Verify(r.PublicKey("audit"), msg, raw) {
-		t.Error("SignRaw")
+	id := r.Keys()[0].ID()
+	if key, sign := r.Signer("audit"); !key.Equal(r.PublicKey("audit")) || !ed25519.Verify(key, msg, sign(msg)) {
+		t.Error("Signer")
 	}
 	if err := VerifyWith([]PublicKey{{ID: id, Key: []byte("short")}}, msg, sig); !errors.Is(err, ErrSignature) {
 		t.Errorf("short public key: %v", err)

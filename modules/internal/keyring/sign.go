@@ -18,9 +18,9 @@ const SignatureSize = signHead + ed25519.SignatureSize
 
 // PublicKey verifies what one key of a ring signs for one purpose. It is meant to be published.
 type PublicKey struct {
-	ID      string            `json:"kid"` // as Key.ID
-	Created time.Time         `json:"created"`
-	Key     ed25519.PublicKey `json:"key"` // 32 bytes
+	ID   string            `json:"kid"` // as Key.ID
+	From time.Time         `json:"from"`
+	Key  ed25519.PublicKey `json:"key"` // 32 bytes
 }
 
 // Sign signs msg with the purpose's active key.
@@ -32,19 +32,21 @@ func (r *Ring) Sign(purpose string, msg []byte) []byte {
 	return append(sig, ed25519.Sign(k.sign, msg)...)
 }
 
-// SignRaw signs like Sign, but returns the key's id and the bare Ed25519 signature apart, as a JWS wants them.
-func (r *Ring) SignRaw(purpose string, msg []byte) (id string, sig []byte) {
-	k := r.active(purpose)
-	return hex.EncodeToString(k.id[:]), ed25519.Sign(k.sign, msg)
+// Signer returns the public key that is active now, and what signs with it, though another one is active later: the bare Ed25519
+// signature.
+func (r *Ring) Signer(purpose string) (ed25519.PublicKey, func(msg []byte) []byte) {
+	key := r.active(purpose).sign
+	return bytes.Clone(key.Public().(ed25519.PublicKey)), func(msg []byte) []byte { return ed25519.Sign(key, msg) }
 }
 
-// Verify returns nil if sig is a signature by Sign for this purpose and message, ErrUnknownKey if no key of the ring made it, or ErrSignature.
+// Verify returns nil if sig is a signature by Sign for this purpose and message, ErrUnknownKey if no key of the ring made it or
+// a retired one, or ErrSignature.
 func (r *Ring) Verify(purpose string, msg, sig []byte) error {
 	id, raw, err := splitSignature(sig)
 	if err != nil {
 		return err
 	}
-	k, err := r.byID(purpose, id)
+	k, err := r.byID(purpose, id, false)
 	if err != nil {
 		return err
 	}
@@ -70,12 +72,19 @@ func (r *Ring) PublicKey(purpose string) ed25519.PublicKey {
 	return bytes.Clone(r.active(purpose).sign.Public().(ed25519.PublicKey))
 }
 
-// PublicKeys returns the keys that verify what the ring makes and made for the purpose, the active one first.
-func (r *Ring) PublicKeys(purpose string) []PublicKey {
-	var keys []PublicKey
-	for i, k := range r.all(purpose) {
-		m := r.reveal().keys[i]
-		keys = append(keys, PublicKey{m.ID(), m.Created(), bytes.Clone(k.sign.Public().(ed25519.PublicKey))})
+// PublicKeys returns the keys that verify what the ring makes, made and will make for the purpose, the active one first. Retired ones
+// are not among them.
+func (r *Ring) PublicKeys(purpose string) (keys []PublicKey) {
+	if r.reveal == nil {
+		return nil
+	}
+	st := r.reveal()
+	active := st.active()
+	masters := first(st.keys, active)
+	for i, k := range first(st.all(purpose), active) {
+		if !k.retired {
+			keys = append(keys, PublicKey{masters[i].ID(), masters[i].From(), bytes.Clone(k.sign.Public().(ed25519.PublicKey))})
+		}
 	}
 	return keys
 }

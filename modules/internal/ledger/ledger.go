@@ -261,7 +261,7 @@ func (l *Ledger[T]) put(ctx context.Context, id string, rec *T, o store.PutOptio
 
 // open returns the record in a stored item, or ErrNotFound.
 func (l *Ledger[T]) open(item store.Item) (*T, error) {
-	plain, err := l.keys.Open(l.purpose(), item.Value, []byte(item.Key.ID))
+	plain, err := l.keys.OpenStored(l.purpose(), item.Value, []byte(item.Key.ID))
 	if err != nil {
 		return nil, ErrNotFound
 	}

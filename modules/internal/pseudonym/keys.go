@@ -64,7 +64,7 @@ func idOf(tenant string) string { return "tenant:" + tenant }
 
 // Make has the tenant's key be there, sealed with the newest master key: of one that was destroyed, a new one.
 func (k *Keys) Make(ctx context.Context, tenant string) error {
-	now, sealed := time.Now().UTC().Truncate(time.Second), k.ring.Keys()[0].ID()
+	now, sealed := time.Now().UTC().Truncate(time.Second), k.ring.ActiveID()
 	fresh := &tenantKey{Key: newKey(), Made: now, Sealed: sealed}
 	rec, _, err := k.ledger.Read(ctx, idOf(tenant))
 	switch {

@@ -78,7 +78,7 @@ func idIn(key string) (i id, ok bool) {
 }
 
 func (b *Book) open(item store.Item) (Record, error) {
-	plain, err := b.keys.Open(purpose, item.Value, []byte(item.Key.ID))
+	plain, err := b.keys.OpenStored(purpose, item.Value, []byte(item.Key.ID))
 	if err != nil {
 		return Record{}, fmt.Errorf("opening the record of somebody's standing: %w", err)
 	}

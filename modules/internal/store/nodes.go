@@ -32,6 +32,15 @@ func Alone(s Store) bool {
 	return ok && several.Alone()
 }
 
+// AsMovable is the engine, behind a [Bounded] store too, if all that it holds can be walked.
+func AsMovable(s Store) (Movable, bool) {
+	if b, ok := s.(*bounded); ok {
+		s = b.Store
+	}
+	all, ok := s.(Movable)
+	return all, ok
+}
+
 // asShared is the engine, behind a [Bounded] store too, if several gateways may share its state.
 func asShared(s Store) (Shared, bool) {
 	if b, ok := s.(*bounded); ok {

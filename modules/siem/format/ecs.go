@@ -109,7 +109,7 @@ func ecsAudit(r *Record) (category, types string) {
 		return `["api"]`, `["admin","denied"]`
 	case event.HouseStarted:
 		return `["host"]`, `["start"]`
-	case event.RulesLoaded, event.BanAdded, event.BanLifted, event.ContainmentThrown, event.ContainmentLifted, event.ContainmentEnded:
+	case event.RulesLoaded, event.KeysChanged, event.BanAdded, event.BanLifted, event.ContainmentThrown, event.ContainmentLifted, event.ContainmentEnded:
 		return `["configuration"]`, `["change"]`
 	case event.RulesRejected:
 		return `["configuration"]`, `["info"]`

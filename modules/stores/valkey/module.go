@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"gatehouse.internal/modules/gatehouse"
+	"gatehouse.internal/modules/internal/build"
 	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/roots"
@@ -190,7 +191,7 @@ func says() string {
 	if err != nil {
 		host = "unknown"
 	}
-	version, _ := caddy.Version()
+	version := build.Read().Version
 	return host + " " + version
 }
 

@@ -44,9 +44,12 @@ func newStoreKey(ring *keyring.Ring, prefix string) []byte {
 	return ring.Seal(purpose, key, []byte(prefix))
 }
 
+// SealedKey returns the store's key as it lies there. It is sealed once, by the master key that was active when the store was made.
+func (s *remote) SealedKey() []byte { return s.key }
+
 // openStoreKey opens what newStoreKey sealed, on this node or another one.
 func openStoreKey(ring *keyring.Ring, prefix string, sealed []byte) (*sealer, error) {
-	key, err := ring.Open(purpose, sealed, []byte(prefix))
+	key, err := ring.OpenStored(purpose, sealed, []byte(prefix))
 	if err != nil {
 		return nil, fmt.Errorf("the store belongs to gateways with other master keys: give this one the same keys file (%w)", err)
 	}
