@@ -112,6 +112,8 @@ var rules = []rule{
 		summary: "{value} containment switches were thrown within ten minutes: something is closed or restricted on purpose.", count: []of{kinds("containment.thrown")}},
 	{name: "GatehouseAdminRefused", class: privileged, severity: warning, window: 15 * time.Minute, least: 3,
 		summary: "{value} administrative requests were refused within a quarter of an hour.", count: []of{kinds("admin.refused")}},
+	{name: "GatehouseEgressDenied", class: privileged, severity: warning, window: time.Hour, least: 1,
+		summary: "Something in the gateway tried to speak to whom its mode does not allow.", count: []of{kinds("egress.denied")}},
 	{name: "GatehouseAdminUnusual", class: privileged, severity: warning, window: time.Hour, least: 21, times: 5, usual: 7 * day,
 		summary: "{value} administrative changes within an hour, five times as many as usual.",
 		count:   []of{kinds("admin.done", "support_grant.given", "user.changed", "user.factors_reset")}},

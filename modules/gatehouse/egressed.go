@@ -240,7 +240,11 @@ func (app *App) holdCaddy(ctx caddy.Context) error {
 	if cfg.IsNil() {
 		return nil // a house in a test, without a configuration around it
 	}
-	for name, writer := range logWriters(cfg.Elem().FieldByName("Logging")) {
+	writers, known := logWriters(cfg.Elem().FieldByName("Logging"))
+	if !known {
+		return errors.New("another Caddy: where its logs go is not known")
+	}
+	for name, writer := range writers {
 		switch writer.Type() {
 		case reflect.TypeFor[*logging.NetWriter]():
 			errs = append(errs, app.MayReach(Reach{What: "the log " + name, Address: writer.Elem().FieldByName("Address").String(), Data: true}))
@@ -261,25 +265,28 @@ func (app *App) holdCaddy(ctx caddy.Context) error {
 	return errors.Join(errs...)
 }
 
-// logWriters are the outputs of logs, by the logs' names.
-func logWriters(l reflect.Value) map[string]reflect.Value {
-	found := map[string]reflect.Value{}
+// logWriters are the outputs of logs, by the logs' names; not known: Caddy keeps them elsewhere now.
+func logWriters(l reflect.Value) (found map[string]reflect.Value, known bool) {
+	found, known = map[string]reflect.Value{}, true
 	add := func(name string, log reflect.Value) {
 		if log.IsNil() {
 			return
 		}
-		if w := log.Elem().FieldByName("BaseLog").FieldByName("writerOpener"); w.IsValid() && !w.IsNil() {
+		base := log.Elem().FieldByName("BaseLog")
+		if !base.IsValid() || !base.FieldByName("writerOpener").IsValid() {
+			known = false
+		} else if w := base.FieldByName("writerOpener"); !w.IsNil() {
 			found[name] = w.Elem()
 		}
 	}
 	if l.IsNil() {
-		return found
+		return found, true
 	}
 	add("sink", l.Elem().FieldByName("Sink"))
 	for logs := l.Elem().FieldByName("Logs").MapRange(); logs.Next(); {
 		add(logs.Key().String(), logs.Value())
 	}
-	return found
+	return found, known
 }
 
 // holdRest looks at servers that no gate stands in, and at what belongs to all, when the house starts.
