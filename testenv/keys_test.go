@@ -72,7 +72,7 @@ func (m masterKeys) run(t testing.TB, why string, words ...string) string {
 // TestKeyRotation (CTB-05): master keys are rotated under load. Nobody is logged out, neither who has a password here nor who came from
 // a provider; applications know a new key before they are told anything with it; the old one counts until it is retired, and then
 // what others hand in with it is nobody's, while what is in the store still opens. All is on record.
-// Controls: CAL-14.
+// Controls: CAL-14, NAT-19.
 func TestKeyRotation(t *testing.T) {
 	t.Parallel()
 	told := make(chan string, 1)
@@ -112,7 +112,12 @@ func TestKeyRotation(t *testing.T) {
 	}
 	assertion := func() (string, error) {
 		alice.get(t, "/told")
-		token := <-told
+		var token string
+		select {
+		case token = <-told:
+		case <-time.After(readyIn):
+			t.Fatal("the application was asked nothing")
+		}
 		set := jose.JSONWebKeySet{}
 		if err := json.Unmarshal(g.stranger(t).get(t, "/.gatehouse/jwks.json").Body, &set); err != nil {
 			t.Fatal(err)

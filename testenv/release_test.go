@@ -204,7 +204,7 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-// TestImage (BRF-16): the image is made from nothing, has one file in it, and runs it as nobody; what changes is in a volume.
+// TestImage: the image is made from nothing, has one file in it, and runs it as nobody; what changes is in a volume.
 func TestImage(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(root, "cmd", "gatehouse", "Dockerfile"))

@@ -86,7 +86,7 @@ func (c *collector) numbers(t testing.TB) (all []string) {
 
 // TestSyslog: a collector that somebody else wrote gets everything over TLS 1.3, whatever becomes of it meanwhile, and nobody
 // waits for it.
-// Controls: NAT-13.
+// Controls: NAT-13, CAL-18.
 func TestSyslog(t *testing.T) {
 	t.Parallel()
 	be := startBackend(t)

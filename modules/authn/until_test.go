@@ -10,7 +10,7 @@ import (
 )
 
 // A session that its provider vouches for until a moment ends then, used or not, on every node and in lists, with what runs
-// in it (CAL-06).
+// in it.
 func TestSessionUntil(t *testing.T) {
 	bubble(t, func(t *testing.T, st store.Store, keys *keyring.Ring, s *Sessions) {
 		v := vouching{Identity: person("3F7K", "admin"), Until: time.Now().Add(30 * time.Minute)}

@@ -133,7 +133,7 @@ func throw(r *http.Request) (any, error) {
 		}
 		return nil
 	})
-	if err != nil && s.ID != "" {
+	if err != nil && s.ID != "" && !errors.Is(err, containment.ErrUnsure) {
 		e := gatehouse.ContainmentEvent(event.ContainmentLifted, *s)
 		e.Detail = "it could not be written, and may never have been in force: " + err.Error()
 		state.Bus.Publish(e)

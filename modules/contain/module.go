@@ -11,6 +11,7 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/containment"
+	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/verdict"
 )
 
@@ -86,7 +87,13 @@ func (h *Handler) heed(r *http.Request, req *gatehouse.Request, s *containment.S
 	if s.Kind != containment.StepUp {
 		return req.Refuse(s.Verdict(now))
 	}
-	return h.house.Factors().Judge(r, req, gatehouse.FactorNeed{Required: true, MaxAge: s.ProofWithin(now), Rule: s.Why()})
+	need := gatehouse.FactorNeed{Required: true, MaxAge: s.ProofWithin(now), Rule: s.Why()}
+	if req.Identity.Method() != identity.BySession && !h.house.Factors().Meets(req.Identity, need) { // guests and keys can prove nothing
+		v := s.Verdict(now)
+		v.RetryAfter = 0
+		return req.Refuse(v)
+	}
+	return h.house.Factors().Judge(r, req, need)
 }
 
 // portal reports whether the request is for pages that no switch closes: the gateway's own, but for that on which people let programs

@@ -119,6 +119,15 @@ func (a *AuditLog) Identity(origin string) string {
 	return chain.NewSigner(origin, a.keys.PublicKey(auditPurpose), nil).Verifier()
 }
 
+// Identities are the public keys that checkpoints of the log may be signed with: as Identity, of each key that is not retired, since
+// the newest checkpoint may be older than the active key.
+func (a *AuditLog) Identities(origin string) (all []string) {
+	for _, k := range a.keys.PublicKeys(auditPurpose) {
+		all = append(all, chain.NewSigner(origin, k.Key, nil).Verifier())
+	}
+	return all
+}
+
 // Keep implements event.Keeper: events of the audit and system streams are kept.
 func (a *AuditLog) Keep(e event.Event) {
 	if s := e.Kind.Stream(); s != event.Audit && s != event.System {

@@ -103,7 +103,7 @@ func (h *heads) show(ctx context.Context) (origin string, err error) {
 		return "", err
 	}
 	origin = c.Status().Origin
-	now, err := chain.ParseCheckpoint(msg, h.audit.Identity(origin))
+	now, err := chain.ParseCheckpoint(msg, h.audit.Identities(origin)...)
 	if err != nil {
 		return "", err
 	}
@@ -114,7 +114,7 @@ func (h *heads) show(ctx context.Context) (origin string, err error) {
 	case err != nil:
 		return "", err
 	default:
-		if before, err := chain.ParseCheckpoint(item.Value, h.audit.Identity(origin)); err == nil {
+		if before, err := chain.ParseCheckpoint(item.Value, h.audit.Identities(origin)...); err == nil {
 			h.compare(before, now, item.Value)
 		}
 	}
@@ -124,7 +124,7 @@ func (h *heads) show(ctx context.Context) (origin string, err error) {
 
 // witness puts another gateway's head on record, if it is signed and new.
 func (h *heads) witness(origin string, msg []byte) {
-	now, err := chain.ParseCheckpoint(msg, h.audit.Identity(origin))
+	now, err := chain.ParseCheckpoint(msg, h.audit.Identities(origin)...)
 	if err != nil || now.Origin != origin {
 		return // no gateway of this house said it
 	}

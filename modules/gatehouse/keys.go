@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -30,6 +31,9 @@ var ErrOtherKeys = errors.New("the state was sealed with other master keys")
 func keysFit(ctx context.Context, st store.Store, keys *keyring.Ring, file string) error {
 	item, err := st.Get(ctx, keyProof)
 	if errors.Is(err, store.ErrNotFound) {
+		if err := opensSome(ctx, st, keys, file); err != nil {
+			return err
+		}
 		_, err = st.Put(ctx, keyProof, keys.Seal(string(keyBucket), nil, []byte(keyProof.ID)), store.PutOptions{Match: store.Absent})
 		if !errors.Is(err, store.ErrConflict) {
 			return err
@@ -43,6 +47,20 @@ func keysFit(ctx context.Context, st store.Store, keys *keyring.Ring, file strin
 		return fmt.Errorf("%w than those in %s: put the right key file there; it has key %s", ErrOtherKeys, file, keyring.SealedBy(item.Value))
 	}
 	return nil
+}
+
+// opensSome returns an error when a state without a proof, which is new or of before there were any, has records and these keys open none.
+func opensSome(ctx context.Context, st store.Store, keys *keyring.Ring, file string) error {
+	sealed, err := recordsOf(ctx, st)
+	if err != nil || len(sealed) == 0 {
+		return nil // nobody can tell, or it is new
+	}
+	for _, k := range keys.Keys() {
+		if sealed[k.ID()] > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w than those in %s: put the right key file there; its records have %s", ErrOtherKeys, file, strings.Join(slices.Sorted(maps.Keys(sealed)), ", "))
 }
 
 // keepProof has the proof be of the active key, so that the one before can go one day.
@@ -77,29 +95,37 @@ func FollowKeys(file string, ring *keyring.Ring) (leave func()) {
 	}
 }
 
+// adopting is held while the key file is changed, or read, until all hold what is in it.
+var adopting sync.Mutex
+
 // adoptKeys has all who use the house's keys hold what is in the key file now, on record. A file that is not of these keys, or has
 // some no more that are needed, is refused, and nothing changes.
+//
+// adopting is held.
 func (app *App) adoptKeys(ctx context.Context, state *State) error {
 	file := app.KeysPath()
 	fresh, err := keyring.Load(file)
 	if err != nil {
 		return err
 	}
-	if told(fresh) == told(state.Keys) {
-		return nil
-	}
-	if err := fitsAfter(ctx, state, fresh, file); err != nil {
-		return err
-	}
-	if err := state.Bus.Record(event.Event{Time: time.Now(), Kind: event.KeysChanged, Attrs: keyAttrs(fresh)}); err != nil {
-		return fmt.Errorf("the keys stay as they are: their change must be on record first: %w", err)
+	same := told(fresh) == told(state.Keys) // others who follow the file may have missed it
+	if !same {
+		if err := fitsAfter(ctx, state, fresh, file); err != nil {
+			return err
+		}
+		if err := state.Bus.Record(event.Event{Time: time.Now(), Kind: event.KeysChanged, Attrs: keyAttrs(fresh)}); err != nil {
+			return fmt.Errorf("the keys stay as they are: their change must be on record first: %w", err)
+		}
 	}
 	followers.mu.Lock()
 	for _, ring := range followers.of[filepath.Clean(file)] {
 		ring.Adopt(fresh)
 	}
 	followers.mu.Unlock()
-	return keepProof(ctx, state.Store, state.Keys)
+	if err := keepProof(ctx, state.Store, state.Keys); err != nil && !same { // a store that is away refuses no reload
+		return err
+	}
+	return nil
 }
 
 // fitsAfter returns an error if something is lost when those keys take the place of the state's.
@@ -238,7 +264,12 @@ func (AdminKeys) Routes() []caddy.AdminRoute {
 			if err != nil {
 				return nil, err
 			}
+			adopting.Lock()
+			defer adopting.Unlock()
 			ask, err := ReadAsk[keyAsk](r)
+			if err == nil {
+				err = app.adoptKeys(r.Context(), state) // what would be refused now is refused before anything is written
+			}
 			if err == nil {
 				err = do(app.KeysPath(), ask)
 			}

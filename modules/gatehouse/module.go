@@ -255,7 +255,10 @@ func (app *App) start() error {
 		return err
 	}
 	app.guardWith(state.Bus)
-	if err := app.adoptKeys(app.ctx, state); err != nil {
+	adopting.Lock()
+	err = app.adoptKeys(app.ctx, state)
+	adopting.Unlock()
+	if err != nil {
 		return fmt.Errorf("reading the keys anew: %w", err)
 	}
 	if app.LocalLogs.Pseudonyms {

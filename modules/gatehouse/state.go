@@ -113,6 +113,9 @@ func openState(key stateKey, open StoreOpener) (_ *State, err error) {
 	st, err := open.OpenStore(key.dir, keys, bus)
 	if err != nil {
 		bus.Close()
+		if made {
+			err = errors.Join(err, os.Remove(keysFile)) // nothing was sealed with it, and the right one takes its place
+		}
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	st = BoundStore(st)

@@ -21,7 +21,6 @@ import (
 
 // What an administrator does is on record before and after, with who did it and without secrets, and the record can be
 // verified, shown, held and proven by commands.
-// Controls: NAT-19.
 func TestAuditOfAdministration(t *testing.T) {
 	o := operate(t, "idp", "local\n break_glass\n audit {\n retention 400d\n epoch 30m\n }")
 	dir := filepath.Join(o.Dir, "state", "audit")

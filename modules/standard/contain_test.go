@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"gatehouse.internal/modules/internal/gatetest"
 )
@@ -54,15 +53,14 @@ func TestContainLock(t *testing.T) {
 	}
 	wantStatus(t, sam, "https://acme.test/x", 200)
 
-	began := time.Now()
 	id := g.ok("contain", "lock", "--tenant", "acme", "--for", "1h", "--reason", "ticket 7: an export that nobody asked for")
 	refused, body := get(t, sam, "https://acme.test/x")
 	if refused.StatusCode != 503 || refused.Header.Get("Retry-After") != "900" || !strings.Contains(body, `"reason":"locked"`) || !strings.Contains(body, refused.Header.Get("X-Request-Id")) {
 		t.Errorf("locked: %d %v %s", refused.StatusCode, refused.Header, body)
 	}
 	wantStatus(t, sam, "https://app.test/x", 200)
-	if _, err := io.ReadAll(res.Body); err == nil || time.Since(began) > 3*time.Second {
-		t.Errorf("what ran there ended after %v with %v", time.Since(began), err)
+	if _, err := io.ReadAll(res.Body); err == nil { // how soon: TestCut's business, which has a clock of its own
+		t.Error("what ran there ended as if it were whole")
 	}
 	stranger := g.Client()
 	wantStatus(t, stranger, "https://acme.test/x", 503)
@@ -88,13 +86,15 @@ func TestContainLock(t *testing.T) {
 	g.WantEvent("containment.lifted", `"session":"`+id+`"`, `"ended_by":"olga"`, "it was the auditor")
 
 	// A part of a site, however the path is spelled; and it ends by itself.
-	g.ok("contain", "lock", "--site", "app.test", "--route", "/export/*", "--for", "1s", "--reason", "x")
+	id = g.ok("contain", "lock", "--site", "app.test", "--route", "/export/*", "--for", "1h", "--reason", "x")
 	for path, status := range map[string]int{"/x": 200, "/open/x": 200, "/export": 503, "/Export/y": 503, "/%65xport/y": 503} {
 		wantStatus(t, sam, "https://app.test"+path, status)
 	}
+	g.ok("contain", "lift", id)
+	g.ok("contain", "lock", "--site", "app.test", "--route", "/export/*", "--for", "1s", "--reason", "x")
 	gatetest.Eventually(t, "it ended by itself", func() bool { return g.Events("containment.ended") == 1 })
 	wantStatus(t, sam, "https://app.test/export", 200)
-	if list := g.ok("contain", "list", "--all"); strings.Count(list, "\n") != 2 || !strings.Contains(list, "expired") {
+	if list := g.ok("contain", "list", "--all"); strings.Count(list, "\n") != 3 || !strings.Contains(list, "expired") {
 		t.Errorf("all:\n%s", list)
 	}
 }

@@ -26,9 +26,8 @@ func rolled(t *testing.T, live string, days int) string {
 
 func exists(file string) bool { _, err := os.Stat(file); return err == nil }
 
-// BRF-10, CAL-18: logs of requests and of the WAF are removed after 30 days, those that loggers write and those that collectors' files
+// BRF-10: logs of requests and of the WAF are removed after 30 days, those that loggers write and those that collectors' files
 // are; a hold keeps them; what went is in the audit log, which verifies.
-// Controls: NAT-14.
 func TestLogsAreRemoved(t *testing.T) {
 	dir := t.TempDir()
 	access, siem := filepath.Join(dir, "access.json"), filepath.Join(dir, "siem.json")

@@ -82,7 +82,7 @@ func canaried(t testing.TB, canary string) []*http.Request {
 	}
 }
 
-// NAT-05, CER-12: what is secret, and what names people, is in no record, wherever in a request it stands; people can be
+// NAT-05: what is secret, and what names people, is in no record, wherever in a request it stands; people can be
 // followed all the same, and a tenant may have it otherwise.
 // Controls: NAT-13.
 func TestRecordsNameNobody(t *testing.T) {

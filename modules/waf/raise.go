@@ -41,16 +41,38 @@ func (h *Handler) heedContainment(ctx caddy.Context, cfg Config) {
 	}
 	h.raised = &raised{cfg: cfg}
 	h.house.AtStart(func() {
-		state, err := h.house.State()
+		err := h.openBoard(ctx)
 		if err == nil {
-			var board *containment.Board
-			if board, err = state.Containment(); err == nil {
-				h.followBoard(ctx, board)
-				return
-			}
+			return
 		}
-		h.logger.Error("the WAF cannot be raised", zap.Error(err))
+		h.logger.Error("whether the WAF is raised is not known yet", zap.Error(err))
+		go func() {
+			for again := time.NewTicker(time.Second); ; {
+				select {
+				case <-ctx.Done():
+					again.Stop()
+					return
+				case <-again.C:
+					if h.openBoard(ctx) == nil {
+						again.Stop()
+						return
+					}
+				}
+			}
+		}()
 	})
+}
+
+func (h *Handler) openBoard(ctx caddy.Context) error {
+	state, err := h.house.State()
+	if err != nil {
+		return err
+	}
+	board, err := state.Containment()
+	if err == nil {
+		h.followBoard(ctx, board)
+	}
+	return err
 }
 
 func (h *Handler) place() containment.Place {
@@ -177,6 +199,8 @@ func (h *Handler) reraise(cfg Config) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cfg = cfg
+	h.release(r.ready) // by the rules before
+	r.ready = nil
 	if r.level == 0 || r.closed {
 		return
 	}

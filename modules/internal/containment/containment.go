@@ -53,8 +53,12 @@ type Board struct {
 	ledger *ledger.Ledger[Switch]
 	tell   func(Switch) // of one that has ended by itself
 
+	throwing sync.Mutex // one at a time: what is made ready for one is not thrown away for another
+
 	loading sync.Mutex
 	table   atomic.Pointer[[]*Switch] // those in force; nil: none; never written once stored
+	overdue []*Switch                 // guarded by loading; over, which is not written yet
+	unread  atomic.Bool               // what is stored may be other than the table
 	runs    runs
 
 	mu       sync.Mutex
@@ -69,7 +73,7 @@ type Board struct {
 // Open reads the switches, and follows them from now on. expired is told of each that ends by itself, on one node.
 func Open(st store.Store, keys *keyring.Ring, expired func(Switch)) (*Board, error) {
 	l, err := ledger.Open(st, keys, ledger.Config[Switch]{
-		Bucket: bucket, Most: 1, TTL: func(s *Switch) time.Duration { return max(time.Until(s.Until)+KeptFor, time.Minute) },
+		Bucket: bucket, Most: 1, Whole: true, TTL: func(s *Switch) time.Duration { return max(time.Until(s.Until)+KeptFor, time.Minute) },
 	})
 	if err != nil {
 		return nil, err
@@ -101,57 +105,64 @@ func (b *Board) follow(ctx context.Context, feed <-chan store.Event) {
 	tick := time.NewTicker(lookEach)
 	defer tick.Stop()
 	var cut <-chan time.Time
-	unread := false
 	for {
 		select {
 		case _, open := <-feed:
 			if !open {
 				return
 			}
-			unread = true
+			b.unread.Store(true)
 		case <-b.kick:
 			cut = time.After(CutAfter)
 		case <-cut:
 			b.cut(time.Now())
 		case <-tick.C:
 		}
-		if unread {
-			unread = b.load(ctx) != nil // those at hand still count, and end
+		if b.unread.Swap(false) {
+			_ = b.load(ctx) // those at hand still count, and end
 		}
 		b.expire(ctx)
 	}
 }
 
-// load reads the switches in force.
+// load reads the switches in force. One that cannot be read is read again at the next tick.
 func (b *Board) load(ctx context.Context) error {
 	b.loading.Lock()
 	defer b.loading.Unlock()
-	var table []*Switch
+	var table, overdue []*Switch
+	now := time.Now()
 	for rec, err := range b.ledger.All(ctx, "") {
-		if err != nil {
+		switch {
+		case err != nil:
+			b.unread.Store(true)
 			return err
-		}
-		if rec.Ended.IsZero() {
+		case rec.inForce(now):
 			table = append(table, rec)
+		case rec.Ended.IsZero():
+			overdue = append(overdue, rec)
 		}
 	}
+	b.overdue = overdue
 	slices.SortFunc(table, func(x, y *Switch) int { // what refuses most, then the latest, which asks for the freshest proof
 		if i, j := slices.Index(Kinds, x.Kind), slices.Index(Kinds, y.Kind); i != j {
 			return i - j
 		}
 		return y.Since.Compare(x.Since)
 	})
-	before := b.table.Load()
-	if before != nil && slices.EqualFunc(*before, table, func(x, y *Switch) bool { return x.ID == y.ID }) || before == nil && len(table) == 0 {
-		return nil
+	if !slices.EqualFunc(b.all(), table, func(x, y *Switch) bool { return x.ID == y.ID }) {
+		b.use(table)
 	}
+	return nil
+}
+
+// use puts the table in force. b.loading is held.
+func (b *Board) use(table []*Switch) {
 	if len(table) == 0 {
 		b.table.Store(nil)
 	} else {
 		b.table.Store(&table)
 	}
 	b.changed()
-	return nil
 }
 
 // changed tells whoever wants to know.
@@ -204,20 +215,31 @@ func (b *Board) prepare(s *Switch) error {
 	return nil
 }
 
-// expire ends what is over.
+// expire takes what is over out of force, and then writes that it is. What cannot be written now the next tick tries again.
 func (b *Board) expire(ctx context.Context) {
-	now, over := time.Now(), false
-	for _, s := range b.all() {
-		if now.Before(s.Until) {
-			continue
+	now := time.Now()
+	b.loading.Lock()
+	if table := b.Active(now); len(table) < len(b.all()) {
+		for _, s := range b.all() {
+			if !now.Before(s.Until) && s.Ended.IsZero() {
+				b.overdue = append(b.overdue, s)
+			}
 		}
-		over = true
-		if ended, err := b.end(ctx, s.ID, Expired, "", now); err == nil && b.tell != nil {
+		b.use(table)
+	}
+	overdue := slices.Clone(b.overdue)
+	b.loading.Unlock()
+	for _, s := range overdue {
+		ended, err := b.end(ctx, s.ID, Expired, "", now)
+		if err != nil && !errors.Is(err, errEnded) && !errors.Is(err, ledger.ErrNotFound) {
+			return // it does not answer, or takes nothing: nor will it for the next one
+		}
+		b.loading.Lock()
+		b.overdue = slices.DeleteFunc(b.overdue, func(o *Switch) bool { return o.ID == s.ID })
+		b.loading.Unlock()
+		if err == nil && b.tell != nil {
 			b.tell(*ended)
 		}
-	}
-	if over {
-		_ = b.load(ctx) // the next tick tries again
 	}
 }
 
@@ -248,9 +270,14 @@ func (b *Board) Level(p Place, now time.Time) (level int) {
 	return level
 }
 
+// ErrUnsure is that a store did not answer: the switch may be written, and then it comes into force.
+var ErrUnsure = errors.New("the store has not said whether the switch is in force: `gatehouse contain list` shows it, if it is")
+
 // Throw puts a switch in force as the draft says, once record has put it on record: nothing is done when that fails. When the
-// switch cannot be kept after all, it returns an error, and the draft has an id.
+// switch cannot be kept after all, it returns an error, and the draft has an id; or it is not known whether it is: ErrUnsure.
 func (b *Board) Throw(ctx context.Context, draft *Switch, record func(*Switch) error) error {
+	b.throwing.Lock()
+	defer b.throwing.Unlock()
 	now := time.Now().UTC()
 	draft.ID, draft.Ended, draft.EndedBy, draft.Note = "", time.Time{}, "", ""
 	if err := draft.Check(now); err != nil {
@@ -280,10 +307,21 @@ func (b *Board) throw(ctx context.Context, draft *Switch, record func(*Switch) e
 		return err
 	}
 	draft.ID = id
-	if err := b.ledger.Create(ctx, id, draft); err != nil {
+	err := b.ledger.Create(ctx, id, draft)
+	if errors.Is(err, store.ErrDown) { // it may be written all the same
+		if _, _, errRead := b.ledger.Read(ctx, id); errRead == nil {
+			err = nil
+		} else if !errors.Is(errRead, ledger.ErrNotFound) {
+			return fmt.Errorf("switch %s: %w: %w", id, ErrUnsure, err)
+		}
+	}
+	if err != nil {
 		return err
 	}
-	return b.load(ctx)
+	if err := b.load(ctx); err != nil {
+		return fmt.Errorf("switch %s: %w: %w", id, ErrUnsure, err)
+	}
+	return nil
 }
 
 // Lift ends a switch before its time.
@@ -291,7 +329,13 @@ func (b *Board) Lift(ctx context.Context, id, by, note string) (*Switch, error) 
 	if len(note) > maxSaid {
 		return nil, fmt.Errorf("the note has more than %d bytes", maxSaid)
 	}
-	rec, err := b.end(ctx, id, by, note, time.Now())
+	now := time.Now()
+	rec, err := b.end(ctx, id, by, note, now)
+	if errors.Is(err, store.ErrDown) { // it may be written all the same
+		if is, _, errRead := b.ledger.Read(ctx, id); errRead == nil && is.EndedBy == by && is.Ended.Equal(now) {
+			rec, err = is, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -324,7 +368,7 @@ func (b *Board) List(ctx context.Context, all bool) (list []*Switch, err error) 
 		if err != nil {
 			return nil, err
 		}
-		if all || rec.Ended.IsZero() && now.Before(rec.Until) {
+		if all || rec.inForce(now) {
 			list = append(list, rec)
 		}
 	}

@@ -83,6 +83,12 @@ func (s *Switch) Check(now time.Time) error {
 	return nil
 }
 
+// inForce reports whether the switch counts, by this node's clock: that another's, which may be ahead, has found it to be over does not end
+// it here.
+func (s *Switch) inForce(now time.Time) bool {
+	return (s.Ended.IsZero() || s.EndedBy == Expired) && now.Before(s.Until)
+}
+
 // Covers reports whether the switch counts on a site, or in a part of it.
 func (s *Switch) Covers(p Place) bool {
 	return (s.Tenant == "" || s.Tenant == p.Tenant) && (s.Site == "" || s.Site == p.Site || slices.Contains(p.Hosts, s.Site))

@@ -72,6 +72,11 @@ func LoadOrCreate(path string) (ring *Ring, created bool, err error) {
 func Rotate(path string, from time.Time) (*Ring, error) {
 	ring, err := rewrite(path, func(old *Ring, text []byte) ([]byte, error) {
 		k := generate(from)
+		for _, w := range old.Keys()[1:] {
+			if w.From().After(k.From()) && !w.Retired() {
+				return nil, fmt.Errorf("%w: key %s waits, and would take over from one that is made now: retire it first", ErrNotYet, w.ID())
+			}
+		}
 		if active := old.Keys()[0].From(); k.From().Before(active) {
 			k.reveal().from = active // made under a clock that was ahead; of two as old the later line is active
 		}
@@ -137,7 +142,11 @@ func rewrite(path string, change func(old *Ring, text []byte) ([]byte, error)) (
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(temp) // after the rename there is nothing to remove
+	defer func() {
+		if temp != "" {
+			_ = os.Remove(temp)
+		}
+	}()
 	old, text, err := load(path)
 	if err == nil {
 		text, err = change(old, text)
@@ -155,6 +164,7 @@ func rewrite(path string, change func(old *Ring, text []byte) ([]byte, error)) (
 	if err := os.Rename(temp, path); err != nil {
 		return nil, err
 	}
+	temp = "" // from here on the name may be another change's
 	return ring, syncDir(filepath.Dir(path))
 }
 

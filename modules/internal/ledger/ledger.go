@@ -32,6 +32,9 @@ type Config[T any] struct {
 	// Absent has Get remember, too, that there is no such record. Only where clients cannot make ids up: theirs would take
 	// the place of the others.
 	Absent bool
+	// Whole has All end with keyring.ErrUnknownKey at a record that another gateway has sealed with a key that is not here yet, instead
+	// of leaving it out.
+	Whole bool
 }
 
 // Ledger is safe for concurrent use. Make one with [Open]; it must be closed before its store.
@@ -229,7 +232,12 @@ func (l *Ledger[T]) All(ctx context.Context, index string) iter.Seq2[*T, error] 
 				yield(nil, fmt.Errorf("listing %s: %w", l.Bucket, err))
 				return
 			}
-			if rec, err := l.open(item); err == nil && !yield(rec, nil) {
+			rec, err := l.open(item)
+			if l.Whole && errors.Is(err, keyring.ErrUnknownKey) {
+				yield(nil, err)
+				return
+			}
+			if err == nil && !yield(rec, nil) {
 				return
 			}
 		}
@@ -259,9 +267,13 @@ func (l *Ledger[T]) put(ctx context.Context, id string, rec *T, o store.PutOptio
 	return err
 }
 
-// open returns the record in a stored item, or ErrNotFound.
+// open returns the record in a stored item; or ErrNotFound, of one that is damaged; or keyring.ErrUnknownKey, of one that a gateway
+// has sealed with a key that is not here yet: nobody can say what it says.
 func (l *Ledger[T]) open(item store.Item) (*T, error) {
 	plain, err := l.keys.OpenStored(l.purpose(), item.Value, []byte(item.Key.ID))
+	if errors.Is(err, keyring.ErrUnknownKey) && keyring.SealedBy(item.Value) != "" {
+		return nil, fmt.Errorf("a record of %s: %w", l.Bucket, err)
+	}
 	if err != nil {
 		return nil, ErrNotFound
 	}

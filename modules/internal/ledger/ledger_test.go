@@ -99,7 +99,7 @@ func TestRecordsAreSealed(t *testing.T) {
 	if _, err := l.Get(ctx, "b"); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("a record in another's place: %v", err)
 	}
-	if _, err := open(t, st, ring(t)).Get(ctx, "a"); !errors.Is(err, ledger.ErrNotFound) {
+	if _, err := open(t, st, ring(t)).Get(ctx, "a"); !errors.Is(err, keyring.ErrUnknownKey) {
 		t.Errorf("a record of another house: %v", err)
 	}
 }
@@ -154,5 +154,55 @@ func eventually(t *testing.T, what string, ok func() bool) {
 			t.Fatal("not: " + what)
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// A record that another gateway has sealed with a key that is not here yet is not "not there", and is found once the key is here.
+func TestAnotherGatewaysKey(t *testing.T) {
+	st, here, ctx := store.NewMemory(), ring(t), t.Context()
+	defer st.Close()
+	both, err := keyring.New(append(here.Keys(), keyring.Generate())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := open(t, st, both)
+	ours, err := ledger.Open(st, here, ledger.Config[record]{Bucket: "things", Most: 4, Absent: true, Whole: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ours.Destruct() })
+	if err := theirs.Create(ctx, "a", &record{Name: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	if item, err := st.Get(ctx, store.Key{Bucket: "things", ID: "a"}); err != nil || keyring.SealedBy(item.Value) == here.ActiveID() {
+		t.Fatalf("the test: sealed with the old key, %v", err)
+	}
+	all := func(l *ledger.Ledger[record]) (n int, err error) {
+		for _, err := range l.All(ctx, "") {
+			if err != nil {
+				return n, err
+			}
+			n++
+		}
+		return n, nil
+	}
+	if _, err := ours.Get(ctx, "a"); !errors.Is(err, keyring.ErrUnknownKey) || errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("Get: %v", err)
+	}
+	if _, err := all(ours); !errors.Is(err, keyring.ErrUnknownKey) {
+		t.Errorf("All: %v", err)
+	}
+	here.Adopt(both)
+	if rec, err := ours.Get(ctx, "a"); err != nil || rec.Name != "ada" {
+		t.Errorf("with the key: %v, %v", rec, err)
+	}
+	if n, err := all(ours); n != 1 || err != nil {
+		t.Errorf("All with the key: %d, %v", n, err)
+	}
+	if _, err := st.Put(ctx, store.Key{Bucket: "things", ID: "b"}, []byte("damaged"), store.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ours.Get(ctx, "b"); !errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("what is damaged: %v", err)
 	}
 }

@@ -72,7 +72,7 @@ func (k *Keys) Make(ctx context.Context, tenant string) error {
 		if err = k.ledger.Create(ctx, idOf(tenant), fresh); !errors.Is(err, ledger.ErrExists) {
 			return err
 		}
-		// Another gateway was faster; or it is one whose master key is here no more, which is as good as destroyed.
+		// Another gateway was faster; or it is damaged, which is as good as destroyed.
 		if _, _, err = k.ledger.Read(ctx, idOf(tenant)); errors.Is(err, ledger.ErrNotFound) {
 			fresh.Destroyed = now
 			return k.ledger.Put(ctx, idOf(tenant), fresh)

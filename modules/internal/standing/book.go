@@ -122,12 +122,12 @@ func (b *Book) get(ctx context.Context, p Person) (Record, uint64, error) {
 }
 
 // Update has change alter the person's record, and stores it durably; change may be called more than once. When it
-// returns an error, nothing is written and Update returns it with the record as it was. A record that cannot be read
-// any more is replaced.
+// returns an error, nothing is written and Update returns it with the record as it was. A record that is damaged is
+// replaced.
 func (b *Book) Update(ctx context.Context, p Person, change func(*Record) error) (Record, error) {
 	for range attempts {
 		r, version, err := b.get(ctx, p)
-		if err != nil && version == 0 {
+		if err != nil && (version == 0 || errors.Is(err, keyring.ErrUnknownKey)) { // what another gateway has sealed is not replaced
 			return Record{}, err
 		}
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"time"
 
+	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/store"
 )
 
@@ -97,6 +98,9 @@ func (b *Book) note(i id, item store.Item) Person {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.setLocked(i, m)
+	if errors.Is(err, keyring.ErrUnknownKey) { // another gateway's, which is here soon
+		b.due[i] = struct{}{}
+	}
 	return r.Person
 }
 

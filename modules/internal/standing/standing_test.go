@@ -161,7 +161,8 @@ func TestPendingIsBounded(t *testing.T) {
 	}
 }
 
-// A record that this house cannot open forbids everything, until an administrator writes a new one.
+// A record that this house cannot open forbids everything: one that another gateway has sealed with a key that is not here yet, which
+// is not replaced; and a damaged one, until an administrator writes a new one.
 func TestUnreadableForbids(t *testing.T) {
 	st := store.NewMemory()
 	b := open(t, st, ring(t))
@@ -172,6 +173,15 @@ func TestUnreadableForbids(t *testing.T) {
 	}
 	if _, err := again.Get(t.Context(), ada); err == nil {
 		t.Error("it was read")
+	}
+	if _, err := again.Update(t.Context(), ada, func(r *Record) error { r.State = Approved; return nil }); !errors.Is(err, keyring.ErrUnknownKey) {
+		t.Errorf("another gateway's record was replaced: %v", err)
+	}
+	if _, err := st.Put(t.Context(), idOf("local", "ada").key(), []byte("damaged"), store.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if again.Allows("local", "ada", time.Now()) {
+		t.Error("a damaged record lets through")
 	}
 	set(t, again, ada, Approved)
 	if !again.Allows("local", "ada", time.Now()) {
