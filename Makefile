@@ -36,7 +36,7 @@ bin/demo: FORCE
 
 test: vet ## everything: formatting, vet, all tests with the race detector, all stories; installs what it needs
 	@sh testenv/install.sh
-	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 45m ./...
 
 race: ## the unit tests alone, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /testenv)
