@@ -270,11 +270,10 @@ func (AdminKeys) Routes() []caddy.AdminRoute {
 			if err == nil {
 				err = app.adoptKeys(r.Context(), state) // what would be refused now is refused before anything is written
 			}
-			if err == nil {
-				err = do(app.KeysPath(), ask)
-			}
-			if err == nil {
-				err = app.adoptKeys(r.Context(), state)
+			if err == nil && do != nil {
+				if err = do(app.KeysPath(), ask); err == nil {
+					err = app.adoptKeys(r.Context(), state)
+				}
 			}
 			return keyStatuses(state.Keys), err
 		})
@@ -304,7 +303,7 @@ func (AdminKeys) Routes() []caddy.AdminRoute {
 			_, err := keyring.Retire(file, ask.Key, ask.AtOnce)
 			return err
 		}),
-		change("adopt", func(string, keyAsk) error { return nil }),
+		change("adopt", nil),
 	)
 }
 

@@ -47,16 +47,13 @@ func (h *Handler) heedContainment(ctx caddy.Context, cfg Config) {
 		}
 		h.logger.Error("whether the WAF is raised is not known yet", zap.Error(err))
 		go func() {
-			for again := time.NewTicker(time.Second); ; {
+			again := time.NewTicker(time.Second)
+			defer again.Stop()
+			for h.openBoard(ctx) != nil {
 				select {
 				case <-ctx.Done():
-					again.Stop()
 					return
 				case <-again.C:
-					if h.openBoard(ctx) == nil {
-						again.Stop()
-						return
-					}
 				}
 			}
 		}()
