@@ -195,6 +195,10 @@ func TestKeyRotation(t *testing.T) {
 			t.Errorf("%s: %v", name, l)
 		}
 	}
+	if out, stderr, code, err := g.command("keys", "rotate", keys.file); err != nil || code != 0 || !strings.Contains(out, "waits") { // and the gateway is not told
+		t.Fatalf("keys rotate <file>: exit code %d, %v\n%s%s", code, err, out, stderr)
+	}
+	unseen := keys.ids(t)[2]
 	// What the old key sealed is still there, in another process too: sessions, and alice's password.
 	if err := g.stop(); err != nil {
 		t.Fatal(err)
@@ -231,6 +235,7 @@ func TestKeyRotation(t *testing.T) {
 		`admin.requested .*path="/gatehouse/keys/rotate" .*operator="olga"`, `keys.changed seals="` + old + `" waits="` + fresh + ` from `,
 		`admin.done .*path="/gatehouse/keys/retire" status="200" .*operator="olga" .*key="` + old + `"`, `keys.changed seals="` + fresh + `" retired="` + old + `"`,
 		`admin.refused .*path="/gatehouse/keys/retire"`,
+		`house.started .* seals="` + fresh + `" waits="` + unseen + ` from \S+" retired="` + old + `"`,
 	} {
 		if !regexp.MustCompile(want).MatchString(record) {
 			t.Errorf("the record does not say %s:\n%s", want, record)

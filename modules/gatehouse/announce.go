@@ -22,7 +22,7 @@ import (
 
 // announce puts on record which configuration begins. A running gateway does not change to one that is not on record; one that
 // starts does, since what stands behind it is worse off without a gateway, and says so.
-func (app *App) announce(bus *event.Bus) error {
+func (app *App) announce(state *State) error {
 	of := build.Read()
 	e := event.Event{Time: time.Now(), Kind: event.HouseStarted, Attrs: []event.Attr{
 		{Key: "version", Value: of.Version}, {Key: "commit", Value: cmp.Or(of.Commit, "unknown")}, {Key: "go", Value: of.Go},
@@ -44,11 +44,12 @@ func (app *App) announce(bus *event.Bus) error {
 			e.Attrs = append(e.Attrs, event.Attr{Key: "site " + site.Name, Value: site.Version})
 		}
 	}
-	err := bus.Record(e)
+	e.Attrs = append(e.Attrs, keyAttrs(state.Keys)...) // also those that came while nobody could tell
+	err := state.Bus.Record(e)
 	if err != nil && Running() == nil {
 		app.logger.Error("the audit log cannot be written: what administrators ask for is refused until it can", zap.Error(err))
 		for _, e := range []event.Event{{Time: time.Now(), Kind: event.AuditFailed, Detail: err.Error()}, e} {
-			bus.Publish(e)
+			state.Bus.Publish(e)
 		}
 		return nil
 	}

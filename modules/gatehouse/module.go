@@ -287,7 +287,7 @@ func (app *App) start() error {
 			return fmt.Errorf("starting mfa: %w", err)
 		}
 	}
-	if err := app.announce(state.Bus); err != nil {
+	if err := app.announce(state); err != nil {
 		return err
 	}
 	if err := state.bearWitness(); err != nil {

@@ -216,7 +216,7 @@ func (s accounts) had(ctx context.Context, key store.Key) (account, error) {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return account{}, nil
-	case errors.Is(err, keyring.ErrUnknownKey), errors.Is(err, keyring.ErrOpen), errors.Is(err, store.ErrCorrupt):
+	case errors.Is(err, keyring.ErrUnknownKey), errors.Is(err, keyring.ErrNoBox), errors.Is(err, keyring.ErrOpen), errors.Is(err, store.ErrCorrupt):
 		return account{TOTP: new(totp)}, nil
 	}
 	return a, err

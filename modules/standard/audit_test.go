@@ -34,7 +34,7 @@ func TestAuditOfAdministration(t *testing.T) {
 
 	out := o.ok("audit", "show", dir, "--key", key)
 	for _, want := range []string{
-		`house.started version="devel" commit="unknown" go="go1[^"]+" config="[0-9a-f]{12}" operator="process of [^"]+" house="[0-9a-f]{12}" site app.test="[0-9a-f]{12}"`,
+		`house.started version="devel" commit="unknown" go="go1[^"]+" config="[0-9a-f]{12}" operator="process of [^"]+" house="[0-9a-f]{12}" site app.test="[0-9a-f]{12}" seals="[0-9a-f]{8}"`,
 		`admin.requested request="admin-[0-9a-f]+" method="POST" path="/gatehouse/users/add" user="local:ada" .*operator="olga"`,
 		`user.created user="local:ada"`,
 		`admin.done request="admin-[0-9a-f]+" method="POST" path="/gatehouse/users/add" status="200" .*operator="olga"`,

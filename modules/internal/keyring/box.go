@@ -35,8 +35,8 @@ func (r *Ring) Seal(purpose string, plaintext, aad []byte) []byte {
 	return aead.Seal(box, box[boxHead:], plaintext, additional(box, aad))
 }
 
-// Open returns the plaintext of a box, ErrUnknownKey if no key of the ring made it or a retired one, or ErrOpen. It is for what others
-// hand in.
+// Open returns the plaintext of a box, ErrUnknownKey if no key of the ring made it or a retired one, ErrNoBox, or ErrOpen. It is for
+// what others hand in.
 func (r *Ring) Open(purpose string, box, aad []byte) ([]byte, error) {
 	return r.open(purpose, box, aad, false)
 }
@@ -56,7 +56,7 @@ func SealedBy(box []byte) string {
 
 func (r *Ring) open(purpose string, box, aad []byte, retired bool) ([]byte, error) {
 	if len(box) < boxMin || box[0] != boxVersion {
-		return nil, ErrUnknownKey
+		return nil, ErrNoBox
 	}
 	k, err := r.byID(purpose, box[1:boxHead], retired)
 	if err != nil {

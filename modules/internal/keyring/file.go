@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"gatehouse.internal/modules/internal/wholefile"
 )
 
 // maxFile is far more than a key file ever holds.
@@ -158,6 +160,9 @@ func rewrite(path string, change func(old *Ring, text []byte) ([]byte, error)) (
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	if err := likeBefore(f, path); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	if err := writeSync(f, text); err != nil {
 		return nil, err
 	}
@@ -166,6 +171,15 @@ func rewrite(path string, change func(old *Ring, text []byte) ([]byte, error)) (
 	}
 	temp = "" // from here on the name may be another change's
 	return ring, syncDir(filepath.Dir(path))
+}
+
+// likeBefore has the new file belong to whom the old one does, with its mode: the service must read what root has rotated.
+func likeBefore(f *os.File, path string) error {
+	old, err := os.Stat(path)
+	if err == nil {
+		err = errors.Join(wholefile.Give(f, old), f.Chmod(old.Mode().Perm()))
+	}
+	return err
 }
 
 // create writes the file aside and links it into place: it is there whole or not at all, and never in the place of another.

@@ -33,7 +33,9 @@ var (
 	ErrNoKeys = errors.New("keyring: no keys")
 	// ErrDuplicate: a key is in the ring twice.
 	ErrDuplicate = errors.New("keyring: duplicate key")
-	// ErrUnknownKey: made with a key the ring does not hold, or not by a ring at all.
+	// ErrNoBox: what should be opened was not made by any ring, or is damaged so that it does not look like it.
+	ErrNoBox = errors.New("keyring: not a box")
+	// ErrUnknownKey: made with a key the ring does not hold; of signatures, or not by a ring at all.
 	ErrUnknownKey = errors.New("keyring: unknown key")
 	// ErrOpen: the box was changed, or made for another purpose or other additional data.
 	ErrOpen = errors.New("keyring: box does not open")

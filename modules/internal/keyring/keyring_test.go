@@ -114,7 +114,9 @@ func TestSeal(t *testing.T) {
 			bad := bytes.Clone(box)
 			bad[i] ^= 1
 			want := ErrOpen
-			if i < boxHead {
+			if i == 0 {
+				want = ErrNoBox
+			} else if i < boxHead {
 				want = ErrUnknownKey
 			}
 			if _, err := r.Open("session", bad, aad); !errors.Is(err, want) {
@@ -133,7 +135,8 @@ func TestSeal(t *testing.T) {
 		{"no aad", "session", "", box, ErrOpen},
 		{"cut", "session", "aad", box[:len(box)-1], ErrOpen},
 		{"longer", "session", "aad", append(bytes.Clone(box), 0), ErrOpen},
-		{"nothing", "session", "aad", nil, ErrUnknownKey},
+		{"nothing", "session", "aad", nil, ErrNoBox},
+		{"no box", "session", "aad", bytes.Repeat([]byte("x"), len(box)), ErrNoBox},
 	} {
 		if _, err := r.Open(c.purpose, c.box, []byte(c.aad)); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
@@ -311,7 +314,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(r.Sign("p", []byte("m")), []byte("m"))
 	f.Add([]byte{}, []byte{})
 	f.Fuzz(func(t *testing.T, in, msg []byte) {
-		if _, err := r.Open("p", in, msg); err != nil && !errors.Is(err, ErrOpen) && !errors.Is(err, ErrUnknownKey) {
+		if _, err := r.Open("p", in, msg); err != nil && !errors.Is(err, ErrOpen) && !errors.Is(err, ErrUnknownKey) && !errors.Is(err, ErrNoBox) {
 			t.Errorf("Open = %v", err)
 		}
 		if err := r.Verify("p", msg, in); err != nil && !errors.Is(err, ErrSignature) && !errors.Is(err, ErrUnknownKey) {

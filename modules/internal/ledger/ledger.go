@@ -271,7 +271,7 @@ func (l *Ledger[T]) put(ctx context.Context, id string, rec *T, o store.PutOptio
 // has sealed with a key that is not here yet: nobody can say what it says.
 func (l *Ledger[T]) open(item store.Item) (*T, error) {
 	plain, err := l.keys.OpenStored(l.purpose(), item.Value, []byte(item.Key.ID))
-	if errors.Is(err, keyring.ErrUnknownKey) && keyring.SealedBy(item.Value) != "" {
+	if errors.Is(err, keyring.ErrUnknownKey) {
 		return nil, fmt.Errorf("a record of %s: %w", l.Bucket, err)
 	}
 	if err != nil {

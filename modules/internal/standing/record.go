@@ -4,11 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
-	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/store"
 )
 
@@ -81,9 +79,6 @@ func idIn(key string) (i id, ok bool) {
 
 func (b *Book) open(item store.Item) (Record, error) {
 	plain, err := b.keys.OpenStored(purpose, item.Value, []byte(item.Key.ID))
-	if errors.Is(err, keyring.ErrUnknownKey) && keyring.SealedBy(item.Value) == "" {
-		err = store.ErrCorrupt // no key's
-	}
 	if err != nil {
 		return Record{}, fmt.Errorf("opening the record of somebody's standing: %w", err)
 	}

@@ -8,7 +8,8 @@
 // # Invariants
 //
 // Whoever opens the file finds what was there before or what is there now, also after a crash. It is readable by its owner
-// only. What fails leaves nothing behind.
+// only, who is the owner of the one that it takes the place of, so that what an administrator replaces stays the service's. What
+// fails leaves nothing behind.
 //
 // # Cost
 //
@@ -39,6 +40,9 @@ func Write(path string, fill func(io.Writer) error) error {
 	}
 	defer os.Remove(tmp.Name()) // after the rename there is nothing left to remove
 	err = fill(tmp)
+	if old, errOld := os.Lstat(path); errOld == nil && err == nil {
+		err = Give(tmp, old)
+	}
 	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
