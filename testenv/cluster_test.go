@@ -80,12 +80,17 @@ func startClusterWith(t *testing.T, n int, r *redis, c config) []*gateway {
 	return startClusterAt(t, slices.Repeat([]string{r.socket()}, n), c, "")
 }
 
-// startClusterAt starts a gateway for each socket that leads to the store, with further words in the store's block.
+// startClusterAt starts a gateway for each socket that leads to the store, with further words in the store's block. Each has a copy of
+// the keys.
 func startClusterAt(t *testing.T, sockets []string, c config, words string) []*gateway {
 	t.Helper()
 	keys := filepath.Join(t.TempDir(), "keys")
 	if out, err := exec.Command(gatehouseBin(t), "keys", "create", keys).CombinedOutput(); err != nil {
 		t.Fatalf("keys create: %v\n%s", err, out)
+	}
+	text, err := os.ReadFile(keys)
+	if err != nil {
+		t.Fatal(err)
 	}
 	port, err := freePort() // the same for all: a balancer's clients see one origin
 	if err != nil {
@@ -93,7 +98,11 @@ func startClusterAt(t *testing.T, sockets []string, c config, words string) []*g
 	}
 	all := make([]*gateway, len(sockets))
 	for i, socket := range sockets {
-		c.Port, c.IP, c.Env = port, fmt.Sprintf("127.0.0.%d", 11+i), []string{"KEYS=" + keys, "VALKEY=unix/" + socket}
+		own := fmt.Sprintf("%s-%d", keys, i)
+		if err := os.WriteFile(own, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.Port, c.IP, c.Env = port, fmt.Sprintf("127.0.0.%d", 11+i), []string{"KEYS=" + own, "VALKEY=unix/" + socket}
 		c.House = "keys file {$KEYS}\n\t\tstore valkey {$VALKEY} {\n\t\t\t" + words + "\n\t\t}\n\t\t" + defaultHouse
 		all[i] = startGateway(t, c)
 	}
