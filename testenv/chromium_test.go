@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	stdlog "log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +27,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // pageIn bounds one step in a browser: on a busy machine, with the race detector behind it, pages are slow.
@@ -132,6 +135,7 @@ type tab struct {
 	mu       sync.Mutex
 	errors   []string                      // guarded by mu; of the console, but not the status of a page
 	requests []string                      // guarded by mu; every URL asked for, redirects included
+	pending  map[network.RequestID]string  // guarded by mu; what is not answered yet
 	sockets  map[network.RequestID]*socket // guarded by mu
 }
 
@@ -162,7 +166,7 @@ func newTab(t testing.TB, from context.Context, opts ...chromedp.ContextOption) 
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(from, opts...)
 	t.Cleanup(cancel)
-	p := &tab{ctx: ctx, sockets: map[network.RequestID]*socket{}}
+	p := &tab{ctx: ctx, pending: map[network.RequestID]string{}, sockets: map[network.RequestID]*socket{}}
 	if err := chromedp.Listen(ctx, p.note); err != nil {
 		t.Fatalf("opening a tab: %v", err)
 	}
@@ -202,6 +206,11 @@ func (p *tab) note(ev any) {
 		}
 	case *network.EventRequestWillBeSent:
 		p.requests = append(p.requests, ev.Request.URL)
+		p.pending[ev.RequestID] = ev.Request.Method + " " + ev.Request.URL
+	case *network.EventLoadingFinished:
+		delete(p.pending, ev.RequestID)
+	case *network.EventLoadingFailed:
+		delete(p.pending, ev.RequestID)
 	case *network.EventWebSocketCreated:
 		p.sockets[ev.RequestID] = &socket{URL: ev.URL}
 	case *network.EventWebSocketHandshakeResponseReceived:
@@ -303,10 +312,12 @@ func (p *tab) open(t testing.TB, address string) *network.Response {
 	return p.turn(t, "opening "+address, chromedp.Navigate(address))
 }
 
-// click presses a button or a link that leads to another page.
+// click presses a button or a link that leads to another page. It is pressed by the keyboard: between a mouse button's way down and
+// up scripts may move what is under it, and nothing is pressed then.
 func (p *tab) click(t testing.TB, selector string) *network.Response {
 	t.Helper()
-	return p.turn(t, "pressing "+selector, chromedp.Click(chromedp.CSS(selector)))
+	at := chromedp.CSS(selector)
+	return p.turn(t, "pressing "+selector, chromedp.WaitVisible(at), chromedp.Focus(at), chromedp.KeyEvent(kb.Enter))
 }
 
 // typing types into a field as it is. It is not chromedp's SendKeys, which reads a node's attributes while they change.
@@ -386,7 +397,8 @@ func (p *tab) describe() string {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return string(excerpt([]byte(page), 2000)) + "\nconsole: " + strings.Join(p.errors, "\n         ")
+	return string(excerpt([]byte(page), 2000)) + "\nconsole: " + strings.Join(p.errors, "\n         ") +
+		"\nnot answered: " + strings.Join(slices.Sorted(maps.Values(p.pending)), "\n              ")
 }
 
 // cookies are all that this person's browser holds, by name and host.

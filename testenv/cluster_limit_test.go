@@ -48,6 +48,12 @@ func TestClusterLimits(t *testing.T) {
 		t.Errorf("%d requests passed, want %d to %d", passed, burst, most)
 	}
 
+	for _, one := range g { // what each keeps alone is a part of as many as it knows
+		eventually(t, readyIn, "the gateway knows the others", func() bool {
+			body, err := one.adminGet("/metrics")
+			return err == nil && bytes.Contains(body, []byte("gatehouse_store_nodes 3"))
+		})
+	}
 	r.kill9()
 	for i, one := range g {
 		eventually(t, readyIn, "the gateway keeps its part alone", func() bool {
