@@ -38,6 +38,7 @@ func steadyLoad(c *client) *steady {
 	for _, version := range []string{"2", "1.1"} {
 		mine := c.at(c.gw)
 		tr := mine.http[version].Transport.(*http.Transport)
+		tr.MaxConnsPerHost = 1 // or the next request may open one while the answer before is not put away yet
 		dial := tr.DialContext
 		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			l.dialled.Add(1)

@@ -123,7 +123,7 @@ func (d *Desk) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if b, ok := decode(item); ok {
+		if b, ok := d.decode(item); ok {
 			all[b.Whom] = b
 		}
 	}
@@ -152,7 +152,7 @@ func (d *Desk) reread(ctx context.Context, k store.Key) error {
 	if slices.ContainsFunc(d.waiting, func(w *waiting) bool { return w.Whom == whom }) {
 		return nil // a newer one is in force
 	}
-	if b, ok := decode(item); err == nil && ok {
+	if b, ok := d.decode(item); err == nil && ok {
 		d.bans.set(b)
 		d.present.shutOut()
 	} else {
@@ -161,9 +161,18 @@ func (d *Desk) reread(ctx context.Context, k store.Key) error {
 	return nil
 }
 
-// decode reads a ban; one that cannot be read shuts nobody out, for it does not say whom.
-func decode(item store.Item) (*Ban, bool) {
+// decode reads a ban; one that cannot be read shuts nobody out, for it does not say whom. One that began where the clock is ahead began
+// when it came here, or no proof that it asks for would be young enough until this clock has caught up.
+func (d *Desk) decode(item store.Item) (*Ban, bool) {
 	b := new(Ban)
-	err := json.Unmarshal(item.Value, b)
-	return b, err == nil && b.valid()
+	if err := json.Unmarshal(item.Value, b); err != nil || !b.valid() {
+		return nil, false
+	}
+	if now := time.Now(); b.Since.After(now) {
+		b.Since = now.UTC()
+		if was, ok := d.bans.get(b.Whom); ok && was.Since.Before(now) && was.Until.Equal(b.Until) {
+			b.Since = was.Since
+		}
+	}
+	return b, true
 }

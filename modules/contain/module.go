@@ -2,6 +2,7 @@ package contain
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/containment"
+	"gatehouse.internal/modules/internal/event"
 	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/verdict"
 )
@@ -69,7 +71,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err != nil { // nobody can say whether a switch is in force
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
-	a := containment.Asked{Place: h.place, Path: req.Path, Portal: portal(r, req), Writes: writes(r), Who: req.Identity}
+	a := containment.Asked{Place: h.place, Path: req.Path, Portal: portal(r, req), Writes: writes(r) && !within(req, gatehouse.LinkPath), Who: req.Identity}
 	stay := board.Enter(req.Run, &a)
 	defer stay.Leave()
 	if s := board.Hits(&a, time.Now()); s != nil {
@@ -97,10 +99,14 @@ func (h *Handler) heed(r *http.Request, req *gatehouse.Request, s *containment.S
 }
 
 // portal reports whether the request is for pages that no switch closes: the gateway's own, but for that on which people let programs
-// have keys.
+// have keys, and the button that uses up a link, which only a lock closes.
 func portal(r *http.Request, req *gatehouse.Request) bool {
-	return strings.HasPrefix(req.Path.Folded+"/", gatehouse.PortalPrefix) &&
-		(!strings.HasPrefix(req.Path.Folded+"/", gatehouse.PairPath+"/") || !writes(r))
+	return within(req, gatehouse.PortalPrefix) && !(writes(r) && (within(req, gatehouse.PairPath) || within(req, gatehouse.LinkPath)))
+}
+
+// within reports whether the request is for that page, or one below.
+func within(req *gatehouse.Request, page string) bool {
+	return strings.HasPrefix(req.Path.Folded+"/", strings.TrimSuffix(page, "/")+"/")
 }
 
 // writes reports whether the request may change something: by its method (RFC 9110 9.2.1), or because it opens a connection
@@ -113,7 +119,7 @@ func writes(r *http.Request) bool {
 	return true
 }
 
-// erase deletes the switches of a tenant that has left.
+// erase deletes the switches of a tenant that has left. What is in force still is lifted first, on record.
 func erase(ctx context.Context, house *gatehouse.App, whose gatehouse.Whose, count bool) (int, error) {
 	if whose.Tenant == "" {
 		return 0, nil
@@ -126,7 +132,20 @@ func erase(ctx context.Context, house *gatehouse.App, whose gatehouse.Whose, cou
 	if err != nil {
 		return 0, err
 	}
-	return board.Erase(ctx, func(s *containment.Switch) bool { return s.Tenant == whose.Tenant }, count)
+	theirs := func(s *containment.Switch) bool { return s.Tenant == whose.Tenant }
+	for _, s := range board.Active(time.Now()) {
+		if count || !theirs(s) {
+			continue
+		}
+		lifted, err := board.Lift(ctx, s.ID, "offboarding", "the tenant has left")
+		if lifted != nil {
+			err = errors.Join(err, state.Bus.Record(gatehouse.ContainmentEvent(event.ContainmentLifted, *lifted)))
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return board.Erase(ctx, theirs, count)
 }
 
 var (

@@ -3,6 +3,7 @@ package standard_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,7 @@ func TestOffboardTenant(t *testing.T) {
 	g.ok("link", "create", "--for", "ines", "--host", "app.test", "--path", "/x")
 	g.ok("grant", "give", "voucher:bob", "--role", "support", "--ticket", "T-1", "--approver", "voucher:dan", "--site", "acme.test", "--tenant", "acme")
 	g.ok("ban", "add", "tenant:acme", "--for", "1h")
+	locked := g.ok("contain", "read-only", "--tenant", "acme", "--for", "1h", "--reason", "ticket 8")
 	asked := func(who string) string {
 		return g.ok("siem", "pseudonym", "user", "voucher:"+who, "--tenant", "acme", "--why", "case 7")
 	}
@@ -58,7 +60,7 @@ func TestOffboardTenant(t *testing.T) {
 	g.no("the code is wrong", ask("acme", "000000")...)
 	g.no("still has sites (app.test)", ask("bolt", dans[0])...)
 	g.no("is not one of tenant acme", ask("acme", dans[0], "--site", "app.test")...)
-	want := []string{"2 people;", "sessions 2", "accounts of local 1", "API keys 3", "links 1", "support grants 1", "bans 1", "sealed records 1", "service accounts 1", "what providers said 2", "devices and networks ", "keys of the audit log ", "keys of pseudonyms 1"}
+	want := []string{"2 people;", "sessions 2", "accounts of local 1", "API keys 3", "links 1", "support grants 1", "bans 1", "containment switches 1", "sealed records 1", "service accounts 1", "what providers said 2", "devices and networks ", "keys of the audit log ", "keys of pseudonyms 1"}
 	said := g.ok(ask("acme", dans[1], "--dry-run")...)
 	for _, w := range want {
 		if !strings.Contains(said, w) {
@@ -95,6 +97,9 @@ func TestOffboardTenant(t *testing.T) {
 	}
 	if !strings.Contains(show, "voucher:bob") || !strings.Contains(show, "privacy.offboarded") {
 		t.Errorf("the audit log:\n%s", show)
+	}
+	if !regexp.MustCompile(`containment.lifted session="` + locked + `".* ended_by="offboarding"`).MatchString(show) {
+		t.Errorf("the audit log does not say that the switch %s was lifted:\n%s", locked, show)
 	}
 	g.ok("audit", "verify", audit, "--key", key)
 	g.no("was destroyed", "siem", "pseudonym", "user", "voucher:ann", "--tenant", "acme", "--why", "case 7")

@@ -27,7 +27,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"gatehouse.internal/modules/internal/keyring"
@@ -43,23 +42,17 @@ const (
 	// KeptFor is how long a switch can be listed after its end; the audit log knows of it for as long as it keeps anything.
 	KeptFor = 90 * 24 * time.Hour
 
-	most     = 100 // in force
-	maxSaid  = 400 // bytes of a reason or note
-	lookEach = 250 * time.Millisecond
+	most    = 100 // in force
+	maxSaid = 400 // bytes of a reason or note
 )
 
 // Board has a house's switches. Make one with [Open]; it is safe for concurrent use and must be closed before the store.
 type Board struct {
-	ledger *ledger.Ledger[Switch]
-	tell   func(Switch) // of one that has ended by itself
+	switches *ledger.Lapsing[Switch]
 
 	throwing sync.Mutex // one at a time: what is made ready for one is not thrown away for another
 
-	loading sync.Mutex
-	table   atomic.Pointer[[]*Switch] // those in force; nil: none; never written once stored
-	overdue []*Switch                 // guarded by loading; over, which is not written yet
-	unread  atomic.Bool               // what is stored may be other than the table
-	runs    runs
+	runs runs
 
 	mu       sync.Mutex
 	hears    map[*func()]struct{}              // guarded by mu
@@ -72,24 +65,27 @@ type Board struct {
 
 // Open reads the switches, and follows them from now on. expired is told of each that ends by itself, on one node.
 func Open(st store.Store, keys *keyring.Ring, expired func(Switch)) (*Board, error) {
-	l, err := ledger.Open(st, keys, ledger.Config[Switch]{
-		Bucket: bucket, Most: 1, Whole: true, TTL: func(s *Switch) time.Duration { return max(time.Until(s.Until)+KeptFor, time.Minute) },
+	ctx, cancel := context.WithCancel(context.Background())
+	b := &Board{hears: map[*func()]struct{}{}, prepares: map[*func(*Switch) error]struct{}{}, kick: make(chan struct{}, 1), stop: cancel}
+	b.runs.init()
+	var err error
+	b.switches, err = ledger.OpenLapsing(st, keys, ledger.Config[Switch]{Bucket: bucket, Whole: true}, ledger.Lapse[Switch]{
+		KeptFor: KeptFor,
+		ID:      func(s *Switch) string { return s.ID },
+		Until:   func(s *Switch) time.Time { return s.Until },
+		Stands:  (*Switch).stands,
+		Ended:   func(s *Switch) bool { return !s.Ended.IsZero() },
+		End:     func(s *Switch, now time.Time) error { return s.end(Expired, "", now) },
+		Adjust:  (*Switch).adjust,
+		Order:   (*Switch).compare,
+		Changed: func([]*Switch) { b.changed() },
+		Told:    expired,
 	})
 	if err != nil {
+		cancel()
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	b := &Board{ledger: l, tell: expired, hears: map[*func()]struct{}{}, prepares: map[*func(*Switch) error]struct{}{}, kick: make(chan struct{}, 1), stop: cancel}
-	b.runs.init()
-	feed, err := st.Watch(ctx, bucket)
-	if err == nil {
-		err = b.load(ctx)
-	}
-	if err != nil {
-		cancel()
-		return nil, errors.Join(err, l.Destruct())
-	}
-	b.done.Go(func() { b.follow(ctx, feed) })
+	b.done.Go(func() { b.follow(ctx) })
 	return b, nil
 }
 
@@ -97,72 +93,22 @@ func Open(st store.Store, keys *keyring.Ring, expired func(Switch)) (*Board, err
 func (b *Board) Destruct() error {
 	b.stop()
 	b.done.Wait()
-	return b.ledger.Destruct()
+	return b.switches.Destruct()
 }
 
-// follow reads the switches again when one changes, ends those whose time is over, and cuts what they refuse.
-func (b *Board) follow(ctx context.Context, feed <-chan store.Event) {
-	tick := time.NewTicker(lookEach)
-	defer tick.Stop()
+// follow cuts what switches refuse, a while after they were thrown.
+func (b *Board) follow(ctx context.Context) {
 	var cut <-chan time.Time
 	for {
 		select {
-		case _, open := <-feed:
-			if !open {
-				return
-			}
-			b.unread.Store(true)
+		case <-ctx.Done():
+			return
 		case <-b.kick:
 			cut = time.After(CutAfter)
 		case <-cut:
 			b.cut(time.Now())
-		case <-tick.C:
-		}
-		if b.unread.Swap(false) {
-			_ = b.load(ctx) // those at hand still count, and end
-		}
-		b.expire(ctx)
-	}
-}
-
-// load reads the switches in force. One that cannot be read is read again at the next tick.
-func (b *Board) load(ctx context.Context) error {
-	b.loading.Lock()
-	defer b.loading.Unlock()
-	var table, overdue []*Switch
-	now := time.Now()
-	for rec, err := range b.ledger.All(ctx, "") {
-		switch {
-		case err != nil:
-			b.unread.Store(true)
-			return err
-		case rec.inForce(now):
-			table = append(table, rec)
-		case rec.Ended.IsZero():
-			overdue = append(overdue, rec)
 		}
 	}
-	b.overdue = overdue
-	slices.SortFunc(table, func(x, y *Switch) int { // what refuses most, then the latest, which asks for the freshest proof
-		if i, j := slices.Index(Kinds, x.Kind), slices.Index(Kinds, y.Kind); i != j {
-			return i - j
-		}
-		return y.Since.Compare(x.Since)
-	})
-	if !slices.EqualFunc(b.all(), table, func(x, y *Switch) bool { return x.ID == y.ID }) {
-		b.use(table)
-	}
-	return nil
-}
-
-// use puts the table in force. b.loading is held.
-func (b *Board) use(table []*Switch) {
-	if len(table) == 0 {
-		b.table.Store(nil)
-	} else {
-		b.table.Store(&table)
-	}
-	b.changed()
 }
 
 // changed tells whoever wants to know.
@@ -215,54 +161,12 @@ func (b *Board) prepare(s *Switch) error {
 	return nil
 }
 
-// expire takes what is over out of force, and then writes that it is. What cannot be written now the next tick tries again.
-func (b *Board) expire(ctx context.Context) {
-	now := time.Now()
-	b.loading.Lock()
-	if table := b.Active(now); len(table) < len(b.all()) {
-		for _, s := range b.all() {
-			if !now.Before(s.Until) && s.Ended.IsZero() {
-				b.overdue = append(b.overdue, s)
-			}
-		}
-		b.use(table)
-	}
-	overdue := slices.Clone(b.overdue)
-	b.loading.Unlock()
-	for _, s := range overdue {
-		ended, err := b.end(ctx, s.ID, Expired, "", now)
-		if err != nil && !errors.Is(err, errEnded) && !errors.Is(err, ledger.ErrNotFound) {
-			return // it does not answer, or takes nothing: nor will it for the next one
-		}
-		b.loading.Lock()
-		b.overdue = slices.DeleteFunc(b.overdue, func(o *Switch) bool { return o.ID == s.ID })
-		b.loading.Unlock()
-		if err == nil && b.tell != nil {
-			b.tell(*ended)
-		}
-	}
-}
-
-func (b *Board) all() []*Switch {
-	table := b.table.Load()
-	if table == nil {
-		return nil
-	}
-	return *table
-}
-
 // Active returns the switches in force, those that refuse most first. The slice and what it holds must not be written.
-func (b *Board) Active(now time.Time) []*Switch {
-	all := b.all()
-	if !slices.ContainsFunc(all, func(s *Switch) bool { return !now.Before(s.Until) }) {
-		return all
-	}
-	return slices.DeleteFunc(slices.Clone(all), func(s *Switch) bool { return !now.Before(s.Until) })
-}
+func (b *Board) Active(now time.Time) []*Switch { return b.switches.InForce(now) }
 
 // Level is the level to which the WAF is raised at a place; 0: to none.
 func (b *Board) Level(p Place, now time.Time) (level int) {
-	for _, s := range b.all() {
+	for _, s := range b.switches.AtHand() {
 		if s.Kind == Paranoia && now.Before(s.Until) && s.Covers(p) {
 			level = max(level, s.Level)
 		}
@@ -307,21 +211,11 @@ func (b *Board) throw(ctx context.Context, draft *Switch, record func(*Switch) e
 		return err
 	}
 	draft.ID = id
-	err := b.ledger.Create(ctx, id, draft)
-	if errors.Is(err, store.ErrDown) { // it may be written all the same
-		if _, _, errRead := b.ledger.Read(ctx, id); errRead == nil {
-			err = nil
-		} else if !errors.Is(errRead, ledger.ErrNotFound) {
-			return fmt.Errorf("switch %s: %w: %w", id, ErrUnsure, err)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	if err := b.load(ctx); err != nil {
+	err := b.switches.Add(ctx, id, draft)
+	if errors.Is(err, ledger.ErrUnsure) {
 		return fmt.Errorf("switch %s: %w: %w", id, ErrUnsure, err)
 	}
-	return nil
+	return err
 }
 
 // Lift ends a switch before its time.
@@ -330,41 +224,19 @@ func (b *Board) Lift(ctx context.Context, id, by, note string) (*Switch, error) 
 		return nil, fmt.Errorf("the note has more than %d bytes", maxSaid)
 	}
 	now := time.Now()
-	rec, err := b.end(ctx, id, by, note, now)
-	if errors.Is(err, store.ErrDown) { // it may be written all the same
-		if is, _, errRead := b.ledger.Read(ctx, id); errRead == nil && is.EndedBy == by && is.Ended.Equal(now) {
-			rec, err = is, nil
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return rec, b.load(ctx)
-}
-
-func (b *Board) end(ctx context.Context, id, by, note string, now time.Time) (*Switch, error) {
-	return b.ledger.Update(ctx, id, func(rec *Switch) error {
-		if !rec.Ended.IsZero() {
-			return errEnded
-		}
-		rec.Ended, rec.EndedBy, rec.Note = now.UTC(), by, note
-		return nil
-	})
+	return b.switches.End(ctx, id, func(s *Switch) error { return s.end(by, note, now) },
+		func(s *Switch) bool { return s.EndedBy == by && s.Ended.Equal(now) })
 }
 
 // Erase deletes the switches that are meant, unless they are only counted, and returns how many there are.
 func (b *Board) Erase(ctx context.Context, meant func(*Switch) bool, count bool) (int, error) {
-	ids, err := b.ledger.Erase(ctx, "", meant, count)
-	if err != nil || count || len(ids) == 0 {
-		return len(ids), err
-	}
-	return len(ids), b.load(ctx)
+	return b.switches.EraseMeant(ctx, meant, count)
 }
 
 // List returns the switches, the newest first; those that have ended, too, where all are wanted.
 func (b *Board) List(ctx context.Context, all bool) (list []*Switch, err error) {
 	now := time.Now()
-	for rec, err := range b.ledger.All(ctx, "") {
+	for rec, err := range b.switches.All(ctx, "") {
 		if err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@ import (
 	"gatehouse.internal/modules/internal/containment"
 	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/keyring"
+	"gatehouse.internal/modules/internal/ledger"
 	"gatehouse.internal/modules/internal/reqpath"
 	"gatehouse.internal/modules/internal/running"
 	"gatehouse.internal/modules/internal/store"
@@ -208,6 +209,41 @@ func TestWhatSwitchesHit(t *testing.T) {
 			if got := nodes[0].Level(acme, time.Now()); got != want {
 				t.Errorf("%s: level %d", tt.s.Why(), got)
 			}
+		}
+	})
+}
+
+// A node whose clock is behind that of who threw a switch takes a proof that came after it, and goes on to.
+func TestSwitchesFromAheadTakeProofs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, b, keys, _ := moodyBoard(t)
+		ahead := *draft(containment.StepUp, func(s *containment.Switch) { s.ID, s.Since = "ahead", time.Now().Add(30*time.Second) })
+		others, err := ledger.Open[containment.Switch](st, keys, ledger.Config[containment.Switch]{Bucket: "containment", Most: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer others.Destruct()
+		write := func(s *containment.Switch) {
+			t.Helper()
+			if err := others.Put(t.Context(), s.ID, s); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(containment.CutAfter / 2)
+			synctest.Wait()
+		}
+		before := person(time.Minute)
+		write(&ahead)
+		since := containment.Asked{Place: &acme, Path: path(t, "/p"), Who: person(0)}
+		hit := b.Hits(&since, time.Now())
+		if hit == nil || before.Factor().Within(hit.ProofWithin(time.Now())) {
+			t.Fatal("a proof from before it came counts")
+		}
+		time.Sleep(10 * time.Second) // still before its time, as the other clock has it
+		other := *draft(containment.Paranoia, func(s *containment.Switch) { s.ID, s.Level, s.Since = "other", 2, time.Now() })
+		write(&other) // all are read anew
+		hit = b.Hits(&since, time.Now())
+		if hit == nil || !since.Who.Factor().Given() || time.Since(since.Who.Factor().At) > hit.ProofWithin(time.Now()) {
+			t.Errorf("a proof from after it came counts no more: %v old, may be %v", time.Since(since.Who.Factor().At), hit.ProofWithin(time.Now()))
 		}
 	})
 }

@@ -35,11 +35,11 @@ type Asked struct {
 // change, or one that asks whoever is known for a proof; nil when there is none. Whether the proof was given, the room of second
 // factors says: see [Switch.ProofWithin].
 func (b *Board) Hits(a *Asked, now time.Time) *Switch {
-	table := b.table.Load()
-	if table == nil || a.Portal { // Fast path
+	table := b.switches.AtHand()
+	if len(table) == 0 || a.Portal { // Fast path
 		return nil
 	}
-	for _, s := range *table {
+	for _, s := range table {
 		if now.Before(s.Until) && s.hits(a) {
 			return s
 		}

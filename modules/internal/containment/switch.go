@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse.internal/modules/internal/ledger"
 	"gatehouse.internal/modules/internal/reqpath"
 )
 
@@ -46,7 +47,7 @@ type Switch struct {
 // Expired is who ends a switch whose time is over.
 const Expired = "expired"
 
-var errEnded = errors.New("the switch has ended already")
+var errEnded = fmt.Errorf("the switch: %w", ledger.ErrEnded)
 
 // Place is where a request is.
 type Place struct {
@@ -83,10 +84,38 @@ func (s *Switch) Check(now time.Time) error {
 	return nil
 }
 
-// inForce reports whether the switch counts, by this node's clock: that another's, which may be ahead, has found it to be over does not end
-// it here.
-func (s *Switch) inForce(now time.Time) bool {
-	return (s.Ended.IsZero() || s.EndedBy == Expired) && now.Before(s.Until)
+// stands reports whether the switch counts until its time is over, by this node's clock: that another's, which may be ahead, has found it
+// to be over does not end it here.
+func (s *Switch) stands() bool { return s.Ended.IsZero() || s.EndedBy == Expired }
+
+func (s *Switch) inForce(now time.Time) bool { return s.stands() && now.Before(s.Until) }
+
+// end notes the end of the switch.
+func (s *Switch) end(by, note string, now time.Time) error {
+	if !s.Ended.IsZero() {
+		return errEnded
+	}
+	s.Ended, s.EndedBy, s.Note = now.UTC(), by, note
+	return nil
+}
+
+// adjust has a switch that was thrown where the clock is ahead count from when it came here: or no proof would be young enough until
+// this clock has caught up.
+func (s *Switch) adjust(was *Switch, now time.Time) {
+	switch {
+	case was != nil && was.Since.Before(s.Since):
+		s.Since = was.Since
+	case s.Since.After(now):
+		s.Since = now.UTC()
+	}
+}
+
+// compare puts what refuses most first, then the latest, which asks for the freshest proof.
+func (s *Switch) compare(o *Switch) int {
+	if i, j := slices.Index(Kinds, s.Kind), slices.Index(Kinds, o.Kind); i != j {
+		return i - j
+	}
+	return o.Since.Compare(s.Since)
 }
 
 // Covers reports whether the switch counts on a site, or in a part of it.

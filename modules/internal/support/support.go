@@ -44,7 +44,6 @@ const (
 	most     = 1000                 // in force
 	maxWord  = 200                  // bytes of a ticket, role or site
 	maxWords = 16
-	lookEach = 250 * time.Millisecond // for grants that have ended
 )
 
 // Grant is one. Roles are sorted.
@@ -67,7 +66,7 @@ type Grant struct {
 // Expired is who ends a grant whose time is over.
 const Expired = "expired"
 
-var errEnded = errors.New("the grant has ended already")
+var errEnded = fmt.Errorf("the grant: %w", ledger.ErrEnded)
 
 // Check brings a draft into form, or says what is wrong with it.
 func (g *Grant) Check(now time.Time) error {
@@ -112,103 +111,46 @@ type Site struct {
 
 // Grants are all of a house's. Make them with [Open]; they are safe for concurrent use and must be closed before the store.
 type Grants struct {
-	ledger *ledger.Ledger[Grant]
-	tell   func(Grant) // of one that has ended by itself
+	grants *ledger.Lapsing[Grant]
 
 	table atomic.Pointer[map[owner.Person][]*Grant] // those in force
 
 	mu   sync.Mutex
 	runs map[*running.Run][]string // guarded by mu; what runs, and the ids of the grants that it runs by
-
-	stop context.CancelFunc
-	done sync.WaitGroup
 }
 
 // Open reads the grants, and follows them from now on. expired is told of each that ends by itself, on one node.
 func Open(st store.Store, keys *keyring.Ring, expired func(Grant)) (*Grants, error) {
-	l, err := ledger.Open(st, keys, ledger.Config[Grant]{
-		Bucket: bucket, Most: 1, TTL: func(g *Grant) time.Duration { return max(time.Until(g.Expires)+keptFor, time.Minute) },
+	g := &Grants{runs: map[*running.Run][]string{}}
+	g.table.Store(&map[owner.Person][]*Grant{})
+	var err error
+	g.grants, err = ledger.OpenLapsing(st, keys, ledger.Config[Grant]{Bucket: bucket}, ledger.Lapse[Grant]{
+		KeptFor: keptFor,
+		ID:      func(rec *Grant) string { return rec.ID },
+		Until:   func(rec *Grant) time.Time { return rec.Expires },
+		Stands:  func(rec *Grant) bool { return rec.Ended.IsZero() },
+		Ended:   func(rec *Grant) bool { return !rec.Ended.IsZero() },
+		End:     func(rec *Grant, now time.Time) error { return rec.end(Expired, now) },
+		Changed: g.use,
+		Told:    expired,
 	})
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	g := &Grants{ledger: l, tell: expired, runs: map[*running.Run][]string{}, stop: cancel}
-	feed, err := st.Watch(ctx, bucket)
-	if err == nil {
-		err = g.load(ctx)
-	}
-	if err != nil {
-		cancel()
-		return nil, errors.Join(err, l.Destruct())
-	}
-	g.done.Go(func() { g.follow(ctx, feed) })
 	return g, nil
 }
 
 // Destruct stops following.
-func (g *Grants) Destruct() error {
-	g.stop()
-	g.done.Wait()
-	return g.ledger.Destruct()
-}
+func (g *Grants) Destruct() error { return g.grants.Destruct() }
 
-// follow reads the grants again when one changes, and ends those whose time is over.
-func (g *Grants) follow(ctx context.Context, feed <-chan store.Event) {
-	tick := time.NewTicker(lookEach)
-	defer tick.Stop()
-	unread := false
-	for {
-		select {
-		case _, open := <-feed:
-			if !open {
-				return
-			}
-			unread = true
-		case <-tick.C:
-		}
-		if unread {
-			unread = g.load(ctx) != nil // those at hand still end
-		}
-		g.expire(ctx)
-	}
-}
-
-// load reads the grants in force.
-func (g *Grants) load(ctx context.Context) error {
+// use puts the grants in force, and cuts what runs by others.
+func (g *Grants) use(all []*Grant) {
 	table := map[owner.Person][]*Grant{}
-	for rec, err := range g.ledger.All(ctx, "") {
-		if err != nil {
-			return err
-		}
-		if rec.Ended.IsZero() {
-			table[rec.Person] = append(table[rec.Person], rec)
-		}
+	for _, rec := range all {
+		table[rec.Person] = append(table[rec.Person], rec)
 	}
 	g.table.Store(&table)
 	g.cut(time.Now())
-	return nil
-}
-
-// expire ends what is over.
-func (g *Grants) expire(ctx context.Context) {
-	table, now, over := *g.table.Load(), time.Now(), false
-	for _, list := range table {
-		for _, rec := range list {
-			if now.Before(rec.Expires) {
-				continue
-			}
-			over = true
-			ended, err := g.end(ctx, rec.ID, Expired, now)
-			if err == nil && g.tell != nil {
-				g.tell(*ended)
-			}
-		}
-	}
-	if over {
-		_ = g.load(ctx) // the next tick tries again
-		g.cut(now)
-	}
 }
 
 // cut ends what runs by a grant that is no more.
@@ -229,58 +171,50 @@ func (g *Grants) cut(now time.Time) {
 	}
 }
 
+// ErrUnsure is that a store did not answer: the grant may be written, and then it comes into force.
+var ErrUnsure = errors.New("the store has not said whether the grant is in force: `gatehouse grant list` shows it, if it is")
+
 // Give makes a grant as the draft says.
 func (g *Grants) Give(ctx context.Context, draft *Grant) error {
 	now := time.Now().UTC().Truncate(time.Second)
 	if err := draft.Check(now); err != nil {
 		return err
 	}
-	n := 0
-	for _, list := range *g.table.Load() {
-		n += len(list)
-	}
-	if n >= most {
+	if n := len(g.grants.AtHand()); n >= most {
 		return fmt.Errorf("there are %d grants in force already", n)
 	}
 	draft.ID, draft.Created, draft.Expires, draft.Ended = strings.ToLower(rand.Text()[:10]), now, draft.Expires.UTC(), time.Time{}
-	if err := g.ledger.Create(ctx, draft.ID, draft); err != nil {
-		return err
+	err := g.grants.Add(ctx, draft.ID, draft)
+	if errors.Is(err, ledger.ErrUnsure) {
+		return fmt.Errorf("grant %s: %w: %w", draft.ID, ErrUnsure, err)
 	}
-	return g.load(ctx)
+	return err
 }
 
 // Revoke ends a grant before its time. What runs by it is cut.
 func (g *Grants) Revoke(ctx context.Context, id, by string) (*Grant, error) {
-	rec, err := g.end(ctx, id, by, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	return rec, g.load(ctx)
+	now := time.Now().UTC().Truncate(time.Second)
+	return g.grants.End(ctx, id, func(rec *Grant) error { return rec.end(by, now) }, func(rec *Grant) bool { return rec.EndedBy == by && rec.Ended.Equal(now) })
 }
 
-func (g *Grants) end(ctx context.Context, id, by string, now time.Time) (*Grant, error) {
-	return g.ledger.Update(ctx, id, func(rec *Grant) error {
-		if !rec.Ended.IsZero() {
-			return errEnded
-		}
-		rec.Ended, rec.EndedBy = now.UTC().Truncate(time.Second), by
-		return nil
-	})
+// end notes the end of the grant.
+func (g *Grant) end(by string, now time.Time) error {
+	if !g.Ended.IsZero() {
+		return errEnded
+	}
+	g.Ended, g.EndedBy = now.UTC().Truncate(time.Second), by
+	return nil
 }
 
 // Erase deletes the grants that are meant, ended or not, unless they are only counted, and returns how many there are.
 func (g *Grants) Erase(ctx context.Context, meant func(*Grant) bool, count bool) (int, error) {
-	ids, err := g.ledger.Erase(ctx, "", meant, count)
-	if err != nil || count || len(ids) == 0 {
-		return len(ids), err
-	}
-	return len(ids), g.load(ctx)
+	return g.grants.EraseMeant(ctx, meant, count)
 }
 
 // List returns the grants, the newest first; those that have ended, too, where all are wanted.
 func (g *Grants) List(ctx context.Context, all bool) (list []*Grant, err error) {
 	now := time.Now()
-	for rec, err := range g.ledger.All(ctx, "") {
+	for rec, err := range g.grants.All(ctx, "") {
 		if err != nil {
 			return nil, err
 		}

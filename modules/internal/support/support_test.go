@@ -97,6 +97,63 @@ func TestGrantsEndEverywhere(t *testing.T) {
 	})
 }
 
+// mute is a store that, while it is told so, takes nothing and never says so.
+type mute struct {
+	store.Store
+	is atomic.Bool
+}
+
+func (m *mute) Put(ctx context.Context, k store.Key, v []byte, o store.PutOptions) (uint64, error) {
+	if m.is.Load() {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return m.Store.Put(ctx, k, v, o)
+}
+
+// BRF-18: grants end in time while the store says nothing, and what runs by them is cut: each, not only the first.
+func TestGrantsEndWithoutAStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys, err := keyring.New(keyring.Generate())
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := &mute{Store: store.NewMemory()}
+		defer st.Close()
+		grants, err := support.Open(st, keys, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer grants.Destruct()
+		site := support.Site{Hosts: []string{"app.test"}}
+		var runs []*running.Run
+		for i, who := range []string{"sam", "kim"} {
+			g := draft(func(g *support.Grant) {
+				g.Person.Subject, g.Expires = who, time.Now().Add(time.Duration(i+1)*time.Hour)
+			})
+			if err := grants.Give(t.Context(), g); err != nil {
+				t.Fatal(err)
+			}
+			run := running.New(context.Background(), nil)
+			defer run.Leave()
+			defer grants.Enter(run, grants.Of("corp", who, site, time.Now()))()
+			runs = append(runs, run)
+		}
+		st.is.Store(true)
+		for i, who := range []string{"sam", "kim"} {
+			time.Sleep(time.Hour - time.Second)
+			if runs[i].Err() != nil {
+				t.Errorf("%s is cut before the time", who)
+			}
+			time.Sleep(time.Second + 300*time.Millisecond)
+			synctest.Wait()
+			if _, cut := runs[i].WasCut(); !cut || len(grants.Of("corp", who, site, time.Now()).Roles) > 0 {
+				t.Errorf("the grant of %s goes on without a store", who)
+			}
+		}
+	})
+}
+
 func TestGrantsThatAreRefused(t *testing.T) {
 	for says, change := range map[string]func(*support.Grant){
 		"nobody approves":   func(g *support.Grant) { g.Approver = owner.Person{Provider: "Corp", Subject: "SAM"} },
