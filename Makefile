@@ -4,6 +4,8 @@ GO       ?= go
 FUZZTIME ?= 20s
 SOAK     ?= 30
 BENCH    ?= .
+# The last version that has a name, or else where the repository was forty changes ago.
+OLD      ?= $(shell git describe --tags --abbrev=0 HEAD^ 2>/dev/null || git rev-parse HEAD~40)
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BUILD     = CGO_ENABLED=0 $(GO) build -trimpath
 
@@ -12,7 +14,7 @@ export GOFLAGS := $(shell $(GO) env GOFLAGS) -tags=no_fs_access
 LDFLAGS   = -s -w -X gatehouse.internal/modules/internal/build.version=$(VERSION)
 DIST      = linux/amd64 linux/arm64
 
-.PHONY: help run build test race fuzz bench sim siem lint vet rules golden e2e crs attack soak dist reproducible sbom clean FORCE
+.PHONY: help run build test race fuzz bench sim upgrade siem lint vet rules golden e2e crs attack soak dist reproducible sbom clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -63,9 +65,17 @@ bench: ## every benchmark whose name matches BENCH, and tables of what the WAF's
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 	$(GO) test -count=1 -timeout 30m -v -run '^Test(Ratios|ParsingAlone|HostileCost|ColdAutomata)$$' ./modules/waf -ratios
 
-sim: ## a thousand gateways that share limits, and what they and ten million sessions ask of one server: two minutes
+sim: ## a thousand gateways that share limits; ten million sessions simulated, two million held by a real server: fifteen minutes, 5 GB
 	$(GO) test -count=1 -timeout 20m -v -run '^TestManyGateways$$' ./modules/ratelimit -nodes 1000
 	$(GO) test -count=1 -timeout 20m -v -run '^TestScale$$' ./modules/stores/valkey -nodes 1000 -sessions 20000
+	$(GO) test -count=1 -timeout 30m -v -run '^TestHeld$$' ./modules/stores/valkey -held 2000000
+	for n in 2 10 100 1000; do $(GO) run ./testenv/sim -nodes $$n || exit 1; done
+
+upgrade: ## gateways of an earlier version (OLD, a revision), replaced by this one under load, and back: three minutes
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; old=$$(git describe --tags --always $(OLD)); echo "building $$old"; \
+	mkdir "$$dir/src"; git archive $(OLD) | tar -xf - -C "$$dir/src"; \
+	(cd "$$dir/src" && $(GO) build -buildvcs=false -ldflags "-X gatehouse.internal/modules/internal/build.version=$$old" -o "$$dir/gatehouse" ./cmd/gatehouse); \
+	GATEHOUSE_OLD="$$dir/gatehouse" $(GO) test -count=1 -timeout 20m -v -run '^TestUpgrade$$' ./testenv
 
 crs: ## CRS's own regression tests through the gateway; the last line counts
 	@log=$$(mktemp); code=0; $(GO) test -count=1 -v -timeout 20m -run '^TestCRS$$' ./testenv >$$log 2>&1 || code=$$?; \

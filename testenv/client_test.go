@@ -37,6 +37,8 @@ type client struct {
 	jar  *cookiejar.Jar
 	http map[string]*http.Client // by HTTP version
 	h3   *http3.Transport
+
+	stolen string // cookies that it sends whatever it is told, as a thief would; "": those of the jar
 }
 
 // newClient is a visitor who has never been here.
@@ -131,6 +133,13 @@ func (c *client) do(r request) (*answer, error) {
 	h := c.http[version]
 	if h == nil {
 		return nil, fmt.Errorf("HTTP version %q: 1.1, 2 or 3", version)
+	}
+	if c.stolen != "" && !r.Bare {
+		r.Bare, r.Header = true, r.Header.Clone()
+		if r.Header == nil {
+			r.Header = http.Header{}
+		}
+		r.Header.Set("Cookie", c.stolen)
 	}
 	if r.Bare {
 		h = &http.Client{Transport: h.Transport, Timeout: h.Timeout, CheckRedirect: h.CheckRedirect}
@@ -282,6 +291,9 @@ func (c *client) cookie(name string) string {
 
 // cookieHeader is the Cookie header a browser would send: for clients that are not an http.Client.
 func (c *client) cookieHeader() string {
+	if c.stolen != "" {
+		return c.stolen
+	}
 	u, err := url.Parse(c.gw.origin())
 	if err != nil {
 		return ""
@@ -432,6 +444,14 @@ func (c *client) logout() (*answer, error) {
 		err = fmt.Errorf("logout: status %d\n%s", a.Status, excerpt(a.Body, 400))
 	}
 	return a, err
+}
+
+// logoutStolen ends the session as a person does whose cookies somebody else has: from then on the client is the thief.
+func (c *client) logoutStolen() error {
+	cookies := c.cookieHeader()
+	_, err := c.logout()
+	c.stolen = cookies
+	return err
 }
 
 // alive reports whether the client's session is good.

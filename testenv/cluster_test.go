@@ -1,7 +1,6 @@
 package testenv
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -77,15 +76,19 @@ func startCluster(t *testing.T, n int, r *redis, be string) []*gateway {
 
 func startClusterWith(t *testing.T, n int, r *redis, c config) []*gateway {
 	t.Helper()
-	return startClusterAt(t, slices.Repeat([]string{r.socket()}, n), c, "")
+	return startClusterAt(t, slices.Repeat([]string{"unix/" + r.socket()}, n), c, "")
 }
 
-// startClusterAt starts a gateway for each socket that leads to the store, with further words in the store's block. Each has a copy of
+// startClusterAt starts a gateway for each address that leads to the store, with further words in the store's block. Each has a copy of
 // the keys.
-func startClusterAt(t *testing.T, sockets []string, c config, words string) []*gateway {
+func startClusterAt(t *testing.T, addresses []string, c config, words string) []*gateway {
 	t.Helper()
 	keys := filepath.Join(t.TempDir(), "keys")
-	if out, err := exec.Command(gatehouseBin(t), "keys", "create", keys).CombinedOutput(); err != nil {
+	bin := c.Bin
+	if bin == "" {
+		bin = gatehouseBin(t)
+	}
+	if out, err := exec.Command(bin, "keys", "create", keys).CombinedOutput(); err != nil {
 		t.Fatalf("keys create: %v\n%s", err, out)
 	}
 	text, err := os.ReadFile(keys)
@@ -96,13 +99,13 @@ func startClusterAt(t *testing.T, sockets []string, c config, words string) []*g
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := make([]*gateway, len(sockets))
-	for i, socket := range sockets {
+	all := make([]*gateway, len(addresses))
+	for i, address := range addresses {
 		own := fmt.Sprintf("%s-%d", keys, i)
 		if err := os.WriteFile(own, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c.Port, c.IP, c.Env = port, fmt.Sprintf("127.0.0.%d", 11+i), []string{"KEYS=" + own, "VALKEY=unix/" + socket}
+		c.Port, c.IP, c.Env = port, fmt.Sprintf("127.0.0.%d", 11+i), []string{"KEYS=" + own, "VALKEY=" + address}
 		c.House = "keys file {$KEYS}\n\t\tstore valkey {$VALKEY} {\n\t\t\t" + words + "\n\t\t}\n\t\t" + defaultHouse
 		all[i] = startGateway(t, c)
 	}
@@ -112,14 +115,14 @@ func startClusterAt(t *testing.T, sockets []string, c config, words string) []*g
 // at is the same person at another gateway: the same cookies, connections of its own.
 func (c *client) at(g *gateway) *client {
 	other := g.newClient()
-	other.jar = c.jar
+	other.jar, other.stolen = c.jar, c.stolen
 	for _, h := range other.http {
 		h.Jar = c.jar
 	}
 	return other
 }
 
-// crowd asks all gateways, without a pause, as somebody who is logged in and as somebody who was logged out.
+// crowd asks all gateways, without a pause, as somebody who is logged in and with the cookies of somebody who was logged out.
 type crowd struct {
 	stop                     chan struct{}
 	wg                       sync.WaitGroup
@@ -185,9 +188,10 @@ func TestCluster(t *testing.T) {
 
 	// A logout on the second ends what runs on the third, and the session everywhere.
 	conn := wanders.at(g[2]).mustOpen(t)
-	if _, err := there.logout(); err != nil {
+	if err := there.logoutStolen(); err != nil {
 		t.Fatal(err)
 	}
+	wanders.stolen = there.stolen
 	t.Logf("a websocket at another gateway is cut %v after the logout", cutIn(t, conn))
 	for i := range g {
 		if !wanders.at(g[i]).gone(t) {
@@ -255,9 +259,7 @@ func propagation(t *testing.T, from, to *gateway) {
 		}
 		begin := time.Now()
 		eventually(t, logSoonIn, "the ban is in force at the other gateway", func() bool {
-			body, err := to.adminGet("/gatehouse/bans?check=" + network)
-			var finding struct{ Action string }
-			return err == nil && json.Unmarshal(body, &finding) == nil && finding.Action == "ban"
+			return to.bans(network)
 		})
 		took = append(took, time.Since(begin))
 	}

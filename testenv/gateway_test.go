@@ -44,6 +44,7 @@ type config struct {
 	Port      int      // default: a free one
 	IP        string   // to listen on; default: 127.0.0.1
 	Race      bool     // with the race detector
+	Bin       string   // the program; default: this product, built
 }
 
 const (
@@ -440,11 +441,15 @@ func freePort() (int, error) {
 // startGateway starts a gateway for a Go test, which ends it and checks wrongs().
 func startGateway(t testing.TB, c config) *gateway {
 	t.Helper()
-	bin := gatehouseBin
-	if c.Race {
-		bin = raceBin
+	bin := c.Bin
+	switch {
+	case bin != "":
+	case c.Race:
+		bin = raceBin(t)
+	default:
+		bin = gatehouseBin(t)
 	}
-	g, err := newGateway(bin(t), c)
+	g, err := newGateway(bin, c)
 	if err != nil {
 		t.Fatalf("preparing a gateway: %v", err)
 	}

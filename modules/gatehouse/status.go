@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -59,7 +60,7 @@ func (app *App) Status(ctx context.Context) (s Status) {
 	of := build.Read()
 	s.Version, s.Commit, s.Changed, s.Go = of.Version, of.Commit, of.Dirty, of.Go
 	s.Config, s.Revision = app.configDigest(), app.Revision
-	s.Store.Engine = engineOf(app.StoreRaw)
+	s.Store.Engine, _, _ = strings.Cut(app.opener.StoreKey(), ":") // Caddy has taken what was configured
 	if err := app.ready(ctx); err != nil {
 		s.NotReady = err.Error()
 	}

@@ -17,7 +17,7 @@ func init() { caddy.RegisterModule(EmbeddedStore{}) }
 
 // StoreOpener is implemented by the modules in the namespace gatehouse.stores.
 type StoreOpener interface {
-	// StoreKey tells two stores apart: equal keys mean the same open store serves both configurations.
+	// StoreKey tells two stores apart: equal keys mean the same open store serves both configurations. It begins with the engine's name and a colon.
 	StoreKey() string
 	// OpenStore opens the store. dir is the house's state directory; keys seal what lies on machines of others; the bus is told
 	// what becomes of a store that others keep. It is nil for who is no gateway: then none is listed, and nobody is told.

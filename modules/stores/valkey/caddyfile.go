@@ -1,6 +1,8 @@
 package valkey
 
 import (
+	"strconv"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
@@ -15,6 +17,7 @@ import (
 //		trust_pem <file>
 //		certificate <cert_file> <key_file>
 //		grace <duration>
+//		replicas <number> [<duration>]
 //		insecure_tls12
 //		insecure_plaintext
 //	}
@@ -42,12 +45,25 @@ func (s *Store) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return d.Errf("store valkey: grace: %q is not a positive duration: write one like 10m", args[0])
 			}
 			s.Grace = caddy.Duration(grace)
+		case word == "replicas" && (len(args) == 1 || len(args) == 2):
+			n, err := strconv.Atoi(args[0])
+			if err != nil || n < 1 {
+				return d.Errf("store valkey: replicas: %q is no number of replicas: write one like 1", args[0])
+			}
+			s.Replicas = n
+			if len(args) == 2 {
+				within, err := caddy.ParseDuration(args[1])
+				if err != nil || within <= 0 {
+					return d.Errf("store valkey: replicas: %q is not a positive duration: write one like 1s", args[1])
+				}
+				s.ReplicasWithin = caddy.Duration(within)
+			}
 		case word == "insecure_tls12" && len(args) == 0:
 			s.InsecureTLS12 = true
 		case word == "insecure_plaintext" && len(args) == 0:
 			s.InsecurePlaintext = true
 		default:
-			return d.Errf("store valkey: %q is no option, or has not the arguments that it needs: the options are sentinel <primary>, name <name>, user <name> <password>, password <password>, trust_pem <file>, certificate <cert_file> <key_file>, grace <duration>, insecure_tls12, insecure_plaintext", word)
+			return d.Errf("store valkey: %q is no option, or has not the arguments that it needs: the options are sentinel <primary>, name <name>, user <name> <password>, password <password>, trust_pem <file>, certificate <cert_file> <key_file>, grace <duration>, replicas <number> [<duration>], insecure_tls12, insecure_plaintext", word)
 		}
 	}
 	return nil

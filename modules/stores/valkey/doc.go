@@ -23,7 +23,7 @@
 // gateways do not matter. The feed is complete or says Resync: messages are numbered, a beat each second finds a feed that lies
 // behind. A value that was changed on the server, or put in the place of another, is ErrCorrupt. What the server can do
 // unseen is to forget, and to bring back what was there before. A write that may have happened is never repeated. Nobody writes to a
-// store of another schema, or to one that is being moved: each script looks (move.go).
+// store of another schema, or to one that is being moved: each script looks (move.go). Nor does anybody read there, from the next beat on.
 //
 // # Fails
 //
@@ -33,7 +33,8 @@
 // store of another schema, or that is moved: store.refused, and ErrDown. One that takes more than 50 ms: store.slow, until store.brisk.
 // Clocks that are a minute apart: store.skewed. A
 // server that lost what it held: store.emptied; everybody logs in anew, and bans are lost. How durable a write is that was
-// acknowledged is the server's matter (appendfsync, replicas): a gateway cannot make it more.
+// acknowledged is the server's matter (appendfsync). A failover loses what its replica had not heard of, unless Replicas are to have it
+// first (replicas.go): then a change that too few have is made, and is ErrDown to its caller.
 //
 // # Cost
 //

@@ -178,6 +178,11 @@ func (s *remote) beat(ctx context.Context, key []byte) (p pulse, err error) {
 		list = "1"
 	}
 	answer, err := s.run(ctx, beatScript, s.opts.Node, micros(silent), string(key), rand.Text(), list)
+	if err == nil {
+		s.refused.Store(nil)
+	} else if refusal(err) {
+		s.refused.Store(&err)
+	}
 	if err != nil {
 		return p, err
 	}
@@ -212,6 +217,11 @@ func (s *remote) beat(ctx context.Context, key []byte) (p pulse, err error) {
 	return pulse{feed: uint64(feed), key: sealed, epoch: epoch}, nil
 }
 
+// refusal reports whether the server answers, and what lies there is not for this program.
+func refusal(err error) bool {
+	return errors.Is(err, store.ErrSchema) || errors.Is(err, store.ErrMoving)
+}
+
 // Alone implements store.Shared.
 func (s *remote) Alone() bool { return s.alone.Load() }
 
@@ -244,7 +254,7 @@ func (s *remote) heartLoop() {
 		switch {
 		case err != nil:
 			s.down.Store(&err)
-			if no := errors.Is(err, store.ErrSchema) || errors.Is(err, store.ErrMoving); no && !refused {
+			if refusal(err) && !refused {
 				refused = true
 				s.opts.Tell(Refused)
 			}
@@ -259,6 +269,7 @@ func (s *remote) heartLoop() {
 		}
 		s.down.Store(nil)
 		refused = false
+		s.askReplicas()
 		s.took.Store(int64(took))
 		slow, skewed = s.measure(took, slow, skewed)
 		switch cut := s.cut.Load(); {

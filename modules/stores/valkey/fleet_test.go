@@ -18,7 +18,7 @@ import (
 )
 
 // spare is a free TCP port whose cluster bus, 10,000 above, is free too. It is bound for a moment, as any test's port.
-func spare(t *testing.T) string {
+func spare(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		port := 20000 + rand.IntN(9000)
@@ -38,7 +38,7 @@ func spare(t *testing.T) string {
 }
 
 // startOn starts a server on a TCP port, beside its socket.
-func startOn(t *testing.T, args ...string) (s *server, address string) {
+func startOn(t testing.TB, args ...string) (s *server, address string) {
 	t.Helper()
 	port := spare(t)
 	s = startServer(t, append([]string{"--port", port, "--bind", "127.0.0.1"}, args...)...)
@@ -46,7 +46,7 @@ func startOn(t *testing.T, args ...string) (s *server, address string) {
 }
 
 // eventually waits until something is so.
-func eventually(t *testing.T, what string, so func() bool) time.Duration {
+func eventually(t testing.TB, what string, so func() bool) time.Duration {
 	t.Helper()
 	begin := time.Now()
 	for !so() {

@@ -29,6 +29,9 @@ var gauges = sync.OnceValue(func() (all []prometheus.Collector) {
 		{"clock_ahead_seconds", "By how much store time is ahead of this gateway's wall clock. Below a second is 0.", func(s *remote) float64 {
 			return s.skew().Seconds()
 		}},
+		{"replicas", "How many replicas had the last change, where the store's block says replicas.", func(s *remote) float64 {
+			return float64(s.replicas.Load())
+		}},
 		{"nodes", "The gateways that used the store at the last beat.", func(s *remote) float64 {
 			return float64(len(s.Nodes()))
 		}},

@@ -48,6 +48,10 @@ type Store struct {
 	Key         string `json:"key,omitempty"`
 	// For how long what this gateway knows counts while it hears nothing of the others. Default: 10m.
 	Grace caddy.Duration `json:"grace,omitempty"`
+	// How many replicas must have a change before it is acknowledged, so that a failover does not lose it. Default: none need to.
+	Replicas int `json:"replicas,omitempty"`
+	// How long a change waits for them. Default: 1s.
+	ReplicasWithin caddy.Duration `json:"replicas_within,omitempty"`
 	// Do without TLS on a network. Loopback addresses and sockets are without TLS unless trust_pem or a certificate is named.
 	InsecurePlaintext bool `json:"insecure_plaintext,omitempty"`
 	// Speak TLS 1.2 with a server that knows no better.
@@ -125,6 +129,15 @@ func (s *Store) check() error {
 	if s.Grace != 0 && (time.Duration(s.Grace) < time.Second || time.Duration(s.Grace) > 24*time.Hour) {
 		return errors.New("grace: want 1s to 24h")
 	}
+	if s.Replicas < 0 || s.Replicas > 16 {
+		return errors.New("replicas: want 1 to 16")
+	}
+	if s.Replicas > 0 && len(s.Addresses) > 1 && s.Sentinel == "" {
+		return errors.New("replicas is for one server, or for sentinels: a cluster's servers refuse changes themselves when they lack replicas, by min-replicas-to-write")
+	}
+	if w := time.Duration(s.ReplicasWithin); w != 0 && (s.Replicas == 0 || w < 10*time.Millisecond || w > 4*time.Second) {
+		return errors.New("replicas: a change waits for them for 10ms to 4s")
+	}
 	if s.InsecurePlaintext && (s.TrustPEM != "" || s.Certificate != "" || s.InsecureTLS12) {
 		return errors.New("insecure_plaintext leaves nothing for trust_pem, certificate or insecure_tls12 to do: take one of them out")
 	}
@@ -182,7 +195,10 @@ func (s *Store) OpenToMove(ctx context.Context, _ string, keys *keyring.Ring, as
 }
 
 func (s *Store) options(keys *keyring.Ring) Options {
-	return Options{Addresses: s.Addresses, Sentinel: s.Sentinel, Name: s.Name, TLS: s.tls, User: s.User, Password: s.password, Keys: keys, Grace: time.Duration(s.Grace)}
+	return Options{
+		Addresses: s.Addresses, Sentinel: s.Sentinel, Name: s.Name, TLS: s.tls, User: s.User, Password: s.password, Keys: keys, Grace: time.Duration(s.Grace),
+		Replicas: s.Replicas, ReplicasWithin: time.Duration(s.ReplicasWithin),
+	}
 }
 
 // says is what this gateway says of itself to the others.

@@ -46,6 +46,11 @@ func TestRefusedSettings(t *testing.T) {
 		"valkey a:1 {\n password {env.NOT_SET}\n}":           "password",
 		"valkey a:1 {\n trust_pem /nowhere.pem\n}":           "/nowhere.pem",
 		"valkey a:1 {\n trust_pem x\n insecure_plaintext\n}": "take one of them out",
+		"valkey a:1 {\n replicas none\n}":                    "write one like 1",
+		"valkey a:1 {\n replicas 17\n}":                      "1 to 16",
+		"valkey a:1 {\n replicas 1 soon\n}":                  "write one like 1s",
+		"valkey a:1 {\n replicas 1 1m\n}":                    "10ms to 4s",
+		"valkey a:1 b:1 {\n replicas 1\n}":                   "min-replicas-to-write",
 	} {
 		if _, err := parse(t, text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want something about %q", text, err, want)

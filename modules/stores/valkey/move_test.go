@@ -225,6 +225,10 @@ func TestSchema(t *testing.T) {
 	s := startServer(t)
 	told, tell := notices()
 	st := s.open(t, "x", tell)
+	k := store.Key{Bucket: "user", ID: "k"}
+	if _, err := st.Put(ctx, k, []byte("v"), store.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.do("SET", "{gatehouse:x}:schema", "2").Error(); err != nil {
 		t.Fatal(err)
 	}
@@ -236,6 +240,14 @@ func TestSchema(t *testing.T) {
 		t.Errorf("Put = %v", err)
 	}
 	wantNotice(t, told, Refused)
+	if _, err := st.Get(ctx, k); !errors.Is(err, store.ErrSchema) || !errors.Is(err, store.ErrDown) {
+		t.Errorf("Get of what is there, but may mean something else = %v", err)
+	}
+	for _, err := range st.Scan(ctx, k.Bucket, "") {
+		if !errors.Is(err, store.ErrSchema) {
+			t.Errorf("Scan = %v", err)
+		}
+	}
 	if err := st.Health(ctx); !errors.Is(err, store.ErrSchema) {
 		t.Errorf("Health = %v", err)
 	}
@@ -243,6 +255,9 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantNotice(t, told, Joined)
+	if it, err := st.Get(ctx, k); err != nil || string(it.Value) != "v" {
+		t.Errorf("Get when it is this program's again = %q, %v", it.Value, err)
+	}
 }
 
 // BenchmarkMove moves 10,000 sessions from an embedded store to a server, and compares them.

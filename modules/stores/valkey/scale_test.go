@@ -69,6 +69,29 @@ func TestScale(t *testing.T) {
 	alone := (s.cpu(t) - cpu) / time.Duration(n)
 	t.Logf("a session takes %.0f bytes of the server: ten million take %.1f GB", each, each*1e7/1e9)
 	t.Logf("a write takes %v of the server's processor when two gateways listen", alone)
+	// What sessions that are in use ask for, which nobody is told of.
+	cpu = s.cpu(t)
+	for i := range n {
+		if _, err := a.Get(ctx, store.Key{Bucket: "session", ID: fmt.Sprintf("%064d", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("a read takes %v", (s.cpu(t)-cpu)/time.Duration(n))
+	for _, part := range []int{1, touchStep} {
+		cpu = s.cpu(t)
+		uses := 0
+		for round := range 1 + n/part {
+			used := map[store.Key]time.Time{}
+			for i := range part {
+				used[store.Key{Bucket: "session", ID: fmt.Sprintf("%064d", (round*part+i)%n)}] = time.Now().Add(time.Hour + time.Duration(round)*time.Minute)
+			}
+			uses++
+			if err := a.Touch(ctx, used); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Logf("a script that writes the use of %d sessions takes %v", part, (s.cpu(t)-cpu)/time.Duration(uses))
+	}
 	if each > 4000 {
 		t.Errorf("a session takes %.0f bytes", each)
 	}

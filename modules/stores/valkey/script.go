@@ -2,7 +2,9 @@ package valkey
 
 import (
 	"context"
+	"crypto/sha1"
 	_ "embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -47,14 +49,14 @@ var (
 	restoreText string
 )
 
-// The scripts. Each is one atomic step.
+// The scripts. Each is one atomic step. What changes something that a failover must not lose waits for replicas, where the options say so.
 var (
-	putScript           = script(putText)
-	takeScript          = script(takeText)
-	deleteScript        = script(deleteText)
-	deleteIndexedScript = script(deleteIndexedText)
+	putScript           = changes(putText)
+	takeScript          = changes(takeText)
+	deleteScript        = changes(deleteText)
+	deleteIndexedScript = changes(deleteIndexedText)
 	touchScript         = script(touchText)
-	incrScript          = script(incrText)
+	incrScript          = changes(incrText)
 	leaseScript         = script(leaseText)
 	pageScript          = script(pageText)
 	sweepScript         = script(sweepText)
@@ -63,22 +65,43 @@ var (
 	releaseScript       = script(releaseText)
 	keysScript          = script(keysText)
 	countersScript      = script(countersText)
-	restoreScript       = script(restoreText)
+	restoreScript       = changes(restoreText)
 )
 
 // schema is the form of what lies on the server, as prelude.lua tells it. Programs that know another one are kept apart from it.
-const schema = "1"
+const schemaNumber = 1
 
-func script(text string) *driver.Lua {
-	return driver.NewLuaScript("local SCHEMA = '" + schema + "'\n" + prelude + text)
+var schema = strconv.Itoa(schemaNumber)
+
+// lua is a script, its text whole, and the server's name for it.
+type lua struct {
+	*driver.Lua
+	text, sha1 string
+	change     bool
+}
+
+func script(text string) *lua {
+	text = "local SCHEMA = '" + schema + "'\n" + prelude + text
+	sum := sha1.Sum([]byte(text))
+	return &lua{Lua: driver.NewLuaScript(text), text: text, sha1: hex.EncodeToString(sum[:])}
+}
+
+func changes(text string) *lua {
+	l := script(text)
+	l.change = true
+	return l
 }
 
 // run runs a script and returns what it answers beyond the time, which the clock hears, and the events, which the watchers
 // of this node are fed before run returns.
-func (s *remote) run(ctx context.Context, script *driver.Lua, args ...string) ([]driver.ValkeyMessage, error) {
-	all := append([]string{strconv.FormatInt(s.clock.now(), 10), s.node}, args...)
-	answer, err := script.Exec(ctx, s.client, s.prefix, all).ToArray()
-	if err != nil {
+// A change that too few replicas have is one, and the error says so.
+func (s *remote) run(ctx context.Context, script *lua, args ...string) ([]driver.ValkeyMessage, error) {
+	answer, err := s.exec(ctx, script, script.change, args)
+	var few error
+	switch {
+	case errors.Is(err, errFew):
+		few = err
+	case err != nil:
 		return nil, s.failure(ctx, err)
 	}
 	if len(answer) < 2 {
@@ -94,7 +117,7 @@ func (s *remote) run(ctx context.Context, script *driver.Lua, args ...string) ([
 		return nil, fmt.Errorf("%w: events: %w", store.ErrCorrupt, err)
 	}
 	s.feed(events)
-	return answer[2:], nil
+	return answer[2:], few
 }
 
 // feed feeds this node's watchers what it did itself: triples of kind, bucket and sealed ID.

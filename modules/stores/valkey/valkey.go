@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,10 @@ type Options struct {
 	Node string
 	// Grace is for how long what this gateway knows counts while it hears nothing of the others; zero: DefaultGrace.
 	Grace time.Duration
+	// Replicas must have a change before it is acknowledged; zero: none need to. Not for a cluster.
+	Replicas int
+	// ReplicasWithin is how long a change waits for them; zero: DefaultReplicasWithin.
+	ReplicasWithin time.Duration
 	// Keys seal the store's own key. All nodes need the same.
 	Keys *keyring.Ring
 	// Tell is told what an operator should know; it may be nil. It must not call the store.
@@ -91,22 +96,25 @@ type remote struct {
 	clock  *clock
 	sealer *sealer
 
-	key     []byte                       // the store's key, sealed by the ring: what the heart puts back
-	epoch   string                       // the heart's: names what the server holds
-	heard   atomic.Uint64                // number of the feed's last message; 0: none since the feed began
-	base    atomic.Uint64                // number of the feed's last message when it began
-	alone   atomic.Bool                  // the feed has been cut for longer than the grace
-	feeding atomic.Bool                  // the feed is there
-	cut     atomic.Pointer[func()]       // cuts the feed, so that it begins anew
-	down    atomic.Pointer[error]        // what the heart met last; nil: it went well
-	beaten  atomic.Pointer[time.Time]    // when the server last answered a beat
-	beats   atomic.Uint64                // that might have asked who is there
-	took    atomic.Int64                 // nanoseconds that the last answer to a beat took
-	nodes   atomic.Pointer[[]store.Node] // as of the last beat
-	kick    chan struct{}                // capacity 1: a reader met an expired item
-	done    context.Context              // ends with Close
-	end     context.CancelFunc           // ends done
-	running sync.WaitGroup               // the goroutines
+	key      []byte                       // the store's key, sealed by the ring: what the heart puts back
+	epoch    string                       // the heart's: names what the server holds
+	heard    atomic.Uint64                // number of the feed's last message; 0: none since the feed began
+	base     atomic.Uint64                // number of the feed's last message when it began
+	alone    atomic.Bool                  // the feed has been cut for longer than the grace
+	feeding  atomic.Bool                  // the feed is there
+	cut      atomic.Pointer[func()]       // cuts the feed, so that it begins anew
+	down     atomic.Pointer[error]        // what the heart met last; nil: it went well
+	refused  atomic.Pointer[error]        // of another form, or moved, by the last beat: nothing is read or written; nil: it is not
+	beaten   atomic.Pointer[time.Time]    // when the server last answered a beat
+	beats    atomic.Uint64                // that might have asked who is there
+	took     atomic.Int64                 // nanoseconds that the last answer to a beat took
+	few      atomic.Pointer[error]        // the last change is on too few replicas; nil: on enough
+	replicas atomic.Int64                 // that had the last change
+	nodes    atomic.Pointer[[]store.Node] // as of the last beat
+	kick     chan struct{}                // capacity 1: a reader met an expired item
+	done     context.Context              // ends with Close
+	end      context.CancelFunc           // ends done
+	running  sync.WaitGroup               // the goroutines
 
 	mu     sync.RWMutex // held for reading by calls
 	closed bool         // guarded by mu
@@ -120,6 +128,9 @@ func Open(ctx context.Context, o Options) (store.Store, error) {
 	}
 	if o.Grace == 0 {
 		o.Grace = DefaultGrace
+	}
+	if o.ReplicasWithin == 0 {
+		o.ReplicasWithin = DefaultReplicasWithin
 	}
 	if o.Tell == nil {
 		o.Tell = func(Notice) {}
@@ -215,7 +226,8 @@ func (s *remote) begin(ctx context.Context) error {
 	return nil
 }
 
-// enter begins a call. leave must be called if there is no error.
+// enter begins a call, unless what lies on the server is not for this program: then what it would read may mean something else, or
+// may have been changed elsewhere since. leave must be called if there is no error.
 func (s *remote) enter(ctx context.Context) (leave func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -224,6 +236,10 @@ func (s *remote) enter(ctx context.Context) (leave func(), err error) {
 	if s.closed {
 		s.mu.RUnlock()
 		return nil, store.ErrClosed
+	}
+	if no := s.refused.Load(); no != nil {
+		s.mu.RUnlock()
+		return nil, *no
 	}
 	return s.mu.RUnlock, nil
 }
@@ -249,6 +265,9 @@ func (s *remote) Health(ctx context.Context) error {
 		return err
 	}
 	if p := s.down.Load(); p != nil {
+		return *p
+	}
+	if p := s.few.Load(); p != nil {
 		return *p
 	}
 	if !s.feeding.Load() {
@@ -306,7 +325,11 @@ func (s *remote) failure(ctx context.Context, err error) error {
 			return store.ErrMoving
 		case "SCHEMA":
 			other, _, _ := strings.Cut(rest, " ")
-			return fmt.Errorf("%w: %w: what lies on the server has schema %s, this program's is %s: run the same version everywhere", store.ErrDown, store.ErrSchema, other, schema)
+			whose := "a newer version's"
+			if n, err := strconv.Atoi(other); err == nil && n < schemaNumber {
+				whose = "an older version's"
+			}
+			return fmt.Errorf("%w: %w: the state on the server has form %s, which is %s; this program's is %d: run the same version everywhere", store.ErrDown, store.ErrSchema, other, whose, schemaNumber)
 		}
 	}
 	return fmt.Errorf("%w: %w", store.ErrDown, err)
