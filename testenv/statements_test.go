@@ -20,7 +20,7 @@ func TestStatementProfiles(t *testing.T) {
 	be := startBackend(t)
 	for name, missing := range map[string][]string{
 		"cerebro":    {},
-		"brainframe": {"BRF-04"}, // access tokens need the provider that issues them
+		"brainframe": {},
 		"calbrix":    {},
 		"cetbix":     {},
 		"natalia":    {},

@@ -15,6 +15,7 @@ import (
 	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/ledger"
 	"gatehouse.internal/modules/internal/owner"
+	"gatehouse.internal/modules/internal/recent"
 	"gatehouse.internal/modules/internal/roster"
 	"gatehouse.internal/modules/internal/service"
 	"gatehouse.internal/modules/internal/store"
@@ -56,7 +57,8 @@ type Book struct {
 
 	ring     *keyring.Ring
 	pairings *Pairings
-	guesses  *backoff.Table // of user codes
+	guesses  *backoff.Table            // of user codes
+	tokens   *recent.Map[*AccessToken] // what their signatures were found to say
 }
 
 // NewBook opens the keys. Accounts and people are somebody else's to close.
@@ -71,6 +73,7 @@ func NewBook(st store.Store, keys *keyring.Ring, accounts service.Accounts, peop
 	}
 	b := &Book{keys: l, accounts: accounts, people: people, owners: owner.Owners{Accounts: accounts, People: people}, store: st}
 	b.ring, b.guesses = keys, backoff.New(maxPairStreaks, longestPairPause)
+	b.tokens = recent.New[*AccessToken](maxTokensKnown)
 	if b.pairings, err = NewPairings(b); err != nil {
 		return nil, errors.Join(err, l.Destruct())
 	}
@@ -151,6 +154,15 @@ func (b *Book) Find(ctx context.Context, text string, now time.Time) (*Key, *tes
 	if !ok {
 		return nil, nil, errNoKey
 	}
+	k, t, err := b.alive(ctx, id, now)
+	if k != nil && !token.Matches(text, k.Hash) {
+		return nil, nil, errNoKey
+	}
+	return k, t, err
+}
+
+// alive returns the key of this id, which somebody has or has had, if it counts. Of one that does not, the key comes with the error.
+func (b *Book) alive(ctx context.Context, id string, now time.Time) (*Key, *testimony, error) {
 	k, err := b.keys.Get(ctx, id)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return nil, nil, errNoKey
@@ -158,11 +170,8 @@ func (b *Book) Find(ctx context.Context, text string, now time.Time) (*Key, *tes
 	if err != nil {
 		return nil, nil, err
 	}
-	if !token.Matches(text, k.Hash) {
-		return nil, nil, errNoKey
-	}
 	if !now.Before(k.Expires) {
-		return nil, nil, errExpired
+		return k, nil, errExpired
 	}
 	t, err := b.speaksFor(ctx, k, now)
 	return k, t, err

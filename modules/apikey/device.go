@@ -95,11 +95,19 @@ func (a *Authenticator) serveMetadata(w http.ResponseWriter, r *http.Request, v 
 		return badMethod(w, v.Request, "GET, HEAD")
 	}
 	origin := "https://" + r.Host
-	return answer(w, http.StatusOK, map[string]any{
-		"issuer": origin + strings.TrimSuffix(gatehouse.PortalPrefix, "/"), "device_authorization_endpoint": origin + deviceCodePath,
-		"token_endpoint": origin + deviceToken, "grant_types_supported": []string{deviceGrant}, "response_types_supported": []string{},
-		"token_endpoint_auth_methods_supported": []string{"none"}, "scopes_supported": append([]string{}, a.Device.Scopes...),
-	})
+	said := map[string]any{"issuer": issuerName(r), "response_types_supported": []string{}, "token_endpoint_auth_methods_supported": []string{"none"}}
+	var grants, scopes []string
+	if d := a.Device; d != nil {
+		grants, scopes = append(grants, deviceGrant), d.Scopes
+		said["device_authorization_endpoint"], said["token_endpoint"] = origin+deviceCodePath, origin+deviceToken
+	}
+	if slices.ContainsFunc(a.APIs, func(api API) bool { return api.Tokens != nil }) {
+		grants = append(grants, clientGrant, exchangeGrant)
+		said["token_endpoint"], said["jwks_uri"] = origin+tokenPath, origin+tokenKeys
+		said["token_endpoint_auth_methods_supported"] = []string{"none", "client_secret_basic", "client_secret_post"}
+	}
+	said["grant_types_supported"], said["scopes_supported"] = grants, append([]string{}, scopes...)
+	return answer(w, http.StatusOK, said)
 }
 
 // serveCode is the device authorization endpoint (RFC 8628 3.1).

@@ -45,6 +45,8 @@ type Authenticator struct {
 type API struct {
 	Path reqpath.Pattern `json:"path"`
 	By   []scope.Naming  `json:"by,omitempty"`
+	// Tokens has keys exchanged for access tokens, which are taken here; nil: they are not.
+	Tokens *Tokens `json:"tokens,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.
@@ -73,7 +75,10 @@ func (a *Authenticator) Provision(ctx caddy.Context) (err error) {
 		}
 	}
 	slices.SortFunc(a.APIs, func(x, y API) int { return x.Path.Compare(y.Path) })
-	return gatehouse.RegisterMetrics(ctx, presented)
+	if err := a.provisionTokens(); err != nil {
+		return err
+	}
+	return gatehouse.RegisterMetrics(ctx, presented, accessTokens)
 }
 
 // headerName says what is wrong with the name of a header for keys.
@@ -89,6 +94,9 @@ func (a *Authenticator) Testify(r *http.Request, req *gatehouse.Request) (*gateh
 	text, in, err := find(r.Header, a.Headers)
 	if err != nil {
 		return nil, a.refused("invalid_request", err)
+	}
+	if t, err := a.byToken(r, req, text != ""); t != nil || err != nil {
+		return t, err
 	}
 	if text == "" {
 		return nil, nil
@@ -108,7 +116,7 @@ func (a *Authenticator) Testify(r *http.Request, req *gatehouse.Request) (*gateh
 	if err != nil {
 		return nil, a.refused("invalid_token", err)
 	}
-	if err := a.covers(k, r, req); err != nil {
+	if err := a.covers(k, k.Workspaces, r, req); err != nil {
 		presented.WithLabelValues("out_of_scope").Inc()
 		return nil, err
 	}
@@ -124,7 +132,7 @@ func (a *Authenticator) Testify(r *http.Request, req *gatehouse.Request) (*gateh
 
 // isVerdict reports whether the error says that the key does not count, rather than that nobody knows.
 func isVerdict(err error) bool {
-	return slices.ContainsFunc([]error{errNoKey, errExpired, owner.ErrNotSeen, service.ErrDisabled, service.ErrUnknown}, func(v error) bool { return errors.Is(err, v) })
+	return slices.ContainsFunc([]error{errNoKey, errExpired, errForged, errTokenOver, errTokenFuture, owner.ErrNotSeen, service.ErrDisabled, service.ErrUnknown}, func(v error) bool { return errors.Is(err, v) })
 }
 
 // rightful refuses a key of another tenant, one that is bound to another certificate, and one of a person whose identity provider the house has given up.
@@ -141,8 +149,8 @@ func (a *Authenticator) rightful(k *Key, t *testimony, req *gatehouse.Request) e
 	return nil
 }
 
-// covers refuses a good key that is not for this request.
-func (a *Authenticator) covers(k *Key, r *http.Request, req *gatehouse.Request) error {
+// covers refuses a good key, or a token of its for these of its workspaces, that is not for this request.
+func (a *Authenticator) covers(k *Key, workspaces []string, r *http.Request, req *gatehouse.Request) error {
 	err := k.Scope.Covers(scope.Request{Host: r.Host, Path: req.Path, Method: r.Method, Client: req.ClientIP})
 	if err != nil {
 		return outOfScope(verdict.OutOfScope, fmt.Errorf("the key %s is %w", k.ID, err))
@@ -150,7 +158,7 @@ func (a *Authenticator) covers(k *Key, r *http.Request, req *gatehouse.Request) 
 	i := slices.IndexFunc(a.APIs, func(api API) bool { return api.Path.MatchFolded(req.Path) })
 	if i >= 0 && len(a.APIs[i].By) > 0 {
 		name, err := scope.Workspace(a.APIs[i].By, r.Host, req.Path, r.Header)
-		if err == nil && !slices.Contains(k.Workspaces, name) {
+		if err == nil && !slices.Contains(workspaces, name) {
 			err = fmt.Errorf("the key %s is not for the workspace %.80q", k.ID, name)
 		}
 		if err != nil {

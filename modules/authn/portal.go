@@ -15,6 +15,7 @@ import (
 
 	"gatehouse.internal/modules/gatehouse"
 	"gatehouse.internal/modules/internal/cookie"
+	"gatehouse.internal/modules/internal/keyring"
 	"gatehouse.internal/modules/internal/page"
 	"gatehouse.internal/modules/internal/verdict"
 )
@@ -110,7 +111,7 @@ func (p *Portal) keys(w http.ResponseWriter, r *http.Request, req *gatehouse.Req
 	if !onlyMethods(w, r, http.MethodGet, http.MethodHead) {
 		return req.Deny(verdict.BadMethod, "")
 	}
-	set, err := p.house.JWKS()
+	set, err := p.house.JWKS(keyring.ForAssertions)
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}

@@ -228,7 +228,11 @@ func (s *site) authenticators() (guests []json.RawMessage) {
 		guests = append(guests, caddyconfig.JSONModuleObject(config, "authenticator", name, nil))
 	}
 	for _, api := range s.bearer.APIs { // two rooms must agree on what requests are for
-		s.apikey.APIs = append(s.apikey.APIs, apikey.API{Path: api.Path, By: api.Workspaces})
+		agreed := apikey.API{Path: api.Path, By: api.Workspaces}
+		if lasts, ok := api.Own(); ok {
+			agreed.Tokens = &apikey.Tokens{Audiences: api.Audiences, Scopes: api.Scopes, Lasts: lasts, Forward: api.ForwardToken}
+		}
+		s.apikey.APIs = append(s.apikey.APIs, agreed)
 	}
 	if d := s.apikey.Device; d != nil { // what the site asks of people counts for their approval, too
 		for _, o := range s.authz.Policy.Require {

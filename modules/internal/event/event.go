@@ -122,7 +122,8 @@ const (
 	ServiceAccountDeleted  Kind = "service_account.deleted"
 	APIKeyCreated          Kind = "api_key.created" // Session is the key's public id
 	APIKeyRevoked          Kind = "api_key.revoked"
-	DeviceApproved         Kind = "device.approved" // a person lets a program have a key; Attrs say which program, and where it is
+	AccessTokenIssued      Kind = "access_token.issued" // for the key that Session names; Attrs have the token's id, and what it is for
+	DeviceApproved         Kind = "device.approved"     // a person lets a program have a key; Attrs say which program, and where it is
 	DeviceDenied           Kind = "device.denied"
 	LinkCreated            Kind = "link.created" // User is link:<id>; whom it is for nobody is told
 	LinkRevoked            Kind = "link.revoked"

@@ -48,10 +48,15 @@ func (s *Scope) Covers(r Request) error {
 		return ErrPath
 	case len(s.Methods) > 0 && !slices.Contains(s.Methods, r.Method):
 		return ErrMethod
-	case len(s.Networks) > 0 && !slices.ContainsFunc(s.Networks, func(p netip.Prefix) bool { return p.Contains(r.Client) }):
+	case !s.From(r.Client):
 		return ErrNetwork
 	}
 	return nil
+}
+
+// From reports whether a client there may use the credential.
+func (s *Scope) From(client netip.Addr) bool {
+	return len(s.Networks) == 0 || slices.ContainsFunc(s.Networks, func(p netip.Prefix) bool { return p.Contains(client) })
 }
 
 // Normalize brings the scope into the form that Covers reads, or says what is wrong with it.

@@ -123,7 +123,7 @@ const (
 
 func changeOf(r *Record) change {
 	switch event.Kind(r.Kind) {
-	case event.UserCreated, event.UserPending, event.UserImported, event.ServiceAccountAdded, event.APIKeyCreated,
+	case event.UserCreated, event.UserPending, event.UserImported, event.ServiceAccountAdded, event.APIKeyCreated, event.AccessTokenIssued,
 		event.BanAdded, event.ContainmentThrown, event.SetupLinkIssued, event.BreakGlassSealed, event.FactorEnrolled:
 		return created
 	case event.UserApproved, event.UserRejected, event.UserDisabled, event.UserEnabled, event.UserCompromised,

@@ -3,6 +3,7 @@ package bearer
 import (
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"gatehouse.internal/modules/internal/reqpath"
@@ -13,6 +14,9 @@ import (
 // it:
 //
 //	api <path...> {
+//		issuer gatehouse {
+//			lasts <duration>
+//		}
 //		issuer <name of an oidc provider of the house>
 //		issuer <name> <https URL> {
 //			jwks <https URL>
@@ -118,6 +122,12 @@ func (api *API) issuerOption(d *caddyfile.Dispenser) error {
 		i.URL, i.RolesClaim = args[1], "groups"
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if i.own() {
+			if err := i.ownOption(d); err != nil {
+				return err
+			}
+			continue
+		}
 		if i.URL == "" {
 			return d.Errf("issuer %s: how its tokens are read is said where the provider is; a block is for `issuer <name> <https URL>`", i.Name)
 		}
@@ -126,6 +136,23 @@ func (api *API) issuerOption(d *caddyfile.Dispenser) error {
 		}
 	}
 	api.Issuers = append(api.Issuers, i)
+	return nil
+}
+
+// ownOption reads what is said of the gateway's own tokens.
+func (i *Issuer) ownOption(d *caddyfile.Dispenser) error {
+	if d.Val() != "lasts" {
+		return d.Errf("unknown word %q in issuer gatehouse: the word is lasts", d.Val())
+	}
+	var text string
+	if err := one(d, &text); err != nil {
+		return err
+	}
+	lasts, err := caddy.ParseDuration(text)
+	if err != nil || lasts <= 0 {
+		return d.Errf("issuer gatehouse: lasts %q is no duration: write one like 10m", text)
+	}
+	i.Lasts = caddy.Duration(lasts)
 	return nil
 }
 

@@ -4,7 +4,7 @@
 //
 // A guest of authn (gatehouse.authenticators.bearer), which the site's word api configures: below these paths, tokens of
 // these issuers, for this audience, with these scopes, and for the workspace that the request is about. Tokens are verified
-// by the engine in idp/oidc; here stands which of a site's APIs a request is for, and a memory of what was verified.
+// by the engine in idp/oidc (those of the gateway itself by whoever issues them, in apikey); here stands which of a site's APIs a request is for, and a memory of what was verified.
 //
 // # Invariants
 //

@@ -60,10 +60,31 @@ type API struct {
 	want    oidc.AccessWanted
 }
 
+// House is the issuer that is the gateway itself. Whoever issues its tokens takes them as well, before this guest looks at a request:
+// one that comes here is none.
+const House = "gatehouse"
+
+// OwnWorkspaceClaim is where the gateway's own tokens name workspaces.
+const OwnWorkspaceClaim = "workspaces"
+
+// Own returns how long tokens are good that the gateway itself issues for the API; false: it takes none.
+func (api *API) Own() (lasts caddy.Duration, ok bool) {
+	for _, i := range api.Issuers {
+		if i.own() {
+			return i.Lasts, true
+		}
+	}
+	return 0, false
+}
+
+func (i Issuer) own() bool { return i.Name == House && i.URL == "" }
+
 // Issuer is an authorization server: an OpenID provider of the house, or another one.
 type Issuer struct {
-	// The name of an OpenID provider of the house; or, with a URL, what identities carry as their provider.
+	// The name of an OpenID provider of the house; or [House]; or, with a URL, what identities carry as their provider.
 	Name string `json:"name"`
+	// How long tokens of the gateway's own are good. Default: as the room says that issues them.
+	Lasts caddy.Duration `json:"lasts,omitempty"`
 	// The issuer, spelled as its tokens do.
 	URL string `json:"url,omitempty"`
 	// Where its key set is. Default: as its metadata says.
@@ -98,6 +119,10 @@ func (a *Authenticator) Provision(ctx caddy.Context) error {
 	}
 	a.logger, a.site = ctx.Logger(), house.Entered()
 	a.verified = recent.New[*verified](maxVerified)
+	if slices.ContainsFunc(house.Providers(), func(p gatehouse.IdentityProvider) bool { return p.Name() == House }) &&
+		slices.ContainsFunc(a.APIs, func(api API) bool { _, own := api.Own(); return own }) {
+		return gatehouse.Refused(fmt.Errorf("`issuer %s` is the gateway itself: call the identity provider of that name something else", House))
+	}
 	opened := map[string]*oidc.TokenIssuer{}
 	for i := range a.APIs {
 		if err := a.APIs[i].provision(func(i Issuer) (*oidc.TokenIssuer, error) {
@@ -122,7 +147,7 @@ func (api *API) provision(open func(Issuer) (*oidc.TokenIssuer, error)) error {
 	case api.Path.String() == "":
 		return errors.New("name a path, such as /api/*")
 	case len(api.Issuers) == 0:
-		return errors.New("say whose tokens are taken: `issuer <name of an oidc provider>` or `issuer <name> <https URL>`")
+		return errors.New("say whose tokens are taken: `issuer gatehouse`, `issuer <name of an oidc provider>` or `issuer <name> <https URL>`")
 	case len(api.Audiences) == 0:
 		return errors.New("say whom tokens are for: `audience <name...>`; without it, tokens for any other application would do")
 	case (api.WorkspaceClaim == "") != (len(api.Workspaces) == 0):
@@ -139,7 +164,13 @@ func (api *API) provision(open func(Issuer) (*oidc.TokenIssuer, error)) error {
 	api.want = oidc.AccessWanted{
 		Audiences: api.Audiences, Algorithms: api.Algorithms, WorkspaceClaim: api.WorkspaceClaim, TenantClaim: api.TenantClaim,
 	}
-	for _, i := range api.Issuers {
+	for n, i := range api.Issuers {
+		if i.own() {
+			if err := api.checkOwn(api.Issuers[n+1:]); err != nil {
+				return err
+			}
+			continue
+		}
 		ti, err := open(i)
 		if err != nil {
 			return err
@@ -152,8 +183,24 @@ func (api *API) provision(open func(Issuer) (*oidc.TokenIssuer, error)) error {
 	return nil
 }
 
+// checkOwn says what cannot be said of the gateway's own tokens.
+func (api *API) checkOwn(others []Issuer) error {
+	switch {
+	case slices.ContainsFunc(others, Issuer.own):
+		return fmt.Errorf("the issuer %q stands twice", House)
+	case len(api.Algorithms) > 0 && !slices.Contains(api.Algorithms, "ES256"):
+		return errors.New("the gateway's own tokens are signed with ES256: add it to `algorithms`, or take `issuer gatehouse` out")
+	case len(api.Workspaces) > 0 && api.WorkspaceClaim != OwnWorkspaceClaim:
+		return fmt.Errorf("the gateway's own tokens name workspaces in `workspace_claim %s`", OwnWorkspaceClaim)
+	}
+	return nil
+}
+
 // open returns the issuer: the house's own, or one that is kept fresh from the start of the house on.
 func (i Issuer) open(ctx caddy.Context, logger *zap.Logger, house *gatehouse.App) (*oidc.TokenIssuer, error) {
+	if i.Name == House {
+		return nil, fmt.Errorf("issuer %q is the gateway itself, and has no address", House)
+	}
 	at := slices.IndexFunc(house.Providers(), func(p gatehouse.IdentityProvider) bool { return p.Name() == i.Name })
 	if i.URL == "" {
 		if at >= 0 {
