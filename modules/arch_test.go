@@ -51,6 +51,7 @@ var doors = map[string]string{
 	"audit/incidentcommand.go": "the command that has the running gateway seal an export",
 	"apikey/device.go":         "the endpoints at which programs ask for keys",
 	"apikey/devicepage.go":     "the pages on which people pair programs, and have their keys",
+	"apikey/tokens.go":         "the endpoint at which keys are exchanged for access tokens, and where these come in",
 	"apikey/house.go":          "names the house's type for the engine",
 	"authn/accept.go":          "asks the guests that know other credentials",
 	"link/house.go":            "names the house's type for the engine",
