@@ -25,7 +25,7 @@ func main() {
 	flag.DurationVar(&c.visit, "visit", 2*time.Minute, "and stays for so long")
 	flag.DurationVar(&c.renew, "renew", time.Hour, "the provider is asked again so often; 0: never")
 	flag.IntVar(&c.loginWrites, "login", 3, "changes that a login makes (assumed)")
-	flag.DurationVar(&c.span, "span", 30*time.Minute, "virtual time that is counted, after as much that is not")
+	flag.DurationVar(&c.span, "span", 20*time.Minute, "virtual time that is counted, once everybody has come once")
 	flag.Uint64Var(&c.seed, "seed", 1, "of all that is chance")
 	flag.IntVar(&c.table, "table", 1<<20, "sessions that a gateway has at hand at the most")
 	flag.IntVar(&c.entry, "entry", 752, "bytes that one of them takes there (measured: TestMemoryOfASession)")

@@ -85,16 +85,41 @@ func simulate(c config) (*result, error) {
 		if c.renew > 0 {
 			s.renewed = ^w.upTo(seconds(c.renew)) + 1 // some time before the beginning, modulo 2³²
 		}
+		w.visited(uint32(i))
 		w.later(uint32(i), 0, 1+w.upTo(seconds(c.pause)))
 	}
-	span := seconds(c.span)
-	for now := uint32(1); now <= 2*span; now++ {
-		if now == span+1 { // tables are as they are in the long run; from here on it counts
+	first, span := seconds(c.pause), seconds(c.span)
+	for now := uint32(1); now <= first+span; now++ {
+		if now == first+1 { // everybody has come once; from here on it counts
 			w.result, w.queue = result{config: c}, server{after: w.queue.after}
 		}
 		w.second(now)
 	}
 	return w.conclude(float64(span)), nil
+}
+
+// visited has the session be at hand where it was used before the beginning: at a gateway for each visit, until the table is full.
+func (w *world) visited(i uint32) {
+	s := &w.sessions[i]
+	past := seconds(w.life) - min(s.ends, seconds(w.life))
+	known := past // since then it has not changed
+	if w.renew > 0 {
+		known = min(known, -s.renewed)
+	}
+	for ago := seconds(w.pause); ago <= past; ago += seconds(w.pause) {
+		node := w.upTo(uint32(w.nodes))
+		word, bit := int(i)*w.words+int(node)/64, uint64(1)<<(node%64)
+		if w.has[word]&bit == 0 {
+			if w.at[node] == w.table {
+				continue
+			}
+			w.at[node]++
+			w.has[word] |= bit
+		}
+		if ago <= known {
+			w.fresh[word] |= bit
+		}
+	}
 }
 
 func seconds(d time.Duration) uint32 { return uint32(d / time.Second) }
