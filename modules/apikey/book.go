@@ -112,7 +112,7 @@ func (b *Book) Issue(ctx context.Context, draft *Key) (text string, err error) {
 		return "", fmt.Errorf("%s has %d keys already: revoke those that are not needed", draft.Owner(), n)
 	}
 	text, draft.ID = keyText.New()
-	draft.Hash, draft.Created = token.Hash(text), now
+	draft.Hash, draft.Created = token.Hash(text), time.Now().UTC() // to the full: what was issued before a person's change is void
 	return text, b.keys.Create(ctx, draft.ID, draft)
 }
 
