@@ -17,7 +17,7 @@ import (
 // TestRestoreOnAnEmptyMachine: a gateway that people use makes a backup of itself. On a machine where no gateway has been, which has
 // the identity, it is verified and restored, and everybody logs in with the same password and the same authenticator application
 // (BRF-14, BRF-15, CAL-21, CAL-22, CAL-23, CTB-09). Nobody is still logged in, and the audit log of before verifies.
-// Controls: CAL-24.
+// Controls: CAL-24, NAT-20.
 func TestRestoreOnAnEmptyMachine(t *testing.T) {
 	t.Parallel()
 	be := startBackend(t)

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,7 +29,9 @@ const secretsCaddyfile = `{
 		local {
 			first_user_roles {$ROLES}
 		}
-		oidc https://127.0.0.1:1 {env.OIDC_ID} {env.OIDC_SECRET}
+		oidc {$ISSUER} {env.OIDC_ID} {env.OIDC_SECRET} {
+			trust_pem {$CA}
+		}
 		siem {
 			send splunk {$COLLECTOR} {
 				token {file.{$CREDENTIALS_DIRECTORY}/collector}
@@ -41,12 +44,14 @@ const secretsCaddyfile = `{
 			}
 		}
 		alert {
-			webhook https://127.0.0.1:1/hook {
+			webhook {$ISSUER}/hook {
 				secret {env.ALERT_SECRET}
+				ca {$CA}
 			}
 			mail ops@example.com {
-				smtp 127.0.0.1:1 {
+				smtp {$MAIL} {
 					from gateway@example.com
+					ca {$CA}
 					user gateway {file.{$SECRETS}/smtp}
 				}
 			}
@@ -101,11 +106,13 @@ func TestSecretsStayAway(t *testing.T) {
 		_, _ = fmt.Fprint(w, `{"text":"Success","code":0,"new":[],"deleted":[]}`)
 	}))
 	defer server.Close()
+	provider := secretive(t)
+	mail := startMailServer(t)
 	be, r := startBackend(t), startRedis(t, "--requirepass", secrets["valkey"])
 	keyFile := filepath.Join(dir, "keys")
 	g, err := newGateway(gatehouseBin(t), config{Backend: be.Listen, Caddyfile: secretsCaddyfile, Env: []string{
 		"SOCKET=" + r.socket(), "SECRETS=" + dir, "CREDENTIALS_DIRECTORY=" + credentials, "COLLECTOR=" + server.URL, "CROWDSEC=" + server.URL,
-		"OIDC_ID=client", "OIDC_SECRET=" + made("oidc"), "ALERT_SECRET=" + made("alertalertalert"), "KEYFILE=" + keyFile,
+		"ISSUER=" + provider.URL, "MAIL=" + mail.addr, "OIDC_ID=client", "OIDC_SECRET=" + made("oidc"), "ALERT_SECRET=" + made("alertalertalert"), "KEYFILE=" + keyFile,
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -139,6 +146,26 @@ func TestSecretsStayAway(t *testing.T) {
 		return used["Splunk "+secrets["collector"]] && used[secrets["crowdsec"]]
 	})
 
+	// The provider, the receiver of alerts and the mail server are spoken to with theirs, too; the first tells aloud what it was given.
+	visitor := g.stranger(t)
+	to, err := url.Parse(visitor.visit(t, "/.gatehouse/login/oidc?next=/").Header.Get("Location"))
+	if err != nil || to.Query().Get("state") == "" {
+		t.Fatalf("the login leads to %v, %v", to, err)
+	}
+	if a := visitor.visit(t, "/.gatehouse/login/oidc/callback?code=a-code&state="+url.QueryEscape(to.Query().Get("state"))); a.Status < 400 {
+		t.Errorf("a login that the provider refuses: %d", a.Status)
+	}
+	if id, secret := provider.asked(t); id != "client" || secret != secrets["oidc"] {
+		t.Errorf("the provider was asked by %q with %q", id, secret)
+	}
+	g.cliOut(t, "alert", "test", "--address", "unix/"+g.env["ADMIN"]) // it ends with 0 if each took it
+	if !provider.hooked(secrets["alertalertalert"]) {
+		t.Error("no alert came that is signed with its secret")
+	}
+	if user, password := mail.login(); user != "gateway" || password != secrets["smtp"] {
+		t.Errorf("the mail server was asked by %q with %q", user, password)
+	}
+
 	outputs := map[string]string{}
 	for _, path := range []string{"/config/", "/metrics", "/debug/vars", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2", "/gatehouse/status", "/gatehouse/keys", "/reverse_proxy/upstreams"} {
 		text, err := g.adminGet(path)
@@ -155,9 +182,10 @@ func TestSecretsStayAway(t *testing.T) {
 		append([]string{"alert", "list"}, admin...), append([]string{"doctor"}, admin...), {"audit", "show", g.auditDir()},
 		append([]string{"evidence", "--ca", g.env["CA"], "--http-port", "1", "--out", bundle}, admin...), {"version"},
 	} {
-		stdout, stderr, _, err := g.command(words...)
-		if err != nil || stdout+stderr == "" {
-			t.Fatalf("gatehouse %v: %v", words, err)
+		stdout, stderr, code, err := g.command(words...)
+		judges := words[0] == "doctor" || words[0] == "evidence" // 1 says that something is wrong with the gateway
+		if err != nil || stdout+stderr == "" || code != 0 && !(judges && code == 1) {
+			t.Fatalf("gatehouse %v: exit code %d, %v\n%s", words, code, err, stderr)
 		}
 		outputs["gatehouse "+strings.Join(words[:min(2, len(words))], " ")] = stdout + stderr
 	}

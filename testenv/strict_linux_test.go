@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -174,6 +175,102 @@ func TestStrictSendsNothing(t *testing.T) {
 		t.Errorf("%d packets left in mode strict", n)
 	}
 	words.House = "mode connected\n" + defaultHouse
+	if err := g.configure(words.caddyfile()); err != nil {
+		t.Fatal(err)
+	}
+	if says, err := g.reload(); err != nil {
+		t.Fatalf("%v: %s", err, says)
+	}
+	eventually(t, 20*time.Second, "packets in mode connected", func() bool { return sent(t) > before })
+}
+
+// TestHybridReachesTheDeclared: NAT-03: in a network of its own, a gateway in mode hybrid serves the application that is declared and asks the
+// provider that is allowed. What that names besides, at a public address, is not dialled: no packet leaves, it is counted, on record, and an
+// alert; in mode connected packets leave. A list from a place that nobody allowed is refused at the start.
+func TestHybridReachesTheDeclared(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	for _, address := range []string{"192.0.2.10/32", "10.20.0.5/32"} { // a partner's, and the application's
+		if out, err := exec.Command("ip", "addr", "add", address, "dev", "lo").CombinedOutput(); err != nil {
+			t.Skipf("no address can be added: %v: %s", err, out)
+		}
+	}
+	cert, key, err := ca().leaf("192.0.2.10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(address string, h http.HandlerFunc) *httptest.Server {
+		l, err := net.Listen("tcp", address+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := httptest.NewUnstartedServer(h)
+		s.Listener.Close()
+		s.Listener = l
+		if address == "192.0.2.10" {
+			s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+			s.StartTLS()
+		} else {
+			s.Start()
+		}
+		t.Cleanup(s.Close)
+		return s
+	}
+	app := at("10.20.0.5", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello from the application") })
+	asked := make(chan struct{}, 100)
+	partner := at("192.0.2.10", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{"issuer": "https://" + r.Host, "jwks_uri": "https://192.0.2.7/keys"})
+	})
+	const alerts = "\n\t\talert {\n\t\t\twebhook http://127.0.0.1:1 {\n\t\t\t\tsecret a-secret-for-nobody-at-all-here\n\t\t\t\tinsecure_plain\n\t\t\t}\n\t\t\tinterval 5s\n\t\t}"
+	words := config{
+		Backend: app.Listener.Addr().String(), Global: "ocsp_stapling off", House: "mode hybrid {\n\t\t\tallow 192.0.2.10\n\t\t}\n\t\t" + defaultHouse + alerts,
+		Site: "allow role staff\npublic /healthz\napi /api/* {\n issuer partner " + partner.URL + " {\n trust_pem {$CA}\n }\n audience a\n }",
+	}
+	before := sent(t)
+	g := startGateway(t, words)
+	select {
+	case <-asked:
+	case <-time.After(readyIn):
+		t.Error("the provider that is allowed is not asked")
+	}
+	if a := g.stranger(t).get(t, "/healthz"); a.Status != http.StatusOK || !strings.Contains(string(a.Body), "hello from the application") {
+		t.Errorf("the application: %d %s", a.Status, a.Body)
+	}
+	const counter = `gatehouse_egress_denied_total{kind="dial"}`
+	eventually(t, readyIn, "the refusal to be counted", func() bool { return g.metric(t, counter) > 0 })
+	trail := g.auditDir()
+	eventually(t, readyIn, "the refusal on record", func() bool {
+		shown, _, code, err := g.command("audit", "show", trail, "--kind", "egress.denied")
+		return err == nil && code == 0 && strings.Contains(shown, "192.0.2.7:443")
+	})
+	admin := []string{"--address", "unix/" + g.env["ADMIN"]}
+	eventually(t, 2*readyIn, "the alert", func() bool {
+		return strings.Contains(g.cliOut(t, append([]string{"alert", "list"}, admin...)...), "GatehouseEgressDenied")
+	})
+	if shown := g.cliOut(t, append([]string{"posture"}, admin...)...); !strings.Contains(shown, "hybrid") || !strings.Contains(shown, "192.0.2.10") {
+		t.Errorf("posture:\n%s", shown)
+	}
+	if n := sent(t) - before; n != 0 {
+		t.Errorf("%d packets left in mode hybrid", n)
+	}
+
+	words.House = strings.Replace(words.House, defaultHouse, "ban {\n\t\t\tblocklist drop https://192.0.2.30/drop.txt\n\t\t}\n\t\t"+defaultHouse, 1)
+	if err := g.configure(words.caddyfile()); err != nil {
+		t.Fatal(err)
+	}
+	if says, err := g.reload(); err == nil || !strings.Contains(says, "mode hybrid: the blocklist drop is at https://192.0.2.30/drop.txt") {
+		t.Errorf("a list that nobody allowed: %v\n%s", err, says)
+	}
+	words.House = "mode connected\n\t\t" + defaultHouse
 	if err := g.configure(words.caddyfile()); err != nil {
 		t.Fatal(err)
 	}

@@ -50,6 +50,7 @@ func (Admin) Routes() []caddy.AdminRoute {
 type Shown struct {
 	Dir     string  `json:"dir"`
 	Every   string  `json:"every"`
+	Carry   string  `json:"carry,omitempty"` // the program that takes them elsewhere
 	Files   []Entry `json:"files"`
 	Trouble string  `json:"trouble,omitempty"` // why there are no files
 	Logbook
@@ -73,6 +74,9 @@ func show(*http.Request) (any, error) {
 		return nil, err
 	}
 	all := Shown{Dir: s.Dir, Every: s.every().String(), Logbook: s.shelf.Book()}
+	if len(s.Carry) > 0 {
+		all.Carry = s.Carry[0]
+	}
 	if all.Files, err = List(s.Dir); err != nil {
 		all.Trouble = err.Error()
 	}
@@ -86,7 +90,7 @@ func makeNow(r *http.Request) (any, error) {
 	}
 	m, err := s.make(r.Context())
 	if err != nil {
-		return nil, gatehouse.AdminError(http.StatusServiceUnavailable, fmt.Errorf("no backup was made: %w", err))
+		return nil, gatehouse.AdminError(http.StatusServiceUnavailable, fmt.Errorf("the backup failed: %w", err))
 	}
 	return m, nil
 }

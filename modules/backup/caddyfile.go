@@ -16,6 +16,7 @@ import (
 //		every         <duration>
 //		keep          <number>
 //		verify_within <duration>
+//		carry         <program> <argument...>
 //		without_keys
 //	}
 func (s *Settings) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -25,7 +26,7 @@ func (s *Settings) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	for d.NextBlock(0) {
 		word, args := d.Val(), d.RemainingArgs()
-		if want := word != "without_keys"; want != (len(args) > 0) || len(args) > 1 && word != "recipient" {
+		if want := word != "without_keys"; want != (len(args) > 0) || len(args) > 1 && word != "recipient" && word != "carry" {
 			return d.ArgErr()
 		}
 		var err error
@@ -38,6 +39,8 @@ func (s *Settings) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			s.Every, err = atLeastAnHour(d, args[0])
 		case "verify_within":
 			s.VerifyWithin, err = atLeastAnHour(d, args[0])
+		case "carry":
+			s.Carry = args
 		case "keep":
 			if s.Keep, err = strconv.Atoi(args[0]); err != nil || s.Keep < 1 {
 				err = d.Errf("keep: %q is not a number of backups, 1 or more", args[0])
@@ -45,7 +48,7 @@ func (s *Settings) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "without_keys":
 			s.WithoutKeys = true
 		default:
-			err = d.Errf("unknown backup option %q: the options are recipient, to, every, keep, verify_within, without_keys", word)
+			err = d.Errf("unknown backup option %q: the options are recipient, to, every, keep, verify_within, carry, without_keys", word)
 		}
 		if err != nil {
 			return err

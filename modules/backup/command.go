@@ -95,6 +95,15 @@ func writeList(out io.Writer, s Shown) error {
 	if s.Failed != "" {
 		fmt.Fprintf(w, "The last try failed: %s\n", s.Failed)
 	}
+	switch {
+	case s.Carry == "" || s.Made == nil:
+	case s.Uncarried != "":
+		fmt.Fprintf(w, "It is not elsewhere: %s\n", s.Uncarried)
+	case s.Made.Carried.IsZero():
+		fmt.Fprintf(w, "It is not elsewhere yet: %s takes it there.\n", s.Carry)
+	default:
+		fmt.Fprintf(w, "Taken elsewhere at %s by %s\n", s.Made.Carried.Format(time.RFC3339), s.Carry)
+	}
 	if s.Verified == nil {
 		fmt.Fprintln(w, "None has been verified yet: run `gatehouse backup verify` where the identity is.")
 	} else {

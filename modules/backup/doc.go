@@ -4,7 +4,7 @@
 //
 // An [Archive] is an age file (C2SP) with a tar archive in it: the embedded store as it was at one moment (a transaction, while
 // requests go on), the master keys, and the audit log up to a checkpoint. The house's word backup says to whom it is encrypted,
-// where it is put, how often and how many are kept. gatehouse backup verify restores one into a scratch directory and looks at all
+// where it is put, how often and how many are kept, and what program takes it elsewhere (object storage, another machine). gatehouse backup verify restores one into a scratch directory and looks at all
 // that is in it; gatehouse backup restore makes a state directory of it, on a machine that has none. See decisions/0024.
 //
 // # Place
@@ -25,7 +25,7 @@
 //
 // # Fails
 //
-// A backup that cannot be made is told of (backup.failed), tried again after ten minutes at most, and its age is a metric and an
+// A backup that cannot be made, or carried elsewhere, is told of (backup.failed), tried again after ten minutes at most, and its age is a metric and an
 // alert. So are backups that nobody has restored for a while.
 //
 // # Cost

@@ -11,11 +11,12 @@ import (
 type watched struct {
 	shelf         *Shelf
 	every, within time.Duration
+	carried       bool // a backup counts once it is elsewhere
 }
 
 var watching atomic.Pointer[watched]
 
-func watch(s *Shelf, every, within time.Duration) { watching.Store(&watched{s, every, within}) }
+func watch(w watched) { watching.Store(&w) }
 
 // gauge is computed when it is asked for: what hangs does not keep it young. Without backups it is 0.
 func gauge(o prometheus.GaugeOpts, value func(w *watched, b Logbook, now time.Time) time.Duration) prometheus.GaugeFunc {
@@ -32,10 +33,14 @@ func gauge(o prometheus.GaugeOpts, value func(w *watched, b Logbook, now time.Ti
 var (
 	ages = gauge(prometheus.GaugeOpts{
 		Namespace: "gatehouse", Subsystem: "backup", Name: "age_seconds",
-		Help: "Age of the last good backup; without one, since when one has been due. 0: none is to be made. Alert beyond twice gatehouse_backup_every_seconds.",
-	}, func(_ *watched, b Logbook, now time.Time) time.Duration {
-		if b.Made != nil {
-			return now.Sub(b.Made.Time)
+		Help: "Age of the last good backup, of the last that is elsewhere where a program carries them; without one, since when one has been due. 0: none is to be made. Alert beyond twice gatehouse_backup_every_seconds.",
+	}, func(w *watched, b Logbook, now time.Time) time.Duration {
+		last := b.Made
+		if w.carried {
+			last = b.Last
+		}
+		if last != nil {
+			return now.Sub(last.Time)
 		}
 		return now.Sub(b.Since)
 	})

@@ -46,6 +46,9 @@ type Settings struct {
 	Keep int `json:"keep,omitempty"`
 	// After how long without a test restore there is an alert. Default: 90d.
 	VerifyWithin caddy.Duration `json:"verify_within,omitempty"`
+	// A program, by its absolute path, and its arguments, that takes each backup elsewhere: {file} stands for the backup's path. It is run
+	// without a shell, with little of the gateway's environment, for half an hour at the most. A backup that it did not take counts as none.
+	Carry []string `json:"carry,omitempty"`
 	// Leave the master keys out, which are then kept elsewhere: without them a backup is of no use.
 	WithoutKeys bool `json:"without_keys,omitempty"`
 
@@ -83,6 +86,9 @@ func (s *Settings) check() (err error) {
 		return errors.New("verify_within: want an hour or more, such as 90d")
 	case s.Keep < 0 || s.Keep > mostKept:
 		return fmt.Errorf("keep: want 1 to %d", mostKept)
+	}
+	if err := checkCarry(s.Carry); err != nil {
+		return err
 	}
 	s.recipients, err = parseRecipients(s.Recipients)
 	return err
@@ -129,11 +135,19 @@ func (s *Settings) StartRoom(house *gatehouse.App, state *gatehouse.State) error
 		}
 	}
 	s.tellOfRestore(house.Dir())
-	watch(s.shelf, s.every(), cmp.Or(time.Duration(s.VerifyWithin), defaultWithin))
+	watch(watched{s.shelf, s.every(), cmp.Or(time.Duration(s.VerifyWithin), defaultWithin), len(s.Carry) > 0})
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	go s.run(ctx)
 	return nil
+}
+
+// Reaches implements gatehouse.Reacher.
+func (s *Settings) Reaches() []gatehouse.Reach {
+	if len(s.Carry) == 0 {
+		return nil
+	}
+	return []gatehouse.Reach{{What: "the program that carries backups elsewhere", Address: s.Carry[0], Data: true, Program: true}}
 }
 
 // StopRoom implements gatehouse.RoomStopper.
@@ -151,19 +165,32 @@ func (s *Settings) Cleanup() error {
 
 func (s *Settings) every() time.Duration { return cmp.Or(time.Duration(s.Every), defaultEvery) }
 
-// run makes a backup whenever one is due, until ctx ends.
+// run makes a backup whenever one is due, and has it carried, until ctx ends.
 func (s *Settings) run(ctx context.Context) {
 	for {
-		wait := due(s.shelf.Book(), s.every(), time.Now())
+		wait := s.wait(time.Now())
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
 		}
-		if due(s.shelf.Book(), s.every(), time.Now()) <= 0 { // nobody has made one meanwhile
+		switch book, now := s.shelf.Book(), time.Now(); {
+		case due(book, s.every(), now) <= 0: // nobody has made one meanwhile
 			_, _ = s.make(ctx) // it is told of
+		case carryDue(book, now) <= 0:
+			_ = s.carry(ctx) // it is told of
 		}
 	}
+}
+
+// wait is how long there is nothing to do.
+func (s *Settings) wait(now time.Time) time.Duration {
+	book := s.shelf.Book()
+	wait := due(book, s.every(), now)
+	if len(s.Carry) > 0 {
+		wait = min(wait, carryDue(book, now))
+	}
+	return wait
 }
 
 // due is how long the next backup has time.
@@ -193,7 +220,10 @@ func (s *Settings) make(ctx context.Context) (Made, error) {
 		return m, err
 	}
 	size.Set(float64(m.Bytes))
-	return m, s.bus.Record(e)
+	if err := s.bus.Record(e); err != nil {
+		return m, err
+	}
+	return m, s.carry(ctx)
 }
 
 func attrsOf(file, sum string, bytes int64, spaces, items int, store, keys bool) []event.Attr {
@@ -252,5 +282,6 @@ var (
 	_ caddy.Provisioner     = (*Settings)(nil)
 	_ caddy.CleanerUpper    = (*Settings)(nil)
 	_ gatehouse.RoomStarter = (*Settings)(nil)
+	_ gatehouse.Reacher     = (*Settings)(nil)
 	_ gatehouse.RoomStopper = (*Settings)(nil)
 )

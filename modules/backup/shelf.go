@@ -60,6 +60,8 @@ type Made struct {
 	Items  map[store.Bucket]int `json:"items,omitempty"`
 	Audit  int64                `json:"audit"`
 	Took   time.Duration        `json:"took"` // nanoseconds
+	// Carried is when a program has taken it elsewhere; zero: none has.
+	Carried time.Time `json:"carried,omitzero"`
 }
 
 // Logbook is what a gateway remembers of its backups. It outlives restarts.
@@ -69,6 +71,11 @@ type Logbook struct {
 	Verified *Report   `json:"verified,omitempty"` // the last test restore that went well
 	Failed   string    `json:"failed,omitempty"`   // why the last one could not be made; "": it could
 	Tried    time.Time `json:"tried,omitzero"`
+	// Last is the last backup that is elsewhere, where backups are carried; nil: none is.
+	Last *Made `json:"last_carried,omitempty"`
+	// Uncarried is why the last one could not be carried; "": it could, or nobody tried. CarryTried is when that was.
+	Uncarried  string    `json:"uncarried,omitempty"`
+	CarryTried time.Time `json:"carry_tried,omitzero"`
 }
 
 // Shelf makes backups, one at a time. Make one with [OpenShelf]; it is safe for concurrent use.

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
 	"strings"
@@ -52,6 +53,12 @@ func weaknesses(chain []*x509.Certificate, now time.Time) (all []string) {
 		}
 	}
 	return all
+}
+
+// fingerprint is the SHA-256 of a certificate, as browsers show it.
+func fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":")
 }
 
 // chainInWords says what a chain is of.

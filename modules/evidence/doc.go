@@ -20,7 +20,7 @@
 // # Invariants
 //
 // A control passes only when a probe saw it; what no probe can see is declared, never passed. What fails names its fix. The signature is
-// over the hashes of the files, and only over what the gateway put on record before.
+// over the hashes of the files, and only over what the gateway put on record before. See decisions/0031.
 //
 // # Fails
 //

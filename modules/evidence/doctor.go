@@ -103,6 +103,10 @@ func probedAdvice(ctx context.Context, r *Run) (all []Advice) {
 	for i := range r.Config.Sites {
 		s := &r.Config.Sites[i]
 		if found, err := r.scan(ctx, s); err == nil {
+			if c := found.Chain[0]; c.Issuer.String() == c.Subject.String() || strings.HasPrefix(c.Issuer.CommonName, localAuthority) {
+				all = append(all, Advice{false, fmt.Sprintf("the certificate of %s is of no public authority, and every answer says HSTS: whoever has not got its root sees a warning that has no button to go on (RFC 6797 8.4). Its SHA-256 is %s", s.Name, fingerprint(c)),
+					"give the root to every client (`tls internal`: pki/authorities/local/root.crt of Caddy's data directory), or write `tls <certificate> <key>`"})
+			}
 			if left := time.Until(found.Chain[0].NotAfter); left > 0 && left < expiresSoon && lifetime(found.Chain[0]) > 2*expiresSoon {
 				all = append(all, Advice{false, fmt.Sprintf("the certificate of %s expires in %s", s.Name, inDays(left)), "renew it, and find out why nothing did"})
 			}
@@ -110,6 +114,9 @@ func probedAdvice(ctx context.Context, r *Run) (all []Advice) {
 	}
 	return all
 }
+
+// localAuthority begins the names of what `tls internal` signs with (Caddy's module pki).
+const localAuthority = "Caddy Local Authority"
 
 // longSession is a limit that outlives a working day by much.
 const longSession = 24 * time.Hour

@@ -21,6 +21,8 @@ type Grade struct {
 	Suites   []string  `json:"suites"`
 	Chain    string    `json:"chain"`
 	Expires  time.Time `json:"expires"`
+	// SHA256 is the fingerprint of the listener's certificate, as browsers show it.
+	SHA256 string `json:"sha256"`
 }
 
 // grades, best first.
@@ -43,7 +45,7 @@ func (g *Grade) cap(to, format string, args ...any) {
 }
 
 func grade(s *Scan, now time.Time) Grade {
-	g := Grade{Grade: "A+", Chain: chainInWords(s.Chain, now), Expires: s.Chain[0].NotAfter.UTC(), Suites: slices.Concat(s.Suites[tls.VersionTLS13], s.old())}
+	g := Grade{Grade: "A+", Chain: chainInWords(s.Chain, now), Expires: s.Chain[0].NotAfter.UTC(), SHA256: fingerprint(s.Chain[0]), Suites: slices.Concat(s.Suites[tls.VersionTLS13], s.old())}
 	for _, v := range s.Versions {
 		g.Versions = append(g.Versions, versionName(v))
 	}

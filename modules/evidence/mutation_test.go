@@ -146,7 +146,7 @@ var weakened = map[string][]fake{
 	},
 	"backup": {
 		{run: func(r *Run) { r.Backup = nil }}, {run: func(r *Run) { r.Backup.Made.Time = time.Now().Add(-26 * time.Hour) }}, {run: func(r *Run) { r.Backup.Made = nil }},
-		{run: func(r *Run) { r.Backup.Verified = nil }}, {run: func(r *Run) { r.Backup.Failed = "the place is full" }},
+		{run: func(r *Run) { r.Backup.Verified = nil }}, {run: func(r *Run) { r.Backup.Failed = "the place is full" }}, {run: func(r *Run) { r.Backup.Uncarried = "exit status 1" }},
 	},
 	"hourly_backup": {{run: func(r *Run) { r.Backup.Made.Time = time.Now().Add(-2 * time.Hour) }}, {run: func(r *Run) { r.Backup = nil }}},
 	"egress": {{run: func(r *Run) { r.Config.House.Mode = json.RawMessage(`{"name":"strict"}`); r.Facts.Mode = "connected" }}, {run: func(r *Run) {

@@ -120,7 +120,9 @@ type Backup struct {
 	Made     *struct{ Time time.Time } `json:"made"`     // the last
 	Verified *struct{ Time time.Time } `json:"verified"` // the last that was restored for trial
 	Failed   string                    `json:"failed"`   // why the last could not be made
-	Trouble  string                    `json:"trouble"`  // why they cannot be read
+	// Uncarried is why the last is not elsewhere, where a program carries them.
+	Uncarried string `json:"uncarried"`
+	Trouble   string `json:"trouble"` // why they cannot be read
 }
 
 // LogFile is a log file that the gateway removes in time.

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -191,8 +192,8 @@ func (r *Run) backedUp(most time.Duration) (Result, time.Time) {
 	switch b := r.Backup; {
 	case b == nil:
 		return absent("`backup { … }` in the global gatehouse option", "the gateway makes no backups"), time.Time{}
-	case b.Failed+b.Trouble != "":
-		return failed(fix, "%s", b.Failed+b.Trouble), time.Time{}
+	case b.Failed+b.Trouble+b.Uncarried != "":
+		return failed(fix, "%s", cmp.Or(b.Failed, b.Trouble, b.Uncarried)), time.Time{}
 	case b.Made == nil:
 		return failed(fix, "no backup was made yet"), time.Time{}
 	case time.Since(b.Made.Time) > most:

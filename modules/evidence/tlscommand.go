@@ -60,7 +60,7 @@ func tlsCheck(cmd *cobra.Command, args []string) error {
 		for _, why := range g.Because {
 			fmt.Fprintf(out, "  %s\n", why)
 		}
-		fmt.Fprintf(out, "versions  %s\nsuites    %s\nchain     %s\nexpires   %s\n", strings.Join(g.Versions, ", "), strings.Join(g.Suites, "\n          "), g.Chain, g.Expires.Format(time.RFC3339))
+		fmt.Fprintf(out, "versions  %s\nsuites    %s\nchain     %s\nexpires   %s\nsha256    %s\n", strings.Join(g.Versions, ", "), strings.Join(g.Suites, "\n          "), g.Chain, g.Expires.Format(time.RFC3339), g.SHA256)
 	}
 	if err == nil && !g.Good() {
 		err = fmt.Errorf("%s has grade %s, below A: %s", args[0], g.Grade, strings.Join(g.Because, "; "))

@@ -94,6 +94,8 @@ type Reach struct {
 	What    string // for operators: "blocklist drop"
 	Address string // as they wrote it: a URL, host:port, or a socket's unix/path
 	Data    bool   // what is sent are records, or state
+	// Program: Address is a program's path, which speaks to whom it wants.
+	Program bool
 }
 
 // Reacher is implemented by the house's guests (store, rooms, identity providers) that speak to somebody: it is asked once they are
@@ -168,6 +170,9 @@ func (app *App) MayReach(r Reach) error {
 	}
 	refuse := func(why string, args ...any) error {
 		return fmt.Errorf("%smode %s: %s is at %s: %s", place, app.egress.Mode(), r.What, r.Address, fmt.Sprintf(why, args...))
+	}
+	if r.Program {
+		return refuse("whom a program speaks to nobody here sees, nor stops: take it out, or choose `mode connected`")
 	}
 	address, err := caddy.NewReplacer().ReplaceOrErr(r.Address, true, true)
 	if err != nil {

@@ -35,7 +35,7 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
-// Without a word from the operator the gateway's own pages have a limit, and the site has none.
+// Without a word from the operator the gateway's own pages have a limit, and the site has none (CAL-11).
 func TestLoginPagesAreLimitedByDefault(t *testing.T) {
 	g := openSite(t)
 	c := g.Client()
@@ -66,7 +66,7 @@ func TestLoginPagesAreLimitedAsWritten(t *testing.T) {
 	}
 }
 
-// Users are limited on all of their devices together, and others behind the same address are not.
+// Users are limited on all of their devices together, and others behind the same address are not (CAL-11).
 func TestRateLimitPerUser(t *testing.T) {
 	g := openSite(t, "idp", "voucher", "policy", "allow authenticated\n rate_limit 1r/h burst 5 per user /work/*\n rate_limit 1r/h burst 4 per session /work/*")
 	one, two := as(t, g, "app.test", "as=sam&roles=staff"), as(t, g, "app.test", "as=sam&roles=staff")

@@ -68,7 +68,7 @@ func noon() string {
 
 // Every signal has its outcome through the whole row, by databases and lists that are files, and by role and tenant; what is no
 // reason for one passes.
-// Controls: CTB-03.
+// Controls: CTB-03, NAT-11.
 func TestVerifySignals(t *testing.T) {
 	city, list := atlas(t), filepath.Join(t.TempDir(), "tor.txt")
 	if err := os.WriteFile(list, []byte("# exits\n127.6.9.0/24\nAS64496\n"), 0o600); err != nil {

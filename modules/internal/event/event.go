@@ -145,6 +145,7 @@ const (
 	PayloadRevealed     Kind = "payload.revealed"         // it is handed out to User, as soon as this is on record; Detail says why
 	SecurityTxtOld      Kind = "security_txt.expiring"    // Detail says whose, and when it expires
 	BackupMade          Kind = "backup.made"              // Attrs have its file, SHA-256, size and counts
+	BackupCarried       Kind = "backup.carried"           // a program has taken it elsewhere; Attrs have its file, SHA-256 and the program
 	BackupFailed        Kind = "backup.failed"            // Detail says why; the one before is still there
 	BackupVerified      Kind = "backup.verified"          // it was restored into a scratch directory, and all was there; Attrs as of backup.made
 	BackupUnfit         Kind = "backup.unfit"             // it could not be; Detail says why
