@@ -88,14 +88,37 @@ func (c *Client) post(ctx context.Context, m *metadata, what, to string, form ur
 	answer, err := parseClaims(body)
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
 		r := &refusal{what: what, status: resp.StatusCode}
-		r.code, _ = answer.text("error")
-		r.description, _ = answer.text("error_description")
+		unsaid := c.unsaid(header, form)
+		code, _ := answer["error"].(string)
+		description, _ := answer["error_description"].(string)
+		r.code, r.description = unsaid.Replace(code), unsaid.Replace(description)
 		return nil, r
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: the answer is not the JSON it should be", ErrDown, what)
 	}
 	return answer, nil
+}
+
+// confidential are the parameters of a form that nobody else may see.
+var confidential = []string{"client_secret", "client_assertion", "code", "code_verifier", "refresh_token", "token"}
+
+const shortestSecret = 8 // bytes
+
+// unsaid takes out of a provider's words what it was sent in confidence, which some repeat.
+func (c *Client) unsaid(header http.Header, form url.Values) *strings.Replacer {
+	_, credential, _ := strings.Cut(header.Get("Authorization"), " ")
+	all := []string{credential, c.cfg.ClientSecret.Reveal(), url.QueryEscape(c.cfg.ClientSecret.Reveal())}
+	for _, name := range confidential {
+		all = append(all, form.Get(name))
+	}
+	var pairs []string
+	for _, s := range all {
+		if len(s) >= shortestSecret { // a shorter one would take words apart
+			pairs = append(pairs, s, "***")
+		}
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 // authenticate adds to the request what proves that it is this client's.
