@@ -48,6 +48,7 @@ var doors = map[string]string{
 	"authn/kept.go":            "the portal's keeping of forms",
 	"authn/remaining.go":       "the portal's answer to pages that ask how long",
 	"authn/standing.go":        "the portal's judgement of who may log in at all",
+	"audit/tenant.go":          "what the endpoint answers a tenant's auditor, and the command that asks it",
 	"audit/incidentcommand.go": "the command that has the running gateway seal an export",
 	"apikey/device.go":         "the endpoints at which programs ask for keys",
 	"apikey/devicepage.go":     "the pages on which people pair programs, and have their keys",

@@ -30,6 +30,7 @@ const (
 //	GET    /gatehouse/audit                      how the record is
 //	POST   /gatehouse/audit/holds {name, why}    nothing is pruned while there is a hold
 //	DELETE /gatehouse/audit/holds?name=<name>
+//	GET    /gatehouse/audit/records?tenant=<name>[&from=<sequence>]   the records of one tenant alone
 //	POST   /gatehouse/audit/incidents {manifest_sha256, why}   an export begins, or is put on record
 type Admin struct{}
 
@@ -51,6 +52,7 @@ func (Admin) Routes() []caddy.AdminRoute {
 			return hold.Handler.ServeHTTP(w, r)
 		})},
 		gatehouse.AdminRoute(http.MethodPost, adminIncidents, putOnRecord),
+		gatehouse.AdminRoute(http.MethodGet, adminRecords, readTenant),
 	)
 }
 

@@ -65,6 +65,9 @@ func exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export [<directory>]", Args: cobra.MaximumNArgs(1), Short: "Writes records as JSON, one a line, and verifies them",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if tenant, _ := cmd.Flags().GetString("tenant"); tenant != "" {
+				return exportTenant(cmd, tenant)
+			}
 			return each(cmd, args, func(r *chain.Record) error {
 				text, err := Object(r)
 				if err != nil {
@@ -77,6 +80,7 @@ func exportCommand() *cobra.Command {
 	}
 	readFlags(cmd)
 	queryFlags(cmd)
+	cmd.Flags().String("tenant", "", "Only of this tenant's, whom the running gateway knows; its auditor's socket (--address) has no others")
 	return cmd
 }
 

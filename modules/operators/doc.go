@@ -18,7 +18,7 @@
 //
 // What the table does not name, a role may not do. Caddy's own endpoints are on no socket of a role. No role can replace the
 // configuration, release what the audit log must keep, or learn whom a pseudonym hides; the auditor sees the audit log's state
-// and nothing else; the integrator sees no traffic. What a request says about who makes it does not count.
+// and nothing else, a tenant's what is on record of that tenant; the integrator sees no traffic. What a request says about who makes it does not count.
 //
 // # Fails
 //

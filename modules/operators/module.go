@@ -28,13 +28,23 @@ const maxAsk = 32 << 20 // bytes: an import of users
 type Sockets struct {
 	// The address of each role's socket, such as unix//run/gatehouse/auditor.sock|0660.
 	Addresses map[Role]string `json:"addresses"`
+	// The addresses of the sockets of tenants' own auditors, by tenant.
+	Tenants map[string]string `json:"tenants,omitempty"`
 
 	ctx     caddy.Context
 	logger  *zap.Logger
-	at      map[Role]caddy.NetworkAddress
+	at      map[seat]caddy.NetworkAddress
 	mux     *http.ServeMux
 	servers []*http.Server
 }
+
+// seat is who sits at a socket: a role, of one tenant where it has one.
+type seat struct {
+	role   Role
+	tenant string
+}
+
+func (s seat) String() string { return strings.TrimSpace(string(s.role) + " " + s.tenant) }
 
 // CaddyModule returns the Caddy module information.
 func (*Sockets) CaddyModule() caddy.ModuleInfo {
@@ -45,6 +55,7 @@ func (*Sockets) CaddyModule() caddy.ModuleInfo {
 //
 //	operators {
 //		<role> unix/<path>[|<mode>]
+//		tenant_auditor <tenant> unix/<path>[|<mode>]
 //	}
 func (s *Sockets) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
@@ -54,6 +65,16 @@ func (s *Sockets) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	s.Addresses = map[Role]string{}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		role, args := Role(d.Val()), d.RemainingArgs()
+		if role == TenantAuditor {
+			if len(args) != 2 || s.Tenants[args[0]] != "" {
+				return d.Errf("operators: write one socket for each tenant's auditor, such as `tenant_auditor acme unix//run/gatehouse/acme.sock|0660`")
+			}
+			if s.Tenants == nil {
+				s.Tenants = map[string]string{}
+			}
+			s.Tenants[args[0]] = args[1]
+			continue
+		}
 		if len(args) != 1 || s.Addresses[role] != "" {
 			return d.Errf("operators: write one socket for each role, such as `auditor unix//run/gatehouse/auditor.sock|0660`")
 		}
@@ -64,16 +85,23 @@ func (s *Sockets) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Provision finds the administration endpoints of the rooms.
 func (s *Sockets) Provision(ctx caddy.Context) error {
-	s.ctx, s.logger, s.at, s.mux = ctx, ctx.Logger(), map[Role]caddy.NetworkAddress{}, http.NewServeMux()
+	s.ctx, s.logger, s.at, s.mux = ctx, ctx.Logger(), map[seat]caddy.NetworkAddress{}, http.NewServeMux()
+	addresses := map[seat]string{}
 	for role, text := range s.Addresses {
 		if !slices.Contains(Roles, role) {
-			return gatehouse.Refused(fmt.Errorf("operators: %q is no role: the roles are viewer, integrator, auditor, admin", role))
+			return gatehouse.Refused(fmt.Errorf("operators: %q is no role: the roles are viewer, integrator, auditor, admin, and tenant_auditor <tenant>", role))
 		}
+		addresses[seat{role, ""}] = text
+	}
+	for tenant, text := range s.Tenants {
+		addresses[seat{TenantAuditor, tenant}] = text
+	}
+	for who, text := range addresses {
 		addr, err := caddy.ParseNetworkAddress(text)
 		if err != nil || !addr.IsUnixNetwork() {
-			return gatehouse.Refused(fmt.Errorf("operators: %s: %q is no unix socket, of which the kernel says who asks: write one like unix//run/gatehouse/%s.sock|0660", role, text, role))
+			return gatehouse.Refused(fmt.Errorf("operators: %s: %q is no unix socket, of which the kernel says who asks: write one like unix//run/gatehouse/%s.sock|0660", who, text, who.role))
 		}
-		s.at[role] = addr
+		s.at[who] = addr
 	}
 	if len(s.at) == 0 {
 		return gatehouse.Refused(errors.New("operators: name a socket, such as `auditor unix//run/gatehouse/auditor.sock|0660`"))
@@ -110,8 +138,11 @@ func answer(w http.ResponseWriter, err error) {
 }
 
 // StartRoom implements gatehouse.RoomStarter.
-func (s *Sockets) StartRoom(*gatehouse.App, *gatehouse.State) error {
+func (s *Sockets) StartRoom(house *gatehouse.App, _ *gatehouse.State) error {
 	for role, addr := range s.at {
+		if role.tenant != "" && house.Tenants[role.tenant] == nil {
+			return gatehouse.Refused(fmt.Errorf("operators: tenant_auditor %s: the house has no such tenant: name one of its `tenant` words", role.tenant))
+		}
 		ln, err := addr.Listen(s.ctx, 0, net.ListenConfig{})
 		if err != nil {
 			return fmt.Errorf("the socket of the role %s: %w", role, err)
@@ -123,7 +154,7 @@ func (s *Sockets) StartRoom(*gatehouse.App, *gatehouse.State) error {
 		s.servers = append(s.servers, srv)
 		go func() {
 			if err := srv.Serve(ln.(net.Listener)); !errors.Is(err, http.ErrServerClosed) {
-				s.logger.Error("the socket of a role answers no more", zap.String("role", string(role)), zap.Error(err))
+				s.logger.Error("the socket of a role answers no more", zap.Stringer("role", role), zap.Error(err))
 			}
 		}()
 	}
@@ -142,7 +173,8 @@ func (s *Sockets) Cleanup() error {
 type connKey struct{}
 
 // as answers what somebody of this role may ask for.
-func (s *Sockets) as(role Role) http.Handler {
+func (s *Sockets) as(seat seat) http.Handler {
+	role := seat.role
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _ := r.Context().Value(connKey{}).(net.Conn)
 		who, err := gatehouse.PeerName(conn)
@@ -160,10 +192,14 @@ func (s *Sockets) as(role Role) http.Handler {
 			answer(w, gatehouse.AdminError(http.StatusBadRequest, err))
 			return
 		}
-		name := who + " (" + string(role) + ")"
+		name := who + " (" + seat.String() + ")"
 		body = proven(body, name)
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		r.URL.RawQuery = provenQuery(r.URL.Query(), name)
+		q := r.URL.Query()
+		if seat.tenant != "" {
+			q.Set("tenant", seat.tenant) // and of no other, whatever the request says
+		}
+		r.URL.RawQuery = provenQuery(q, name)
 		r.Header.Set(gatehouse.OperatorHeader, name)
 		s.mux.ServeHTTP(w, r)
 	})

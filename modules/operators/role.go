@@ -15,6 +15,9 @@ const (
 	Integrator Role = "integrator" // gives programs access, and sees no traffic
 	Auditor    Role = "auditor"    // sees the audit log's state, and nothing else
 	Admin      Role = "admin"      // does everything else, but for what is on record
+
+	// TenantAuditor reads what is on record of one tenant, and nothing else (control CAL-26). Its socket says which.
+	TenantAuditor Role = "tenant_auditor"
 )
 
 // Roles are all of them.
@@ -40,7 +43,8 @@ var may = map[Role][]rule{
 		{all, "/gatehouse/service-accounts"}, {all, "/gatehouse/service-accounts/"}, {all, "/gatehouse/api-keys"}, {all, "/gatehouse/api-keys/"},
 		{all, "/gatehouse/client-certificates"}, {all, "/gatehouse/client-certificates/"}, {read, "/gatehouse/siem"},
 	},
-	Auditor: {{read, "/gatehouse/audit"}},
+	Auditor:       {{read, "/gatehouse/audit"}},
+	TenantAuditor: {{read, "/gatehouse/audit/records"}},
 }
 
 // denied is what an administrator may not do: all that is below the gateway's own prefix otherwise.
