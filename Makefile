@@ -14,7 +14,7 @@ export GOFLAGS := $(shell $(GO) env GOFLAGS) -tags=no_fs_access
 LDFLAGS   = -s -w -X gatehouse.internal/modules/internal/build.version=$(VERSION)
 DIST      = linux/amd64 linux/arm64
 
-.PHONY: help run build test race fuzz bench sim upgrade siem lint vet rules golden e2e crs attack soak dist reproducible sbom clean FORCE
+.PHONY: help run build test race fuzz bench sim image upgrade siem lint vet rules golden e2e crs attack soak dist reproducible sbom clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -97,6 +97,9 @@ soak: ## a million mutated requests judged with and without the WAF's prover; th
 	@sh testenv/install.sh
 	GATEHOUSE_SOAK=1 $(GO) test -count=1 -timeout 90m -v -run '^Test(ProverMemory|AlertClasses)$$' ./testenv
 	$(GO) test -count=20 -v -timeout 90m -run 'Reload|Kill9' ./testenv
+
+image: bin/gatehouse ## the story of the container image, with the static binary that it holds; as root
+	GATEHOUSE_STATIC=$(CURDIR)/bin/gatehouse $(GO) test -count=1 -v -run '^TestImageRuns$$' ./testenv
 
 rules: ## the WAF's rules and their tests
 	$(GO) test -count=1 ./rules/... ./modules/waf/...
