@@ -211,6 +211,11 @@ func TestClusterForms(t *testing.T) {
 			return err == nil
 		})
 		for i := range g {
+			// What it knew from before it heard of the others again, it asks for once more.
+			eventually(t, readyIn, "the gateway hears of the others", func() bool {
+				body, err := g[i].adminGet("/metrics")
+				return err == nil && strings.Contains(string(body), "gatehouse_store_feed 1")
+			})
 			if s := in.at(g[i]).must(t, request{Path: "/whoami"}).Status; s != http.StatusOK {
 				t.Errorf("form %s, and back: gateway %d answers %d to who is logged in", other.form, i, s)
 			}
