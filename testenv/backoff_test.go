@@ -39,12 +39,14 @@ func TestGuessersWait(t *testing.T) {
 			t.Errorf("in the pause after guess %d: status %d, Retry-After %q", k, a.Status, a.Header.Get("Retry-After"))
 		case a.Status == http.StatusTooManyRequests && (time.Duration(left)*time.Second > pause || time.Duration(left)*time.Second < pause-took):
 			t.Errorf("after guess %d: wait %ds, want at most %v", k, left, pause)
+		case a.Status != http.StatusTooManyRequests && k > 2: // nothing takes that long
+			t.Errorf("after guess %d an attempt that took %v is judged, in a pause of %v", k, took, pause)
 		case a.Status != http.StatusTooManyRequests: // a slow machine: the pause was over
 			t.Skipf("an attempt took %v: too slow a machine to look at a pause of %v", took, pause)
 		}
 		if k == 3 {
 			if a, err := home.loginOnce("alice", alicesPassword, "/"); err != nil {
-				t.Errorf("the victim, from the browser they have used before: %v, %d", err, a.Status)
+				t.Errorf("the victim, from the browser they have used before: %v, %+v", err, a)
 			}
 		}
 		time.Sleep(time.Until(judged.Add(pause + 100*time.Millisecond))) // the pause itself is what is looked at

@@ -24,7 +24,7 @@
 //
 // The only place that mints identity.Proof. A cookie is 256 random bits, known to the browser alone; the store holds
 // its hash. A session is of one host and of no other. A session that ended never comes back. It ages on a clock that
-// never goes back; across a restart, by a minute at the most. What pages do by themselves does not keep it alive. A
+// never goes back; across a restart, by a minute at the most and the time between. What pages do by themselves does not keep it alive. A
 // renewal is stored, by compare-and-swap, before it is used, and is no use of the session. A request that runs in a
 // session ends within a second of it, on every node; one that the policy of a new configuration would not let in, within a
 // second of that. A login flow belongs to the browser that began it and yields one

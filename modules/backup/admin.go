@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -88,7 +89,13 @@ func makeNow(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.make(r.Context())
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)() // a gateway that stops waits for nobody
+	m, err := s.make(ctx)
+	if err == nil {
+		err = s.carry(ctx) // who asks for one now wants to know that it is elsewhere
+	}
 	if err != nil {
 		return nil, gatehouse.AdminError(http.StatusServiceUnavailable, fmt.Errorf("the backup failed: %w", err))
 	}

@@ -17,7 +17,8 @@ import (
 const (
 	carriedIn = 30 * time.Minute // it takes at the most
 	fileWord  = "{file}"
-	maxSaid   = 2000 // bytes of what the program says
+	maxSaid   = 2000             // bytes of what the program says
+	heldFor   = 10 * time.Second // what it has left behind may hold its output, once it has ended
 )
 
 // passed is what a program that carries backups is given of the gateway's environment, which may hold secrets: how to find programs and
@@ -69,16 +70,33 @@ func (s *Settings) carry(ctx context.Context) error {
 	return s.bus.Record(e)
 }
 
-// Carry has a program take the last backup of the directory elsewhere, unless it is there already, and returns which; nil: none is to be.
+// Carries notes whether backups are to be carried.
+func (s *Shelf) Carries(yes bool, now time.Time) error {
+	if b := s.Book(); yes && !b.CarrySince.IsZero() || !yes && b.CarrySince.IsZero() && b.Uncarried == "" {
+		return nil
+	}
+	return s.note(func(b *Logbook) {
+		b.CarrySince = now.UTC()
+		if !yes { // what could not be carried need not be
+			b.CarrySince, b.Uncarried = time.Time{}, ""
+		}
+	})
+}
+
+// Carry has a program take the last backup of the directory elsewhere, unless it is there already, and returns which; nil: none is to be,
+// or ctx was cancelled, and it is due again.
 func (s *Shelf) Carry(ctx context.Context, words []string, dir string, now time.Time) (*Made, error) {
-	s.making.Lock()
-	defer s.making.Unlock()
+	s.carrying.Lock()
+	defer s.carrying.Unlock()
 	book := s.Book()
 	if book.Made == nil || !book.Made.Carried.IsZero() {
 		return nil, nil
 	}
 	m := *book.Made
-	err := runCarry(ctx, words, filepath.Join(dir, m.File))
+	err := runCarry(ctx, words, filepath.Join(dir, m.File), heldFor)
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) { // a reload is no failure
+		return nil, nil
+	}
 	noted := s.note(func(b *Logbook) {
 		b.CarryTried, b.Uncarried = now.UTC(), ""
 		if err != nil {
@@ -86,13 +104,16 @@ func (s *Shelf) Carry(ctx context.Context, words []string, dir string, now time.
 			return
 		}
 		m.Carried = time.Now().UTC()
-		b.Made, b.Last = &m, &m
+		b.Last = &m
+		if b.Made != nil && b.Made.File == m.File { // else another one was made meanwhile
+			b.Made = &m
+		}
 	})
 	return &m, errors.Join(err, noted)
 }
 
-// runCarry runs the program, which must end with 0.
-func runCarry(ctx context.Context, words []string, file string) error {
+// runCarry runs the program, which must end with 0. When its time is over, what it has started ends with it.
+func runCarry(ctx context.Context, words []string, file string, held time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, carriedIn)
 	defer cancel()
 	var args []string
@@ -100,7 +121,8 @@ func runCarry(ctx context.Context, words []string, file string) error {
 		args = append(args, strings.ReplaceAll(w, fileWord, file))
 	}
 	cmd := exec.CommandContext(ctx, words[0], args...)
-	cmd.Dir, cmd.WaitDelay = filepath.Dir(file), 10*time.Second
+	cmd.Dir, cmd.WaitDelay = filepath.Dir(file), held
+	inGroup(cmd)
 	for _, name := range passed {
 		if v, ok := os.LookupEnv(name); ok {
 			cmd.Env = append(cmd.Env, name+"="+v)
@@ -109,7 +131,7 @@ func runCarry(ctx context.Context, words []string, file string) error {
 	var said clipped
 	cmd.Stdout, cmd.Stderr = &said, &said
 	err := cmd.Run()
-	if err == nil {
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil { // it ended with 0, and left somebody who holds its output
 		return nil
 	}
 	if ctx.Err() != nil {

@@ -66,8 +66,78 @@ func TestCarry(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	if err := runCarry(ended, words, "x"); !errors.Is(err, context.Canceled) {
+	if err := runCarry(ended, words, "x", heldFor); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended: %v", err)
+	}
+}
+
+// A program that hangs keeps no backup from being made. It ends with all that it has started when the gateway does, which is no failure:
+// the backup is due again.
+func TestCarryHangs(t *testing.T) {
+	h, away := newHouse(t), t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if _, err := h.shelf.Make(ctx, h.source, h.plan, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	pid := filepath.Join(away, "pid")
+	hangs := script(t, "sleep 600 &\necho $! > "+pid+".new && mv "+pid+".new "+pid+"\nwait\n")
+	done := make(chan error, 1)
+	go func() {
+		m, err := h.shelf.Carry(ctx, []string{hangs, "{file}"}, h.plan.Dir, time.Now())
+		if m != nil && err == nil {
+			err = errors.New("it was carried")
+		}
+		done <- err
+	}()
+	var child []byte
+	for ; len(child) == 0; time.Sleep(time.Millisecond) { // what the test waits for is another process
+		child, _ = os.ReadFile(pid)
+	}
+	if _, err := h.shelf.Make(ctx, h.source, h.plan, time.Now()); err != nil {
+		t.Errorf("a backup meanwhile: %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if b := h.shelf.Book(); b.Uncarried != "" || carryDue(b, time.Now()) > 0 {
+		t.Errorf("afterwards: %+v", b)
+	}
+	for stat := "/proc/" + strings.TrimSpace(string(child)) + "/stat"; ; time.Sleep(time.Millisecond) {
+		if text, err := os.ReadFile(stat); err != nil || strings.Contains(string(text), ") Z ") {
+			break
+		}
+	}
+}
+
+// A program that ends with 0 has carried the backup, even when something that it has left behind holds its output.
+func TestCarryLeavesSomebody(t *testing.T) {
+	if err := runCarry(t.Context(), []string{script(t, "sleep 5 &\nexit 0\n")}, "x", time.Millisecond); err != nil {
+		t.Error(err)
+	}
+	if err := runCarry(t.Context(), []string{script(t, "sleep 5 &\nexit 3\n")}, "x", time.Millisecond); err == nil {
+		t.Error("a failure counts")
+	}
+}
+
+// Whoever has backups carried no more has none that could not be; whoever begins to is given time.
+func TestCarries(t *testing.T) {
+	h, now := newHouse(t), time.Now()
+	if _, err := h.shelf.Make(t.Context(), h.source, h.plan, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.shelf.Carries(true, now); err != nil || !h.shelf.Book().CarrySince.Equal(now) {
+		t.Errorf("%+v, %v", h.shelf.Book(), err)
+	}
+	if _, err := h.shelf.Carry(t.Context(), []string{"/bin/false", "{file}"}, h.plan.Dir, now); err == nil || h.shelf.Book().Uncarried == "" {
+		t.Errorf("%+v, %v", h.shelf.Book(), err)
+	}
+	if err := h.shelf.Carries(true, now.Add(time.Hour)); err != nil || !h.shelf.Book().CarrySince.Equal(now) || h.shelf.Book().Uncarried == "" {
+		t.Errorf("told again: %+v, %v", h.shelf.Book(), err)
+	}
+	if err := h.shelf.Carries(false, now); err != nil || !h.shelf.Book().CarrySince.IsZero() || h.shelf.Book().Uncarried != "" {
+		t.Errorf("no more: %+v, %v", h.shelf.Book(), err)
 	}
 }
 

@@ -35,14 +35,14 @@ var (
 		Namespace: "gatehouse", Subsystem: "backup", Name: "age_seconds",
 		Help: "Age of the last good backup, of the last that is elsewhere where a program carries them; without one, since when one has been due. 0: none is to be made. Alert beyond twice gatehouse_backup_every_seconds.",
 	}, func(w *watched, b Logbook, now time.Time) time.Duration {
-		last := b.Made
+		last, since := b.Made, b.Since
 		if w.carried {
-			last = b.Last
+			last, since = b.Last, b.CarrySince
 		}
 		if last != nil {
 			return now.Sub(last.Time)
 		}
-		return now.Sub(b.Since)
+		return now.Sub(since)
 	})
 	every = gauge(prometheus.GaugeOpts{
 		Namespace: "gatehouse", Subsystem: "backup", Name: "every_seconds",

@@ -46,8 +46,9 @@ type Settings struct {
 	Keep int `json:"keep,omitempty"`
 	// After how long without a test restore there is an alert. Default: 90d.
 	VerifyWithin caddy.Duration `json:"verify_within,omitempty"`
-	// A program, by its absolute path, and its arguments, that takes each backup elsewhere: {file} stands for the backup's path. It is run
-	// without a shell, with little of the gateway's environment, for half an hour at the most. A backup that it did not take counts as none.
+	// A program, by its absolute path, and its arguments, that takes the last backup elsewhere: {file} stands for the backup's path. It is run
+	// without a shell, with little of the gateway's environment, for half an hour at the most. A backup that it did not take counts as none,
+	// and is not taken any more once there is another.
 	Carry []string `json:"carry,omitempty"`
 	// Leave the master keys out, which are then kept elsewhere: without them a backup is of no use.
 	WithoutKeys bool `json:"without_keys,omitempty"`
@@ -56,7 +57,9 @@ type Settings struct {
 	shelf      *Shelf             // from StartRoom on
 	source     Source             // from StartRoom on
 	bus        *event.Bus         // from StartRoom on
-	stop       context.CancelFunc // from StartRoom on
+	ctx        context.Context    // from StartRoom on; ends with StopRoom
+	stop       context.CancelFunc // from StartRoom on; ends ctx
+	made       chan struct{}      // from StartRoom on; capacity 1: a backup was made
 }
 
 // CaddyModule returns the Caddy module information.
@@ -135,10 +138,16 @@ func (s *Settings) StartRoom(house *gatehouse.App, state *gatehouse.State) error
 		}
 	}
 	s.tellOfRestore(house.Dir())
+	if err := s.shelf.Carries(len(s.Carry) > 0, time.Now()); err != nil {
+		return err
+	}
 	watch(watched{s.shelf, s.every(), cmp.Or(time.Duration(s.VerifyWithin), defaultWithin), len(s.Carry) > 0})
 	ctx, stop := context.WithCancel(context.Background())
-	s.stop = stop
+	s.ctx, s.stop, s.made = ctx, stop, make(chan struct{}, 1)
 	go s.run(ctx)
+	if len(s.Carry) > 0 {
+		go s.runCarry(ctx)
+	}
 	return nil
 }
 
@@ -165,32 +174,34 @@ func (s *Settings) Cleanup() error {
 
 func (s *Settings) every() time.Duration { return cmp.Or(time.Duration(s.Every), defaultEvery) }
 
-// run makes a backup whenever one is due, and has it carried, until ctx ends.
+// run makes a backup whenever one is due, until ctx ends.
 func (s *Settings) run(ctx context.Context) {
 	for {
-		wait := s.wait(time.Now())
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(wait):
+		case <-time.After(due(s.shelf.Book(), s.every(), time.Now())):
 		}
-		switch book, now := s.shelf.Book(), time.Now(); {
-		case due(book, s.every(), now) <= 0: // nobody has made one meanwhile
+		if due(s.shelf.Book(), s.every(), time.Now()) <= 0 { // nobody has made one meanwhile
 			_, _ = s.make(ctx) // it is told of
-		case carryDue(book, now) <= 0:
-			_ = s.carry(ctx) // it is told of
 		}
 	}
 }
 
-// wait is how long there is nothing to do.
-func (s *Settings) wait(now time.Time) time.Duration {
-	book := s.shelf.Book()
-	wait := due(book, s.every(), now)
-	if len(s.Carry) > 0 {
-		wait = min(wait, carryDue(book, now))
+// runCarry has the last backup carried whenever that is due, until ctx ends. It is apart from run: a program that hangs keeps no backup
+// from being made.
+func (s *Settings) runCarry(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.made:
+		case <-time.After(carryDue(s.shelf.Book(), time.Now())):
+		}
+		if carryDue(s.shelf.Book(), time.Now()) <= 0 {
+			_ = s.carry(ctx) // it is told of
+		}
 	}
-	return wait
 }
 
 // due is how long the next backup has time.
@@ -223,7 +234,11 @@ func (s *Settings) make(ctx context.Context) (Made, error) {
 	if err := s.bus.Record(e); err != nil {
 		return m, err
 	}
-	return m, s.carry(ctx)
+	select {
+	case s.made <- struct{}{}:
+	default:
+	}
+	return m, nil
 }
 
 func attrsOf(file, sum string, bytes int64, spaces, items int, store, keys bool) []event.Attr {

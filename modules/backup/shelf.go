@@ -76,15 +76,18 @@ type Logbook struct {
 	// Uncarried is why the last one could not be carried; "": it could, or nobody tried. CarryTried is when that was.
 	Uncarried  string    `json:"uncarried,omitempty"`
 	CarryTried time.Time `json:"carry_tried,omitzero"`
+	// CarrySince is when the gateway was first told to have them carried; zero: it is not.
+	CarrySince time.Time `json:"carry_since,omitzero"`
 }
 
 // Shelf makes backups, one at a time. Make one with [OpenShelf]; it is safe for concurrent use.
 type Shelf struct {
 	state string // the state directory
 
-	making sync.Mutex // held while one is made
-	mu     sync.Mutex
-	book   Logbook // guarded by mu
+	making   sync.Mutex // held while one is made
+	carrying sync.Mutex // held while one is carried, which may take long: others are made meanwhile
+	mu       sync.Mutex
+	book     Logbook // guarded by mu
 }
 
 // OpenShelf reads what a gateway with this state directory remembers.
@@ -103,10 +106,12 @@ func OpenShelf(state string, now time.Time) (*Shelf, error) {
 	return s, s.note(func(*Logbook) {})
 }
 
-// Destruct waits for a backup that is being made.
+// Destruct waits for a backup that is being made or carried.
 func (s *Shelf) Destruct() error {
 	s.making.Lock()
 	defer s.making.Unlock()
+	s.carrying.Lock()
+	defer s.carrying.Unlock()
 	return nil
 }
 

@@ -120,9 +120,11 @@ type Backup struct {
 	Made     *struct{ Time time.Time } `json:"made"`     // the last
 	Verified *struct{ Time time.Time } `json:"verified"` // the last that was restored for trial
 	Failed   string                    `json:"failed"`   // why the last could not be made
-	// Uncarried is why the last is not elsewhere, where a program carries them.
-	Uncarried string `json:"uncarried"`
-	Trouble   string `json:"trouble"` // why they cannot be read
+	// Carry is the program that takes them elsewhere; "": none. Then Last is the last that is there, and Uncarried why the newest is not.
+	Carry     string                    `json:"carry"`
+	Last      *struct{ Time time.Time } `json:"last_carried"`
+	Uncarried string                    `json:"uncarried"`
+	Trouble   string                    `json:"trouble"` // why they cannot be read
 }
 
 // LogFile is a log file that the gateway removes in time.

@@ -189,17 +189,25 @@ func probeHourlyBackup(_ context.Context, r *Run) Result {
 // backedUp says of when the last backup is, which passes if it is not older than that.
 func (r *Run) backedUp(most time.Duration) (Result, time.Time) {
 	const fix = "gatehouse backup says why; look at its schedule and its place"
-	switch b := r.Backup; {
-	case b == nil:
+	b := r.Backup
+	if b == nil {
 		return absent("`backup { … }` in the global gatehouse option", "the gateway makes no backups"), time.Time{}
+	}
+	last, which := b.Made, "the last backup"
+	if b.Carry != "" {
+		last, which = b.Last, "the last backup that is elsewhere"
+	}
+	switch {
 	case b.Failed+b.Trouble+b.Uncarried != "":
 		return failed(fix, "%s", cmp.Or(b.Failed, b.Trouble, b.Uncarried)), time.Time{}
 	case b.Made == nil:
 		return failed(fix, "no backup was made yet"), time.Time{}
-	case time.Since(b.Made.Time) > most:
-		return failed(fix, "the last backup is of %s", whenOf(b.Made.Time)), time.Time{}
+	case last == nil:
+		return failed(fix, "no backup is elsewhere yet"), time.Time{}
+	case time.Since(last.Time) > most:
+		return failed(fix, "%s is of %s", which, whenOf(last.Time)), time.Time{}
 	default:
-		return Result{Status: Pass}, b.Made.Time
+		return Result{Status: Pass}, last.Time
 	}
 }
 

@@ -105,17 +105,17 @@ var confidential = []string{"client_secret", "client_assertion", "code", "code_v
 
 const shortestSecret = 8 // bytes
 
-// unsaid takes out of a provider's words what it was sent in confidence, which some repeat.
+// unsaid takes out of a provider's words what it was sent in confidence, which some repeat, as it is or as it was in the form.
 func (c *Client) unsaid(header http.Header, form url.Values) *strings.Replacer {
 	_, credential, _ := strings.Cut(header.Get("Authorization"), " ")
-	all := []string{credential, c.cfg.ClientSecret.Reveal(), url.QueryEscape(c.cfg.ClientSecret.Reveal())}
+	all := []string{credential, c.cfg.ClientSecret.Reveal()}
 	for _, name := range confidential {
 		all = append(all, form.Get(name))
 	}
 	var pairs []string
 	for _, s := range all {
 		if len(s) >= shortestSecret { // a shorter one would take words apart
-			pairs = append(pairs, s, "***")
+			pairs = append(pairs, s, "***", url.QueryEscape(s), "***", url.PathEscape(s), "***")
 		}
 	}
 	return strings.NewReplacer(pairs...)

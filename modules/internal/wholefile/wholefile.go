@@ -8,7 +8,7 @@
 // # Invariants
 //
 // Whoever opens the file finds what was there before or what is there now, also after a crash. It is readable by its owner
-// only, who is the owner of the one that it takes the place of, so that what an administrator replaces stays the service's. What
+// only, who is the owner of the one that it takes the place of where root replaces it, so that what an administrator changes stays the service's. What
 // fails leaves nothing behind.
 //
 // # Cost
