@@ -168,7 +168,7 @@ func revokeGrant(r *http.Request) (any, error) {
 		return nil, err
 	}
 	ended, err := grants.Revoke(r.Context(), ask.ID, ask.Operator)
-	if err != nil {
+	if ended == nil {
 		return nil, err
 	}
 	e := gatehouse.SupportEvent(event.SupportRevoked, *ended)
@@ -176,5 +176,5 @@ func revokeGrant(r *http.Request) (any, error) {
 		e.Detail = ask.Note
 	}
 	state.Bus.Publish(e)
-	return ended, nil
+	return ended, err
 }

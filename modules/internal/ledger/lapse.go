@@ -1,9 +1,12 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -58,6 +61,9 @@ type Lapsing[T any] struct {
 
 	stop context.CancelFunc
 	done sync.WaitGroup
+
+	// What was written as the end of records while the store did not say whether it is, by id. Only noteEnds uses it.
+	unsure map[string][]byte
 }
 
 // OpenLapsing reads the records in force, and follows them from now on. Of the configuration it sets Most and TTL itself.
@@ -68,7 +74,7 @@ func OpenLapsing[T any](st store.Store, keys *keyring.Ring, c Config[T], lapse L
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Lapsing[T]{Ledger: l, lapse: lapse, stop: cancel}
+	s := &Lapsing[T]{Ledger: l, lapse: lapse, stop: cancel, unsure: map[string][]byte{}}
 	feed, err := st.Watch(ctx, c.Bucket)
 	if err == nil {
 		err = s.Load(ctx)
@@ -205,20 +211,44 @@ func (s *Lapsing[T]) drop(now time.Time) {
 
 // noteEnds writes that what is over has ended.
 func (s *Lapsing[T]) noteEnds(ctx context.Context) {
+	ids := slices.Collect(maps.Keys(s.unsure)) // of which the store may have told meanwhile that they have ended
 	s.mu.Lock()
-	overdue := slices.Clone(s.overdue)
+	for _, rec := range s.overdue {
+		if id := s.lapse.ID(rec); s.unsure[id] == nil {
+			ids = append(ids, id)
+		}
+	}
 	s.mu.Unlock()
-	for _, rec := range overdue {
+	for _, id := range ids {
 		now := time.Now()
-		ended, err := s.Update(ctx, s.lapse.ID(rec), func(rec *T) error { return s.lapse.End(rec, now) })
+		var own *T       // as this node wrote it
+		var wrote []byte // what it was about to write
+		_, err := s.Update(ctx, id, func(rec *T) error {
+			own = nil
+			text, err := json.Marshal(rec)
+			if err == nil && bytes.Equal(text, s.unsure[id]) {
+				own = rec
+				return ErrEnded
+			}
+			if err := errors.Join(err, s.lapse.End(rec, now)); err != nil {
+				return err
+			}
+			own = rec
+			wrote, err = json.Marshal(rec)
+			return err
+		})
 		if err != nil && !errors.Is(err, ErrEnded) && !errors.Is(err, ErrNotFound) {
+			if wrote != nil {
+				s.unsure[id] = wrote // it may be written all the same
+			}
 			return // it does not answer, or takes nothing: nor will it for the next one
 		}
+		delete(s.unsure, id)
 		s.mu.Lock()
-		s.overdue = slices.DeleteFunc(s.overdue, func(o *T) bool { return s.lapse.ID(o) == s.lapse.ID(rec) })
+		s.overdue = slices.DeleteFunc(s.overdue, func(o *T) bool { return s.lapse.ID(o) == id })
 		s.mu.Unlock()
-		if err == nil && s.lapse.Told != nil {
-			s.lapse.Told(*ended)
+		if own != nil && !errors.Is(err, ErrNotFound) && s.lapse.Told != nil {
+			s.lapse.Told(*own)
 		}
 	}
 }
@@ -264,7 +294,8 @@ func (s *Lapsing[T]) Add(ctx context.Context, id string, rec *T) error {
 }
 
 // End ends a record before its time, as note says, which may be called more than once. mine recognises what note has noted, where the
-// store does not say whether it is written.
+// store does not say whether it is written. Once it has ended, it is out of force here and is returned, whether the others can be read or
+// not.
 func (s *Lapsing[T]) End(ctx context.Context, id string, note func(*T) error, mine func(*T) bool) (*T, error) {
 	rec, err := s.Update(ctx, id, note)
 	if errors.Is(err, store.ErrDown) {
@@ -275,7 +306,28 @@ func (s *Lapsing[T]) End(ctx context.Context, id string, note func(*T) error, mi
 	if err != nil {
 		return nil, err
 	}
-	return rec, s.Load(ctx)
+	return rec, s.without(ctx, id)
+}
+
+// without takes records out of force that are no more, at once, and reads the others.
+func (s *Lapsing[T]) without(ctx context.Context, ids ...string) error {
+	s.take(ids)
+	err := s.Load(ctx)
+	if err != nil {
+		s.take(ids) // who read before has put them back
+		return fmt.Errorf("it is done, and the others could not be read: %w", err)
+	}
+	return nil
+}
+
+func (s *Lapsing[T]) take(ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.AtHand()
+	table := slices.DeleteFunc(slices.Clone(all), func(rec *T) bool { return slices.Contains(ids, s.lapse.ID(rec)) })
+	if len(table) < len(all) {
+		s.use(table)
+	}
 }
 
 // EraseMeant is Erase of all records, which takes those that were in force out of it.
@@ -284,5 +336,5 @@ func (s *Lapsing[T]) EraseMeant(ctx context.Context, meant func(*T) bool, count 
 	if err != nil || count || len(ids) == 0 {
 		return len(ids), err
 	}
-	return len(ids), s.Load(ctx)
+	return len(ids), s.without(ctx, ids...)
 }

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -21,10 +22,10 @@ type pass struct {
 }
 
 // sullen is a store that, while it is told so, never answers what is asked of it, or says that it is down; or that takes what it is given
-// and says that it is down.
+// and says that it is down, and may be so then; or that lists nothing.
 type sullen struct {
 	store.Store
-	hangs, down, silent atomic.Bool
+	hangs, down, silent, falls, blind atomic.Bool
 }
 
 func (s *sullen) answers(ctx context.Context) error {
@@ -44,6 +45,7 @@ func (s *sullen) Put(ctx context.Context, k store.Key, v []byte, o store.PutOpti
 	}
 	version, err := s.Store.Put(ctx, k, v, o)
 	if err == nil && s.silent.Load() {
+		s.down.Store(s.falls.Load())
 		return 0, store.ErrDown
 	}
 	return version, err
@@ -54,6 +56,13 @@ func (s *sullen) Get(ctx context.Context, k store.Key) (store.Item, error) {
 		return store.Item{}, err
 	}
 	return s.Store.Get(ctx, k)
+}
+
+func (s *sullen) Scan(ctx context.Context, b store.Bucket, index string) iter.Seq2[store.Item, error] {
+	if s.blind.Load() {
+		return func(yield func(store.Item, error) bool) { yield(store.Item{}, store.ErrDown) }
+	}
+	return s.Store.Scan(ctx, b, index)
 }
 
 func openPasses(t *testing.T) (l *ledger.Lapsing[pass], st *sullen, changed, told *atomic.Int32) {
@@ -138,6 +147,93 @@ func TestLapseAsksAgain(t *testing.T) {
 		st.down.Store(true)
 		if err := l.Add(t.Context(), "b", &pass{ID: "b", Until: time.Now().Add(time.Hour)}); !errors.Is(err, ledger.ErrUnsure) || !errors.Is(err, store.ErrDown) {
 			t.Errorf("nobody knows: %v", err)
+		}
+	})
+}
+
+// What was ended, or erased, is out of force at once, and whoever ended it is told so, while the others cannot be read.
+func TestLapseEndsUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, st, changed, told := openPasses(t)
+		for _, id := range []string{"a", "b", "c"} {
+			if err := l.Add(t.Context(), id, &pass{ID: id, Until: time.Now().Add(time.Hour)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		before := changed.Load()
+		st.blind.Store(true)
+		end := func(p *pass) error { p.Ended, p.By = time.Now(), "olga"; return nil }
+		got, err := l.End(t.Context(), "a", end, func(p *pass) bool { return p.By == "olga" })
+		if got == nil || got.ID != "a" || !errors.Is(err, store.ErrDown) || len(l.InForce(time.Now())) != 2 || changed.Load() == before {
+			t.Errorf("ended: %v, %v; %d in force", got, err, len(l.InForce(time.Now())))
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		st.blind.Store(false)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if all := l.InForce(time.Now()); len(all) != 2 || told.Load() != 0 {
+			t.Errorf("later there are %d in force; told of %d ends", len(all), told.Load())
+		}
+	})
+}
+
+// An end that the store wrote, and said that it is down, is told of once: also where the store cannot be asked then.
+func TestLapseTellsOfSilentEnds(t *testing.T) {
+	for name, falls := range map[string]bool{"reads": false, "falls": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, st, _, told := openPasses(t)
+				for _, id := range []string{"a", "b"} {
+					if err := l.Add(t.Context(), id, &pass{ID: id, Until: time.Now().Add(time.Minute)}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				st.silent.Store(true)
+				st.falls.Store(falls)
+				for range 4 { // up again, and down again with the next write
+					time.Sleep(time.Minute)
+					synctest.Wait()
+					st.down.Store(false)
+				}
+				if told.Load() != 2 {
+					t.Errorf("told of %d times while the store is silent", told.Load())
+				}
+				st.silent.Store(false)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if told.Load() != 2 {
+					t.Errorf("told of %d times", told.Load())
+				}
+				for _, id := range []string{"a", "b"} {
+					if p, _, err := l.Read(t.Context(), id); err != nil || p.By != "time" {
+						t.Errorf("%s: %+v, %v", id, p, err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Who ended a record first is told so, and nobody else.
+func TestLapseTellsOneNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, st, _, told := openPasses(t)
+		if err := l.Add(t.Context(), "a", &pass{ID: "a", Until: time.Now().Add(time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+		st.down.Store(true)
+		time.Sleep(time.Minute + time.Second)
+		synctest.Wait()
+		st.down.Store(false)
+		if _, err := l.Update(t.Context(), "a", func(p *pass) error { p.Ended, p.By = time.Now(), "another node"; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if told.Load() != 0 {
+			t.Errorf("told of what another has ended: %d times", told.Load())
 		}
 	})
 }

@@ -2,6 +2,8 @@ package support_test
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -150,6 +152,51 @@ func TestGrantsEndWithoutAStore(t *testing.T) {
 			if _, cut := runs[i].WasCut(); !cut || len(grants.Of("corp", who, site, time.Now()).Roles) > 0 {
 				t.Errorf("the grant of %s goes on without a store", who)
 			}
+		}
+	})
+}
+
+// blind is a store that, while it is told so, lists nothing.
+type blind struct {
+	store.Store
+	is atomic.Bool
+}
+
+func (b *blind) Scan(ctx context.Context, bucket store.Bucket, index string) iter.Seq2[store.Item, error] {
+	if b.is.Load() {
+		return func(yield func(store.Item, error) bool) { yield(store.Item{}, store.ErrDown) }
+	}
+	return b.Store.Scan(ctx, bucket, index)
+}
+
+// A grant that was revoked gives nothing at this node, and what runs by it is cut, while the others cannot be read.
+func TestGrantsRevokedUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys, err := keyring.New(keyring.Generate())
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := &blind{Store: store.NewMemory()}
+		defer st.Close()
+		grants, err := support.Open(st, keys, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer grants.Destruct()
+		g, site := draft(), support.Site{Hosts: []string{"app.test"}}
+		if err := grants.Give(t.Context(), g); err != nil {
+			t.Fatal(err)
+		}
+		run := running.New(context.Background(), nil)
+		defer run.Leave()
+		defer grants.Enter(run, grants.Of("corp", "sam", site, time.Now()))()
+		st.is.Store(true)
+		ended, err := grants.Revoke(t.Context(), g.ID, "olga")
+		if ended == nil || ended.EndedBy != "olga" || !errors.Is(err, store.ErrDown) {
+			t.Errorf("revoked: %+v, %v", ended, err)
+		}
+		if _, cut := run.WasCut(); !cut || len(grants.Of("corp", "sam", site, time.Now()).Roles) > 0 {
+			t.Error("a revoked grant goes on")
 		}
 	})
 }
