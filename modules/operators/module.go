@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -96,12 +98,19 @@ func (s *Sockets) Provision(ctx caddy.Context) error {
 	for tenant, text := range s.Tenants {
 		addresses[seat{TenantAuditor, tenant}] = text
 	}
-	for who, text := range addresses {
+	taken := map[string]seat{}
+	for _, who := range slices.SortedFunc(maps.Keys(addresses), func(x, y seat) int { return strings.Compare(x.String(), y.String()) }) {
+		text := addresses[who]
 		addr, err := caddy.ParseNetworkAddress(text)
 		if err != nil || !addr.IsUnixNetwork() {
 			return gatehouse.Refused(fmt.Errorf("operators: %s: %q is no unix socket, of which the kernel says who asks: write one like unix//run/gatehouse/%s.sock|0660", who, text, who.role))
 		}
-		s.at[who] = addr
+		path, _, _ := strings.Cut(addr.Host, "|") // the mode
+		path = filepath.Clean(path)
+		if other, is := taken[path]; is {
+			return gatehouse.Refused(fmt.Errorf("operators: %s and %s have one socket, %s, and the kernel would deal out who answers: write another path for one of them", other, who, path))
+		}
+		taken[path], s.at[who] = who, addr
 	}
 	if len(s.at) == 0 {
 		return gatehouse.Refused(errors.New("operators: name a socket, such as `auditor unix//run/gatehouse/auditor.sock|0660`"))
