@@ -22,7 +22,8 @@
 // # Invariants
 //
 // An administrative action that was acknowledged is on the disk, with what came of it (I11). Reading needs no secret, and says
-// of what it shows whether it verifies.
+// of what it shows whether it verifies. An auditor of a tenant reads what is on record of that tenant alone, having been put on record
+// for it, and nothing of a record that does not verify (CAL-26).
 //
 // # Fails
 //

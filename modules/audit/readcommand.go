@@ -66,7 +66,7 @@ func exportCommand() *cobra.Command {
 		Use: "export [<directory>]", Args: cobra.MaximumNArgs(1), Short: "Writes records as JSON, one a line, and verifies them",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if tenant, _ := cmd.Flags().GetString("tenant"); tenant != "" {
-				return exportTenant(cmd, tenant)
+				return exportTenant(cmd, args, tenant)
 			}
 			return each(cmd, args, func(r *chain.Record) error {
 				text, err := Object(r)

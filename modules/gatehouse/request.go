@@ -163,7 +163,7 @@ func (q *Request) Event(kind event.Kind) event.Event {
 		User: q.Identity.Name(), Session: q.Identity.Session(),
 	}
 	if q.Site != nil {
-		e.Site = q.Site.Name
+		e.Site, e.Tenant = q.Site.Name, q.Site.Tenant
 	}
 	return e
 }

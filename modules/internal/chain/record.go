@@ -41,6 +41,7 @@ type core struct {
 	Kind     string `json:"kind"`
 	Request  string `json:"request,omitempty"`
 	Site     string `json:"site,omitempty"`
+	Tenant   string `json:"tenant,omitempty"` // whose the site was then; records of older versions do not say
 	Method   string `json:"method,omitempty"`
 	Status   int    `json:"status,omitempty"`
 	Reason   string `json:"reason,omitempty"`
@@ -117,7 +118,7 @@ func appendRecord(buf []byte, t *tip, run string, e *entry, people *subjects) ([
 	}
 	c := core{
 		Seq: t.size, Time: e.Time.UTC().Format(timeForm), Mono: int64(e.mono), Run: run, Prev: t.prev.String(),
-		ID: e.ID.String(), Kind: clip(string(e.Kind)), Request: clip(e.RequestID), Site: clip(e.Site), Method: clip(e.Method),
+		ID: e.ID.String(), Kind: clip(string(e.Kind)), Request: clip(e.RequestID), Site: clip(e.Site), Tenant: clip(e.Tenant), Method: clip(e.Method),
 		Status: e.Status, Reason: clip(string(e.Reason)),
 		Epoch: e.epoch, Gone: e.gone,
 	}

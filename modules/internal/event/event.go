@@ -92,6 +92,7 @@ const (
 	AuditCopied       Kind = "audit.copied"       // it is again
 	AuditWitnessed    Kind = "audit.witnessed"    // how far another gateway's audit log is; Attrs have its checkpoint
 	AuditRewound      Kind = "audit.rewound"      // an audit log has less than it had; Detail says which, Attrs what it had
+	AuditExported     Kind = "audit.exported"     // what is on record of one tenant is read, as soon as this is on record; Attrs say by whom, whose, and from where on
 	LogsRemoved       Kind = "logs.removed"       // a log file is about to be removed; Attrs say which, and why
 	SIEMDown          Kind = "siem.down"          // a collector takes nothing; Detail says which, and why
 	SIEMResumed       Kind = "siem.resumed"       // it takes again; Attrs say for how long it did not
@@ -209,6 +210,7 @@ type Event struct {
 	Kind      Kind
 	RequestID string
 	Site      string
+	Tenant    string // whose site it was then
 	ClientIP  netip.Addr
 	User      string
 	Session   string
