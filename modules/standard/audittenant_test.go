@@ -32,10 +32,16 @@ func TestAuditorOfATenant(t *testing.T) {
 			tenant_auditor basel unix/%[1]s/basel|0600
 		}`, dir)
 	more := "https://b.test:{{addr}} {\n{{tls}}\ngatehouse {\ntenant basel\nallow role staff\n}\nrespond hello\n}"
+	// Two more sites have one name.
+	for host, tenant := range map[string]string{"d.test": "acme", "e.test": "basel"} {
+		more += "\nhttps://" + host + ":{{addr}} {\n{{tls}}\ngatehouse {\nname shop\ntenant " + tenant + "\nallow role staff\n}\nrespond hello\n}"
+	}
 	g := operate(t, "idp", house, "policy", "tenant acme\nallow role staff", "more", more)
 	anna := browserOf(t, g, "as=anna&roles=staff") // at acme's site
 	anna.Get("/").Want(t, 200, "hello")
 	as(t, g.Gateway, "b.test", "as=bert&roles=staff")
+	as(t, g.Gateway, "d.test", "as=dora&roles=staff")
+	as(t, g.Gateway, "e.test", "as=emil&roles=staff")
 	g.ok("service-account", "add", "robot", "--role", "staff", "--tenant", "basel")
 	g.ok("ban", "add", "198.51.100.7", "--detail", "of the house")
 
@@ -54,8 +60,8 @@ func TestAuditorOfATenant(t *testing.T) {
 	}
 	const records = "/gatehouse/audit/records"
 	for tenant, tt := range map[string]struct{ own, others []string }{
-		"acme":  {[]string{`"user":"voucher:anna"`, `"kind":"session.created"`, `"site":"app.test"`}, []string{"bert", "b.test", "basel", "robot", "198.51.100.7"}},
-		"basel": {[]string{`"user":"voucher:bert"`, `"kind":"session.created"`, `"site":"b.test"`, `"service-accounts/add`}, []string{"anna", "app.test", "acme", "198.51.100.7"}},
+		"acme":  {[]string{`"user":"voucher:anna"`, `"kind":"session.created"`, `"site":"app.test"`, `"user":"voucher:dora"`, `"kind":"audit.exported"`, `"tenant":["acme"]`}, []string{"bert", "emil", "b.test", "basel", "robot", "198.51.100.7"}},
+		"basel": {[]string{`"user":"voucher:bert"`, `"kind":"session.created"`, `"site":"b.test"`, `"service-accounts/add`, `"user":"voucher:emil"`, `"kind":"audit.exported"`}, []string{"anna", "dora", "app.test", "acme", "198.51.100.7"}},
 	} {
 		for _, uri := range []string{records, records + "?tenant=" + tenant, records + "?tenant=acme", records + "?tenant=basel", records + "?tenant=acme&tenant=basel", records + "?tenant=&from=0"} {
 			status, body := ask(tenant, uri)
@@ -86,6 +92,9 @@ func TestAuditorOfATenant(t *testing.T) {
 		t.Errorf("the export:\n%s", out)
 	}
 	g.no("no tenant", "audit", "export", "--tenant", "corp")
+	g.WantEvent("audit.exported", `"operator":"olga"`, `"tenant":"acme"`, `"from":"0"`)
+	g.no("leave /elsewhere out", "audit", "export", "/elsewhere", "--tenant", "acme")
+	g.no("leave --key out", "audit", "export", "--tenant", "acme", "--key", "k")
 	g.no("all of the tenant's", "audit", "export", "--tenant", "acme", "--kind", "user")
 	if err := g.Load(g.text("idp", strings.Replace(house, "tenant_auditor basel", "tenant_auditor corp", 1), "policy", "tenant acme\nallow role staff", "more", more)); err == nil || !strings.Contains(err.Error(), "no such tenant") {
 		t.Errorf("an auditor of nobody: %v", err)
