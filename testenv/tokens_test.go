@@ -231,6 +231,49 @@ func TestWorkspaceTokens(t *testing.T) {
 	}
 	p.verifiedElsewhere(token)
 
+	// The key itself opens nothing where tokens are taken, whole as it is, nor is there a token for paths that are no API's.
+	for _, path := range []string{"/api/ws/acme/docs", "/API/ws/acme/docs", "/api/ws/%61cme/docs"} {
+		p.want("the key itself", path, key, 401, "invalid_token")
+		p.want("the machine's key itself", path, secret, 401, "invalid_token")
+	}
+	p.want("the key where no tokens are taken", "/api/docs", key, 200, "")
+	pages := cli("api-key", "create", "--user", "local:alice", "--tenant", "main", "--host", appHost, "--path", "/pages/*", "--scope", "api", "--workspace", "acme")
+	g.secret(pages)
+	if status, said := p.token(url.Values{"grant_type": {exchangeGrant}, "subject_token": {pages}, "subject_token_type": {accessType}, "resource": {"brainframe-api"}}); status != 400 || said["error"] != "invalid_target" {
+		t.Errorf("a token for a key of other paths: %d %v", status, said)
+	}
+
+	// What was issued to somebody before they were compromised is void, and stays so when they have logged in again.
+	const fresh = "Nine purple herons over Basel"
+	g.secret(fresh)
+	cli("user", "compromise", "alice", "--note", "phished")
+	p.soon("compromised", "/api/ws/acme/docs", token, 401)
+	if f, err = alice.visit(t, "/.gatehouse/login?next=/").form(); err != nil {
+		t.Fatal(err)
+	}
+	page, err = alice.submit(f.person("alice", alicesPassword))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, err = page.form(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range f.Masked {
+		f.Fields.Set(name, fresh)
+	}
+	if a, err := alice.submit(f); err != nil || alice.expectLogin(a) != nil {
+		t.Fatalf("alice sets another password: %d, %v", a.Status, err)
+	}
+	old := key
+	key = cli("api-key", "create", "--user", "local:alice", "--tenant", "main", "--host", appHost, "--path", "/api/*", "--scope", "api", "--workspace", "acme,basel")
+	g.secret(key)
+	if status, said := p.token(url.Values{"grant_type": {exchangeGrant}, "subject_token": {old}, "subject_token_type": {accessType}}); status != 400 || said["error"] != "invalid_grant" {
+		t.Errorf("a token for a key from before: %d %v", status, said)
+	}
+	p.want("a token from before", "/api/ws/acme/docs", token, 401, "invalid_token")
+	token = p.exchanged(key)
+	p.want("a token since", "/api/ws/acme/docs", token, 200, "")
+
 	// Whoever is disabled is nobody at once, with the tokens they had; so is a key that is revoked.
 	cli("user", "disable", "alice", "--note", "has left")
 	p.soon("disabled", "/api/ws/acme/docs", token, 401)

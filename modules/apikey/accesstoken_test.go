@@ -2,8 +2,11 @@ package apikey
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"gatehouse.internal/modules/internal/identity"
 	"gatehouse.internal/modules/internal/keyring"
@@ -94,6 +97,51 @@ func TestWordsWithin(t *testing.T) {
 	for asked, want := range map[string]int{"": 3, "a": 1, "c a c": 2, "d": -1, "a d": -1, "A": -1} {
 		if words, ok := wordsWithin(asked, all); ok != (want >= 0) || ok && len(words) != want {
 			t.Errorf("%q of %v: %v, %v", asked, all, words, ok)
+		}
+	}
+}
+
+// A key gets tokens for the APIs that it has paths of: what a more specific API takes is not the wider one's.
+func TestAudience(t *testing.T) {
+	api := func(path, audience string, lasts time.Duration) API {
+		p, err := reqpath.ParsePattern(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if audience == "" { // another issuer's
+			return API{Path: p}
+		}
+		return API{Path: p, Tokens: &Tokens{Audiences: []string{audience}, Lasts: caddy.Duration(lasts)}}
+	}
+	a := &Authenticator{APIs: []API{ // the most specific first, as they are provisioned
+		api("/api/ws/*", "ws", time.Minute), api("/api/x/*", "", 0), api("/api/*", "wide", time.Hour), api("/b/*", "ws", 2*time.Minute),
+	}}
+	for _, tt := range []struct {
+		paths, asked string
+		want         string
+		lasts        time.Duration
+	}{
+		{"/*", "ws", "ws", time.Minute}, {"/*", "wide", "wide", time.Hour}, {"/*", "", "", 0}, {"/*", "none", "", 0}, {"/*", "ws wide", "", 0},
+		{"/api/ws/acme/*", "", "ws", time.Minute}, {"/api/ws/acme/*", "wide", "", 0}, {"/api/ws", "wide", "", 0}, {"/api/y", "", "wide", time.Hour},
+		{"/api/y", "ws", "", 0}, {"/api/x/*", "wide", "", 0}, {"/api/x/*", "", "", 0}, {"/b/c /files/*", "", "ws", time.Minute},
+		{"/files/*", "", "", 0}, {"/files/*", "ws", "", 0}, {"/API/*", "wide", "", 0}, {"/apis/*", "wide", "", 0}, {"", "ws", "", 0},
+	} {
+		var paths []reqpath.Pattern
+		for _, text := range strings.Fields(tt.paths) {
+			paths = append(paths, api(text, "", 0).Path)
+		}
+		name, lasts, ok := a.audience(paths, strings.Fields(tt.asked))
+		if ok != (tt.want != "") || ok && (name != tt.want || lasts != tt.lasts) {
+			t.Errorf("a key for %q that asks for %q: %q for %s, %v", tt.paths, tt.asked, name, lasts, ok)
+		}
+	}
+	for path, want := range map[string]bool{"/api/ws/a": true, "/API/WS/a": true, "/api/x/a": false, "/api/X/a": true, "/api/y": true, "/b": true, "/files/x": false} {
+		p, err := reqpath.Parse(path, reqpath.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.wantsToken(p); got != want {
+			t.Errorf("%s wants a token: %v", path, got)
 		}
 	}
 }

@@ -41,6 +41,7 @@ const (
 var (
 	errNoKey   = errors.New("it is not a key of this gateway's, or was revoked")
 	errExpired = errors.New("it has expired")
+	errVoid    = errors.New("whose it is may not use the gateway any more, or what was issued to them by then is void")
 	errTenant  = errors.New("it is another tenant's")
 	errUnbound = errors.New("it is bound to a client certificate that this connection does not show")
 )

@@ -29,7 +29,9 @@
 // logged in within 30 days, with the roles that these have now. A request with two different keys has none.
 //
 // A token counts at the APIs of its host that name its audience, as long as it says, and as long as its key does. Its head is one of
-// those that this gateway writes, to the letter: no token chooses how it is verified. It is stored nowhere.
+// those that this gateway writes, to the letter: no token chooses how it is verified. It is stored nowhere. It is made for a key that would
+// count as a credential itself, where no ban by name and no switch is against it, for an API that the key has paths of, and is on record
+// before anybody has it. At such an API, in any reading of the path, keys themselves open nothing.
 //
 // A pairing is approved by a person who is logged in, has proven what the house and the site demand, and was shown who asks for
 // what; that is on record before it counts. It is good for one key. Device codes are stored as hashes; how many wait is bounded.

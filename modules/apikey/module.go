@@ -101,6 +101,14 @@ func (a *Authenticator) Testify(r *http.Request, req *gatehouse.Request) (*gateh
 	if text == "" {
 		return nil, nil
 	}
+	if a.wantsToken(req.Path) {
+		presented.WithLabelValues("refused").Inc()
+		id, _ := keyText.Read(text)
+		return nil, &gatehouse.CredentialError{
+			Reason: verdict.InvalidToken, Challenge: `Bearer error="invalid_token", error_description="exchange the key at ` + tokenPath + `"`,
+			Err: fmt.Errorf("the key %s opens nothing here itself: it is exchanged for an access token at %s", id, tokenPath),
+		}
+	}
 	book, err := a.opened()
 	if err != nil {
 		return nil, err

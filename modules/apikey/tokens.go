@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	tokenPath = gatehouse.PortalPrefix + "token"
+	tokenPath = gatehouse.TokenPath
 	tokenKeys = tokenPath + "/jwks.json"
 
 	clientGrant    = "client_credentials"
@@ -84,6 +84,19 @@ func (a *Authenticator) tokensAt(path reqpath.Path) *Tokens {
 		}
 	}
 	return nil
+}
+
+// wantsToken reports whether some server could take the path for one of an API that takes tokens for keys, and so no key itself.
+func (a *Authenticator) wantsToken(path reqpath.Path) bool {
+	for _, api := range a.APIs {
+		switch {
+		case api.Path.MatchAll(path):
+			return api.Tokens != nil
+		case api.Tokens != nil && api.Path.MatchFolded(path):
+			return true
+		}
+	}
+	return false
 }
 
 // byToken returns who the access token in the request stands for; nil and nil when it has none of this gateway's, or is for no API
@@ -189,6 +202,10 @@ func (a *Authenticator) serveAccessToken(w http.ResponseWriter, r *http.Request,
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
+	state, err := a.house.State()
+	if err != nil {
+		return req.Deny(verdict.Unavailable, err.Error())
+	}
 	now := time.Now()
 	k, t, err := book.Find(r.Context(), text, now)
 	if err != nil && !isVerdict(err) {
@@ -196,6 +213,9 @@ func (a *Authenticator) serveAccessToken(w http.ResponseWriter, r *http.Request,
 	}
 	if err == nil {
 		err = a.mayAsk(k, t, req, r.Host)
+	}
+	if err == nil && !state.Standing.Allows(t.Identity.Provider, t.Identity.Subject, k.Created) {
+		err = errVoid
 	}
 	if err == nil && grant == clientGrant && (k.Account == "" || client != k.ID && client != k.Account) {
 		err = errors.New("it is not this service account's")
@@ -207,10 +227,14 @@ func (a *Authenticator) serveAccessToken(w http.ResponseWriter, r *http.Request,
 		}
 		return a.deny(w, req, status, code, "the key does not count here")
 	}
+	if v := a.house.KeyRefusal(k.ID, k.Owner(), t.Identity.Tenant, req.ClientIP); v.Given() {
+		accessTokens.WithLabelValues("denied").Inc()
+		return req.Refuse(v)
+	}
 	ask := AccessAsk{Issuer: issuerName(r)}
 	var ok bool
-	if ask.Audience, ask.Lasts, ok = a.audience(append(slices.Clone(r.PostForm["resource"]), r.PostForm["audience"]...)); !ok {
-		return a.deny(w, req, http.StatusBadRequest, "invalid_target", "say one resource that an API here is for")
+	if ask.Audience, ask.Lasts, ok = a.audience(k.Scope.Paths, append(slices.Clone(r.PostForm["resource"]), r.PostForm["audience"]...)); !ok {
+		return a.deny(w, req, http.StatusBadRequest, "invalid_target", "say one resource that an API here is for, and the key as well")
 	}
 	if ask.Scopes, ok = wordsWithin(r.PostForm.Get("scope"), k.Scopes); !ok {
 		return a.deny(w, req, http.StatusBadRequest, "invalid_scope", "the key does not have all of these scopes")
@@ -218,7 +242,7 @@ func (a *Authenticator) serveAccessToken(w http.ResponseWriter, r *http.Request,
 	if ask.Workspaces, ok = wordsWithin(r.PostForm.Get("workspace"), k.Workspaces); !ok {
 		return a.deny(w, req, http.StatusBadRequest, "invalid_scope", "the key is not for all of these workspaces")
 	}
-	return a.issue(w, req, book, k, t, ask, grant, now)
+	return a.issue(w, req, state.Bus, book, k, t, ask, grant, now)
 }
 
 // mayAsk refuses a key that is good, but not on this site or from this network.
@@ -235,8 +259,24 @@ func (a *Authenticator) mayAsk(k *Key, t *testimony, req *gatehouse.Request, hos
 	return nil
 }
 
-// audience returns the one that is asked for, and how long tokens for it are good; without a question, the only one that there is.
-func (a *Authenticator) audience(asked []string) (name string, lasts time.Duration, ok bool) {
+// reaches reports whether a key for these paths is for some of an API's that names the audience: paths of a more specific API are that one's.
+func (a *Authenticator) reaches(paths []reqpath.Pattern, audience string) bool {
+	for i, api := range a.APIs {
+		if api.Tokens == nil || !slices.Contains(api.Tokens.Audiences, audience) {
+			continue
+		}
+		if slices.ContainsFunc(paths, func(p reqpath.Pattern) bool {
+			return (p.Within(api.Path) || api.Path.Within(p)) && !slices.ContainsFunc(a.APIs[:i], func(other API) bool { return p.Within(other.Path) })
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// audience returns the one that is asked for, and how long tokens for it are good; without a question, the only one that a key for these
+// paths is for.
+func (a *Authenticator) audience(paths []reqpath.Pattern, asked []string) (name string, lasts time.Duration, ok bool) {
 	if len(asked) > maxTokenParams {
 		return "", 0, false
 	}
@@ -248,7 +288,7 @@ func (a *Authenticator) audience(asked []string) (name string, lasts time.Durati
 		}
 		for _, aud := range api.Tokens.Audiences {
 			switch {
-			case len(asked) > 0 && (len(asked) > 1 || asked[0] != aud):
+			case len(asked) > 0 && (len(asked) > 1 || asked[0] != aud), !a.reaches(paths, aud):
 				continue
 			case name != "" && name != aud:
 				return "", 0, false
@@ -261,16 +301,12 @@ func (a *Authenticator) audience(asked []string) (name string, lasts time.Durati
 	return name, lasts, name != ""
 }
 
-// issue gives the program its token, once that is told.
-func (a *Authenticator) issue(w http.ResponseWriter, req *gatehouse.Request, book *Book, k *Key, t *testimony, ask AccessAsk, grant string, now time.Time) error {
+// issue gives the program its token, once that is on record.
+func (a *Authenticator) issue(w http.ResponseWriter, req *gatehouse.Request, bus *event.Bus, book *Book, k *Key, t *testimony, ask AccessAsk, grant string, now time.Time) error {
 	text, id, expires, err := book.Mint(k, t, ask, now)
 	if errors.Is(err, errTokenLong) {
 		return a.deny(w, req, http.StatusBadRequest, "invalid_request", err.Error())
 	}
-	if err != nil {
-		return req.Deny(verdict.Unavailable, err.Error())
-	}
-	state, err := a.house.State()
 	if err != nil {
 		return req.Deny(verdict.Unavailable, err.Error())
 	}
@@ -280,7 +316,9 @@ func (a *Authenticator) issue(w http.ResponseWriter, req *gatehouse.Request, boo
 	if len(ask.Workspaces) > 0 {
 		e.Attrs = append(e.Attrs, event.Attr{Key: "workspaces", Value: strings.Join(ask.Workspaces, " ")})
 	}
-	state.Bus.Publish(e)
+	if err := bus.Record(e); err != nil {
+		return req.Deny(verdict.Unavailable, err.Error())
+	}
 	accessTokens.WithLabelValues("issued").Inc()
 	book.used.note(k, now)
 	body := map[string]any{"access_token": text, "token_type": "Bearer", "expires_in": expires.Unix() - now.Unix()}

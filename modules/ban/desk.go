@@ -164,6 +164,24 @@ func (d *Desk) BannedByName(who identity.Proof, addr netip.Addr) (*Ban, bool) {
 	return b, ok && !d.rules.Load().exempt(who, addr)
 }
 
+// BannedKey is BannedByName for an API key by which nobody was proven: its public id, its owner as provider:subject, and their tenant.
+func (d *Desk) BannedKey(key, owner, tenant string, addr netip.Addr) (found *Ban, banned bool) {
+	r := d.rules.Load()
+	if r == nil || r.said.Contains(addr) {
+		return nil, false
+	}
+	now := time.Now()
+	for _, w := range []Whom{{Scope: ByKey, Name: key}, {Scope: ByUser, Name: owner}, {Scope: ByTenant, Name: tenant}} {
+		if r.names[w] {
+			return nil, false
+		}
+		if b, is := d.bans.get(w); is && now.Before(b.Until) && (found == nil || b.Action.shuts()) {
+			found = b
+		}
+	}
+	return found, found != nil
+}
+
 // met reports whether whoever was proven has done what the ban asks for.
 func (b *Ban) met(who identity.Proof) bool {
 	f := who.Factor()

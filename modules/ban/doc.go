@@ -28,7 +28,7 @@
 // include_private says otherwise. A request with the last offence a jail allows is answered when the ban is in force
 // already. What runs for a network when it is banned, streams and downloads included, is cut within a second. What a person does who is logged in never
 // counts against their network; it counts in jails by name. A failed login counts against no name: anybody can type one. Bans by
-// name do not hold where the operator's allow-list names the network or the person. Logging out is always possible. A second
+// name hold for a key that is exchanged for a token, too. They do not hold where the operator's allow-list names the network or the person. Logging out is always possible. A second
 // factor counts from when it was proven after the ban began, for lists from whenever. A ban that was told of, by event, log line or to an operator,
 // is durable. A pattern for the lines of a log must be bound to an end of the line, since strangers choose what
 // else is in it; of lines nothing is kept. A banned request is no offence, so that bans end. Memory is bounded: 256 connections

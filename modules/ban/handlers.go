@@ -2,6 +2,7 @@ package ban
 
 import (
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -118,8 +119,26 @@ func (*NameHandler) CaddyModule() caddy.ModuleInfo {
 
 // Provision finds the house.
 func (h *NameHandler) Provision(ctx caddy.Context) (err error) {
-	h.house, err = gatehouse.House(ctx)
+	if h.house, err = gatehouse.House(ctx); err == nil {
+		h.house.RefuseKeys(h.refusesKey)
+	}
 	return err
+}
+
+// refusesKey returns how a key in a form is refused. A ban that asks for a second factor refuses it, too: programs prove none.
+func (h *NameHandler) refusesKey(key, owner, tenant string, client netip.Addr) verdict.Verdict {
+	desk, err := h.open()
+	if err != nil {
+		return verdict.Verdict{Reason: verdict.Unavailable, Detail: err.Error()}
+	}
+	b, banned := desk.BannedKey(key, owner, tenant, client)
+	if !banned {
+		b, banned = desk.Banned(client) // one that shuts out was told before
+	}
+	if !banned {
+		return verdict.Verdict{}
+	}
+	return b.verdict()
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.

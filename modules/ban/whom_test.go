@@ -122,6 +122,52 @@ func TestAllowedNames(t *testing.T) {
 	}
 }
 
+// A key that stands in a form is banned as it would be if it had proven somebody.
+func TestBannedKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := store.NewMemory()
+		d, _, _ := testDesk(t, st, Settings{
+			Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, names: map[Whom]bool{{Scope: ByKey, Name: "spared"}: true},
+		})
+		addr := netip.MustParseAddr("198.51.100.9")
+		for _, whom := range []string{"key:k1", "user:local:ada", "tenant:acme"} {
+			w, err := ParseWhom(whom)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Add(t.Context(), Order{Whom: w, For: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+			for _, tt := range []struct {
+				key, owner, tenant string
+				addr               netip.Addr
+				hit                bool
+			}{
+				{"k1", "local:ada", "acme", addr, true}, {"k1", "local:bob", "", addr, whom == "key:k1"}, {"k2", "local:ada", "", addr, whom == "user:local:ada"},
+				{"k2", "local:bob", "acme", addr, whom == "tenant:acme"}, {"k2", "local:bob", "", addr, false}, {"", "", "", addr, false},
+				{"k1", "local:ada", "acme", netip.MustParseAddr("192.0.2.1"), false}, {"spared", "local:ada", "acme", addr, false},
+			} {
+				if b, banned := d.BannedKey(tt.key, tt.owner, tt.tenant, tt.addr); banned != tt.hit || banned && b.String() != whom {
+					t.Errorf("%s: %+v: %v", whom, tt, banned)
+				}
+			}
+			if _, err := d.Lift(t.Context(), w, "olga"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w := Whom{Scope: ByUser, Name: "local:ada"}
+		if _, err := d.Add(t.Context(), Order{Whom: w, For: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if _, banned := d.BannedKey("k1", "local:ada", "", addr); banned {
+			t.Error("banned for longer than was said")
+		}
+		_ = d.Destruct()
+		_ = st.Close()
+	})
+}
+
 // A step-up for a narrow network hides no ban of a wider one, and a list's score makes jails lose patience sooner.
 func TestMilderActions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -23,8 +23,8 @@
 // on every gateway of the store as soon as the store's feed tells of it, over reloads and restarts, and ends by this node's clock.
 // A second after it was thrown, what it would refuse is cut: streams, downloads, websockets. No connection is
 // dropped, but those that are a websocket; over HTTP/1.1 a refusal of what has a body ends its connection here as everywhere. The portal stays open: people can log in and out, prove factors and
-// end sessions; only, while a site is locked or takes no changes, nobody pairs a program there, which would be a key for
-// afterwards. The administration endpoint knows no switch. Who is asked for a factor is asked by the room of second factors, as
+// end sessions; only, while a site is locked or takes no changes, nobody pairs a program there and no program gets a token, which would
+// be good for afterwards, or where no switch is heeded. The administration endpoint knows no switch. Who is asked for a factor is asked by the room of second factors, as
 // the word mfa does; service accounts have none to prove, and pass step-up. A switch whose place is no site's is not thrown; one
 // whose site leaves the configuration hits nobody.
 //

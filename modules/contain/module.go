@@ -98,10 +98,11 @@ func (h *Handler) heed(r *http.Request, req *gatehouse.Request, s *containment.S
 	return h.house.Factors().Judge(r, req, need)
 }
 
-// portal reports whether the request is for pages that no switch closes: the gateway's own, but for that on which people let programs
-// have keys, and the button that uses up a link, which only a lock closes.
+// portal reports whether the request is for pages that no switch closes: the gateway's own, but for those on which people let programs
+// have keys and programs get tokens, and the button that uses up a link, which only a lock closes.
 func portal(r *http.Request, req *gatehouse.Request) bool {
-	return within(req, gatehouse.PortalPrefix) && !(writes(r) && (within(req, gatehouse.PairPath) || within(req, gatehouse.LinkPath)))
+	return within(req, gatehouse.PortalPrefix) &&
+		!(writes(r) && (within(req, gatehouse.PairPath) || within(req, gatehouse.TokenPath) || within(req, gatehouse.LinkPath)))
 }
 
 // within reports whether the request is for that page, or one below.

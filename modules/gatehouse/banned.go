@@ -10,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
+
+	"gatehouse.internal/modules/internal/verdict"
 )
 
 // BannedAtHandshake is the module that knows, when a TLS handshake begins, that its peer is banned. The ban room has it.
@@ -35,6 +37,22 @@ func (app *App) dropBanned(srv *caddyhttp.Server) {
 // is the client, which it is not for trusted proxies, nor where a listener wrapper may learn of another. It must be called
 // while provisioning; banned is called for each connection, and must not block.
 func (app *App) ShutOut(banned func(peer netip.Addr) bool) { app.banned = banned }
+
+// keyBan says how an API key is refused by its own public name, by its owner's (provider:subject) or by their tenant; the zero Verdict: it
+// is not.
+type keyBan func(key, owner, tenant string, client netip.Addr) verdict.Verdict
+
+// RefuseKeys has banned say how an API key is refused that stands in a form, so that nobody was proven by it. It must be called while
+// provisioning.
+func (app *App) RefuseKeys(banned keyBan) { app.bannedKeys = banned }
+
+// KeyRefusal is what RefuseKeys has been told to ask. The zero Verdict: the key is not banned.
+func (app *App) KeyRefusal(key, owner, tenant string, client netip.Addr) verdict.Verdict {
+	if app.bannedKeys == nil {
+		return verdict.Verdict{}
+	}
+	return app.bannedKeys(key, owner, tenant, client)
+}
 
 func (app *App) shutsOut(peer netip.Addr) bool {
 	return app.banned != nil && !app.trusts(peer) && app.banned(peer)

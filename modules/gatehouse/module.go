@@ -115,6 +115,7 @@ type App struct {
 	tlsHeld   bool           // written while provisioning only
 
 	banned         func(netip.Addr) bool     // written while provisioning only; nil: nobody is
+	bannedKeys     keyBan                    // written while provisioning only; nil: none is
 	proxiesUnknown bool                      // a server trusts proxies that change; written while provisioning only
 	connections    struct{ all, client int } // zero: the default; written while provisioning only
 

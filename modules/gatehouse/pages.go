@@ -13,6 +13,8 @@ const (
 	KeysPath = PortalPrefix + "account/keys"
 	// PairPath is where programs ask for keys, and people let them have some.
 	PairPath = PortalPrefix + "device"
+	// TokenPath is where programs have their keys exchanged for access tokens.
+	TokenPath = PortalPrefix + "token"
 	// VerifyPath is where people prove that a device or a network is theirs.
 	VerifyPath = PortalPrefix + "verify"
 	// ReportPath is where people say that a visit was not theirs.

@@ -140,6 +140,17 @@ func (p Pattern) MatchAll(path Path) bool {
 	return p.MatchExact(path.Decoded) && p.MatchFolded(path)
 }
 
+// Within reports whether all of p's paths are in q, as they are written. The zero Pattern is in none, and none is in it.
+func (p Pattern) Within(q Pattern) bool {
+	switch {
+	case p.text == "" || q.text == "":
+		return false
+	case p.exact == q.exact:
+		return q.subtree || !p.subtree
+	}
+	return q.subtree && under(p.exact, q.exact)
+}
+
 // Compare orders patterns by specificity, for slices.SortFunc: it is negative
 // if p comes first, because p is more specific than q. If all of p's paths
 // are in q and not the reverse, p comes first. Ties are broken by the text,

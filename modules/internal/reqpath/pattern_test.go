@@ -113,6 +113,28 @@ func TestPatternCompare(t *testing.T) {
 	}
 }
 
+func TestPatternWithin(t *testing.T) {
+	for _, tt := range []struct {
+		p, q string
+		want bool
+	}{
+		{"/*", "/*", true}, {"/a/*", "/*", true}, {"/", "/*", true}, {"/*", "/a/*", false}, {"/a/*", "/a/*", true}, {"/a", "/a/*", true},
+		{"/a/*", "/a", false}, {"/a", "/a", true}, {"/a/", "/a", false}, {"/a/", "/a/*", true}, {"/a/b/*", "/a/*", true}, {"/a/*", "/a/b/*", false},
+		{"/ab/*", "/a/*", false}, {"/A/*", "/a/*", false}, {"", "/*", false}, {"/a", "", false}, {"", "", false},
+	} {
+		var p, q Pattern
+		if tt.p != "" {
+			p = mustPattern(t, tt.p)
+		}
+		if tt.q != "" {
+			q = mustPattern(t, tt.q)
+		}
+		if got := p.Within(q); got != tt.want {
+			t.Errorf("%q within %q: %v", tt.p, tt.q, got)
+		}
+	}
+}
+
 func TestPatternText(t *testing.T) {
 	var ps []Pattern
 	if err := json.Unmarshal([]byte(`["/a/*","/b"]`), &ps); err != nil {
