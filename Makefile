@@ -6,6 +6,8 @@ SOAK     ?= 30
 BENCH    ?= .
 # The last version that has a name, or else where the repository was forty changes ago.
 OLD      ?= $(shell git describe --tags --abbrev=0 HEAD^ 2>/dev/null || git rev-parse HEAD~40)
+# Gateways, sessions, and how often a provider is asked again: the rows of modules/decisions/0026.
+SIM       = 2/10000000/1h 2/4000000/1h 10/4000000/1h 100/10000000/1h 100/1200000/1h 1000/10000000/1h 1000/150000/1h 100/10000000/0 100/6000000/0
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BUILD     = CGO_ENABLED=0 $(GO) build -trimpath
 
@@ -69,9 +71,10 @@ sim: ## a thousand gateways that share limits; ten million sessions simulated, t
 	$(GO) test -count=1 -timeout 20m -v -run '^TestManyGateways$$' ./modules/ratelimit -nodes 1000
 	$(GO) test -count=1 -timeout 20m -v -run '^TestScale$$' ./modules/stores/valkey -nodes 1000 -sessions 20000
 	$(GO) test -count=1 -timeout 30m -v -run '^TestHeld$$' ./modules/stores/valkey -held 2000000
-	for n in 2 10 100 1000; do $(GO) run ./testenv/sim -nodes $$n || exit 1; done
+	for row in $(SIM); do IFS=/; set -- $$row; unset IFS; $(GO) run ./testenv/sim -nodes $$1 -sessions $$2 -renew $$3 || exit 1; done
 
 upgrade: ## gateways of an earlier version (OLD, a revision), replaced by this one under load, and back: three minutes
+	@test -n "$(OLD)" && git rev-parse -q --verify "$(OLD)^{commit}" >/dev/null || { echo "OLD=$(OLD) is no revision of this repository: name one, as in make upgrade OLD=HEAD~40" >&2; exit 1; }
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; old=$$(git describe --tags --always $(OLD)); echo "building $$old"; \
 	mkdir "$$dir/src"; git archive $(OLD) | tar -xf - -C "$$dir/src"; \
 	(cd "$$dir/src" && $(GO) build -buildvcs=false -ldflags "-X gatehouse.internal/modules/internal/build.version=$$old" -o "$$dir/gatehouse" ./cmd/gatehouse); \

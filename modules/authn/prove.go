@@ -89,7 +89,7 @@ func (s *Sessions) ProveFactor(ctx context.Context, token, host, method string, 
 	}
 	lease := store.Key{Bucket: renewBucket, ID: hex.EncodeToString(id[:])}
 	for try := 0; ; try++ {
-		_, err := s.store.Put(ctx, lease, nil, store.PutOptions{Match: store.Absent, TTL: renewLease})
+		_, err := s.store.Put(ctx, lease, nil, store.PutOptions{Match: store.Absent, TTL: renewLease, Soft: true})
 		if err == nil {
 			break
 		}
@@ -134,16 +134,20 @@ func (s *Sessions) ProveFactor(ctx context.Context, token, host, method string, 
 
 // replaceProven stores what a session has proven, in place.
 func (s *Sessions) replaceProven(ctx context.Context, id sessionID, item store.Item, rec *record, l Limits, now int64) (identity.Proof, error) {
-	err := s.replace(ctx, id, item, rec)
-	if errors.Is(err, errChanged) { // the lease is held: only an end can have come between
+	stored := s.replace(ctx, id, item, rec)
+	if stored != nil && !errors.Is(stored, errChanged) {
+		return identity.Proof{}, stored
+	}
+	s.mu.RLock()
+	old := s.table[id]
+	s.mu.RUnlock()
+	e, err := s.load(ctx, id, old)
+	if err != nil {
+		return identity.Proof{}, err
+	}
+	// The lease is held: only an end can have come between, or an earlier try that succeeded without saying so.
+	if stored != nil && (e.factor == nil || !e.factor.At.Equal(rec.FactorAt)) {
 		return identity.Proof{}, errNoSession
-	}
-	if err != nil {
-		return identity.Proof{}, err
-	}
-	e, err := s.load(ctx, id, nil)
-	if err != nil {
-		return identity.Proof{}, err
 	}
 	return e.prove(l, now), nil
 }

@@ -160,7 +160,7 @@ func (s *Sessions) fly(ctx context.Context, id sessionID, l Limits, by renewer) 
 // by the compare-and-swap, and by reading the session again before it is ended.
 func (s *Sessions) renew(ctx context.Context, id sessionID, l Limits, by renewer) error {
 	lease := store.Key{Bucket: renewBucket, ID: hex.EncodeToString(id[:])}
-	_, err := s.store.Put(ctx, lease, nil, store.PutOptions{Match: store.Absent, TTL: renewLease})
+	_, err := s.store.Put(ctx, lease, nil, store.PutOptions{Match: store.Absent, TTL: renewLease, Soft: true})
 	if errors.Is(err, store.ErrConflict) {
 		return errElsewhere
 	}

@@ -80,6 +80,7 @@ type PutOptions struct {
 	Match   Match
 	Version uint64
 	Index   []string // "user:u-1", "sid:abc": see DeleteIndexed and Scan. A set; replaces that of the item before.
+	Soft    bool     // a failover of the server may lose it, as it may a lease: it waits for no replica
 }
 
 // Limit is a token bucket: Burst tokens at most, one more each Every. Both must be positive and their product below a century.

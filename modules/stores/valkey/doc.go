@@ -34,7 +34,7 @@
 // Clocks that are a minute apart: store.skewed. A
 // server that lost what it held: store.emptied; everybody logs in anew, and bans are lost. How durable a write is that was
 // acknowledged is the server's matter (appendfsync). A failover loses what its replica had not heard of, unless Replicas are to have it
-// first (replicas.go): then a change that too few have is made, and is ErrDown to its caller.
+// first (replicas.go): then a change that too few have is made, is fed to this node's watchers, and is ErrDown to its caller. What is Soft, uses and leases wait for none.
 //
 // # Cost
 //

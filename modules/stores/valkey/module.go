@@ -133,7 +133,7 @@ func (s *Store) check() error {
 		return errors.New("replicas: want 1 to 16")
 	}
 	if s.Replicas > 0 && len(s.Addresses) > 1 && s.Sentinel == "" {
-		return errors.New("replicas is for one server, or for sentinels: a cluster's servers refuse changes themselves when they lack replicas, by min-replicas-to-write")
+		return errCluster
 	}
 	if w := time.Duration(s.ReplicasWithin); w != 0 && (s.Replicas == 0 || w < 10*time.Millisecond || w > 4*time.Second) {
 		return errors.New("replicas: a change waits for them for 10ms to 4s")

@@ -52,6 +52,7 @@ var (
 // The scripts. Each is one atomic step. What changes something that a failover must not lose waits for replicas, where the options say so.
 var (
 	putScript           = changes(putText)
+	softPutScript       = script(putText)
 	takeScript          = changes(takeText)
 	deleteScript        = changes(deleteText)
 	deleteIndexedScript = changes(deleteIndexedText)
@@ -94,8 +95,15 @@ func changes(text string) *lua {
 
 // run runs a script and returns what it answers beyond the time, which the clock hears, and the events, which the watchers
 // of this node are fed before run returns.
-// A change that too few replicas have is one, and the error says so.
+// A change that too few replicas have is one: the error says so, and what it answers is returned beside it.
 func (s *remote) run(ctx context.Context, script *lua, args ...string) ([]driver.ValkeyMessage, error) {
+	if script.change && s.opts.Replicas > 0 {
+		done, err := s.turn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+	}
 	answer, err := s.exec(ctx, script, script.change, args)
 	var few error
 	switch {

@@ -86,7 +86,7 @@ const (
 	answerTimeout = 5 * time.Second
 )
 
-// remote keeps the store on a server. Three goroutines until Close: the feed, the heart and the sweeper.
+// remote keeps the store on a server. Three goroutines until Close: the feed, the heart and the sweeper; a fourth while replicas are asked.
 type remote struct {
 	*store.Feed
 	client driver.Client
@@ -110,6 +110,8 @@ type remote struct {
 	took     atomic.Int64                 // nanoseconds that the last answer to a beat took
 	few      atomic.Pointer[error]        // the last change is on too few replicas; nil: on enough
 	replicas atomic.Int64                 // that had the last change
+	asking   atomic.Bool                  // somebody asks whether enough replicas have it now
+	turns    chan struct{}                // one element for each change that waits for replicas
 	nodes    atomic.Pointer[[]store.Node] // as of the last beat
 	kick     chan struct{}                // capacity 1: a reader met an expired item
 	done     context.Context              // ends with Close
@@ -136,13 +138,17 @@ func Open(ctx context.Context, o Options) (store.Store, error) {
 		o.Tell = func(Notice) {}
 	}
 	client, err := driver.NewClient(o.driver())
+	if err == nil && o.Replicas > 0 && client.Mode() == driver.ClientModeCluster { // it may be named by one address
+		client.Close()
+		err = errCluster
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", strings.Join(o.Addresses, ", "), err)
 	}
 	s := &remote{
 		Feed: store.NewFeed(), client: client, opts: o, clock: newClock(),
 		prefix: []string{"{gatehouse:" + o.Name + "}:"}, node: rand.Text(),
-		kick: make(chan struct{}, 1),
+		kick: make(chan struct{}, 1), turns: make(chan struct{}, blocking-2),
 	}
 	if o.wall != nil {
 		s.clock.wallIs = o.wall
@@ -169,7 +175,7 @@ func (o Options) driver() driver.ClientOption {
 		DisableRetry: true,
 		// Buffers for items of a megabyte are for the few that are so large.
 		ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
-		BlockingPoolSize: 16,
+		BlockingPoolSize: blocking,
 	}
 	if o.Sentinel != "" {
 		c.Sentinel = driver.SentinelOption{
@@ -206,6 +212,11 @@ func (s *remote) begin(ctx context.Context) error {
 	s.key, s.epoch = beat.key, beat.epoch
 	if s.sealer, err = openStoreKey(s.opts.Keys, s.prefix[0], beat.key); err != nil {
 		return err
+	}
+	if s.opts.Replicas > 0 {
+		if err := s.mayWait(ctx); err != nil {
+			return err
+		}
 	}
 	joined := make(chan error, 1)
 	s.running.Go(func() { s.feedLoop(joined) })

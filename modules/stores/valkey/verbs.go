@@ -85,14 +85,18 @@ func (s *remote) Put(ctx context.Context, k store.Key, value []byte, o store.Put
 	defer leave()
 	name := s.sealer.key(k)
 	match := [...]string{store.Always: "a", store.Absent: "n", store.Version: "v"}[o.Match]
-	answer, err := s.run(ctx, putScript, string(k.Bucket), name, s.sealer.seal('i', k.Bucket, "", []byte(k.ID)),
+	script := putScript
+	if o.Soft {
+		script = softPutScript
+	}
+	answer, err := s.run(ctx, script, string(k.Bucket), name, s.sealer.seal('i', k.Bucket, "", []byte(k.ID)),
 		s.sealer.seal('v', k.Bucket, name, value), micros(o.TTL), match, strconv.FormatUint(o.Version, 10), s.sealer.indexes(k.Bucket, o.Index),
 		s.sealer.sealIndexes(k.Bucket, name, o.Index))
+	if len(answer) > 0 && answer[0].IsNil() { // it changed nothing, which needs no replicas
+		return 0, store.ErrConflict
+	}
 	if err != nil {
 		return 0, err
-	}
-	if answer[0].IsNil() {
-		return 0, store.ErrConflict
 	}
 	v, err := number(answer[0])
 	return uint64(v), err
@@ -119,11 +123,11 @@ func (s *remote) Take(ctx context.Context, k store.Key) (store.Item, error) {
 	defer leave()
 	name := s.sealer.key(k)
 	answer, err := s.run(ctx, takeScript, string(k.Bucket), name)
+	if len(answer) > 0 && answer[0].IsNil() { // it changed nothing, which needs no replicas
+		return store.Item{}, store.ErrNotFound
+	}
 	if err != nil {
 		return store.Item{}, err
-	}
-	if answer[0].IsNil() {
-		return store.Item{}, store.ErrNotFound
 	}
 	fields, err := texts(answer[0], 5) // v, n, d, e, x
 	if err != nil {
