@@ -14,11 +14,15 @@ import (
 	"time"
 )
 
+// electedIn is how long sentinels may take. One that was not run for two seconds trusts its clock no more, and does nothing for thirty.
+const electedIn = 3 * readyIn
+
 // trio is a primary, a replica whose way from it may be cut, and three sentinels.
 type trio struct {
 	primary, replica *redis
 	way              *link // from the replica to the primary
 	sentinels        string
+	ports            []int // the sentinels'
 }
 
 func startTrio(t *testing.T) *trio {
@@ -30,7 +34,7 @@ func startTrio(t *testing.T) *trio {
 			t.Fatal(err)
 		}
 	}
-	tr := &trio{}
+	tr := &trio{ports: ports[2:]}
 	tr.primary = startRedis(t, "--bind", "127.0.0.1", "--port", strconv.Itoa(ports[0]))
 	tr.way = newLinkOn(t, "tcp", "127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", ports[0]))
 	_, port, _ := net.SplitHostPort(tr.way.ln.Addr().String())
@@ -42,7 +46,7 @@ func startTrio(t *testing.T) *trio {
 	for _, p := range ports[2:] {
 		dir := t.TempDir()
 		conf := filepath.Join(dir, "sentinel.conf")
-		text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor house 127.0.0.1 %d 2\nsentinel down-after-milliseconds house 1000\nsentinel failover-timeout house 60000\n", p, dir, ports[0])
+		text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor house 127.0.0.1 %d 2\nsentinel down-after-milliseconds house 5000\nsentinel failover-timeout house 60000\n", p, dir, ports[0])
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +59,7 @@ func startTrio(t *testing.T) *trio {
 	}
 	tr.sentinels = strings.Join(all, " ")
 	for _, p := range ports[2:] {
-		eventually(t, readyIn, "the sentinel knows the replica and its fellows", func() bool {
+		eventually(t, electedIn, "the sentinel knows the replica and its fellows", func() bool {
 			said := sentinelSays(p, "SENTINEL", "MASTER", "house")
 			return said["num-slaves"] == "1" && said["num-other-sentinels"] == "2" && said["flags"] == "master"
 		})
@@ -81,10 +85,21 @@ func sentinelSays(port int, args ...string) map[string]string {
 // fails has the primary die, and returns how long it took until the replica was one.
 func (tr *trio) fails(t *testing.T) time.Duration {
 	t.Helper()
+	for _, p := range tr.ports {
+		eventually(t, electedIn, "the sentinel finds the primary well", func() bool {
+			return sentinelSays(p, "SENTINEL", "MASTER", "house")["flags"] == "master"
+		})
+	}
+	if role := redisSays(tr.primary.socket(), "ROLE"); !strings.HasPrefix(role, "master") || strings.HasPrefix(redisSays(tr.replica.socket(), "ROLE"), "master") {
+		t.Fatalf("sentinels have replaced the primary before it died: %q", role)
+	}
 	begin := time.Now()
 	tr.primary.kill9()
 	tr.way.hangUp()
-	eventually(t, readyIn, "the replica is the primary", func() bool {
+	for _, p := range tr.ports { // when no sentinel gets enough votes they try again after twice as long
+		sentinelSays(p, "SENTINEL", "SET", "house", "failover-timeout", "10000")
+	}
+	eventually(t, electedIn, "the replica is the primary", func() bool {
 		return strings.HasPrefix(redisSays(tr.replica.socket(), "ROLE"), "master")
 	})
 	return time.Since(begin)
@@ -93,7 +108,7 @@ func (tr *trio) fails(t *testing.T) time.Duration {
 // loginsWork waits until somebody can log in.
 func (g *gateway) loginsWork(t *testing.T, user string) {
 	t.Helper()
-	eventually(t, readyIn, "logins work again", func() bool {
+	eventually(t, electedIn, "logins work again", func() bool {
 		c := g.newClient()
 		defer c.close()
 		_, err := c.loginOnce(user, alicesPassword, "/")
@@ -181,7 +196,7 @@ func TestClusterFailover(t *testing.T) {
 	begin := time.Now()
 	promoted := f.tr.fails(t)
 	f.g[1].loginsWork(t, "alice")
-	t.Logf("the sentinels wait 1 s; the replica was the primary after %v, a login came to pass after %v", promoted, time.Since(begin))
+	t.Logf("the sentinels wait 5 s; the replica was the primary after %v, a login came to pass after %v", promoted, time.Since(begin))
 	f.load.end()
 	f.load.report(t, "while the primary died and the replica took over")
 	for i, g := range f.g {
@@ -189,7 +204,7 @@ func TestClusterFailover(t *testing.T) {
 			t.Errorf("gateway %d lets in who was logged out", i)
 		}
 		eventually(t, logSoonIn, "what was banned stays so", func() bool { return g.bans(bannedBefore) })
-		eventually(t, logSoonIn, "the feed is there again", func() bool { return strings.Contains(g.log(t), "store.joined") })
+		eventually(t, readyIn, "the feed is there again", func() bool { return strings.Contains(g.log(t), "store.joined") })
 	}
 	propagation(t, f.g[0], f.g[1])
 	logouts, bans := 0, 0
@@ -210,7 +225,7 @@ func TestClusterFailover(t *testing.T) {
 // TestClusterFailoverReplicas: with the word `replicas` nobody is told that something is done which a failover loses.
 func TestClusterFailoverReplicas(t *testing.T) {
 	t.Parallel()
-	f := tellFailover(t, "replicas 1 500ms")
+	f := tellFailover(t, "replicas 1 4s")
 	here, there := f.g[0], f.g[1]
 	if f.said != http.StatusServiceUnavailable || f.banned {
 		t.Errorf("what the replica has not heard of is acknowledged: a logout with %d, a ban: %v", f.said, f.banned)
@@ -220,13 +235,13 @@ func TestClusterFailoverReplicas(t *testing.T) {
 		t.Errorf("status while the replica hears nothing: exit code %d, %v\n%s%s", code, err, said, stderr)
 	}
 	f.tr.way.set(func() { f.tr.way.open = true })
-	eventually(t, readyIn, "changes are acknowledged again", func() bool { return here.ban(bannedLate) })
-	eventually(t, readyIn, "status is well", func() bool {
+	eventually(t, electedIn, "changes are acknowledged again", func() bool { return here.ban(bannedLate) })
+	eventually(t, electedIn, "status is well", func() bool {
 		_, _, code, err := here.command("status", "--address", "unix/"+here.env["ADMIN"])
 		return err == nil && code == 0
 	})
 	t.Logf("the replica was the primary after %v", f.tr.fails(t))
-	eventually(t, readyIn, "the feed is there again", func() bool {
+	eventually(t, electedIn, "the feed is there again", func() bool {
 		return strings.Contains(here.log(t), "store.joined") && strings.Contains(there.log(t), "store.joined")
 	})
 	for i, g := range f.g {
