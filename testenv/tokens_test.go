@@ -211,7 +211,7 @@ func TestWorkspaceTokens(t *testing.T) {
 		"no grant":                      {url.Values{}, 400, "unsupported_grant_type"},
 		"a password":                    {url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {alicesPassword}}, 400, "unsupported_grant_type"},
 		"no secret":                     {url.Values{"grant_type": {"client_credentials"}, "client_id": {"robot"}}, 401, "invalid_client"},
-		"a secret that is none":         {url.Values{"grant_type": {"client_credentials"}, "client_id": {"robot"}, "client_secret": {secret[:len(secret)-1] + "x"}}, 401, "invalid_client"},
+		"a secret that is none":         {url.Values{"grant_type": {"client_credentials"}, "client_id": {"robot"}, "client_secret": {otherEnd(secret)}}, 401, "invalid_client"},
 		"another client's secret":       {url.Values{"grant_type": {"client_credentials"}, "client_id": {"alice"}, "client_secret": {secret}}, 401, "invalid_client"},
 		"a person's key as a client's":  {url.Values{"grant_type": {"client_credentials"}, "client_id": {"alice"}, "client_secret": {key}}, 401, "invalid_client"},
 		"a token for a token":           {url.Values{"grant_type": {exchangeGrant}, "subject_token": {token}, "subject_token_type": {accessType}}, 400, "invalid_grant"},
@@ -346,4 +346,13 @@ print(c["sub"], " ".join(c["workspaces"]), c["scope"])`
 	if err != nil || strings.TrimSpace(string(out)) != "local:alice acme basel api" {
 		t.Errorf("PyJWT: %v\n%s", err, out)
 	}
+}
+
+// otherEnd is the text with another last character.
+func otherEnd(text string) string {
+	last := "x"
+	if strings.HasSuffix(text, last) {
+		last = "y"
+	}
+	return text[:len(text)-1] + last
 }
